@@ -1,0 +1,88 @@
+"""The errors of the library: one family, so that a caller can catch everything that is a user's to mend.
+
+Every message says *what* is wrong, what was *expected*, what was *got*, and *where* (an argument, a file, or the
+source line of the model).  Each child also derives from the built-in exception that Python programmers expect.
+
+    AlgebraicError      the family
+    ShapeError          an array of the wrong shape or type of entries
+    GeometryError       arguments of a layer that do not fit together (torch refuses them too)
+    NotAffineError      a call that is not affine in the input, where an affine map is needed
+    TrainingModeError   a model that is not in evaluation mode
+    TraceError          a model that torch.export cannot take
+    TooLargeError       an explicit array beyond the memory budget, refused before it is allocated
+    NonFiniteError      NaN or infinity where a number is needed
+    DataError           a missing, damaged or foreign file
+    UnknownNameError    a name that is not in the list of names
+    MissingExtraError   an optional dependency that is not installed
+"""
+
+from __future__ import annotations
+
+
+class AlgebraicError(Exception):
+    """Base of every error that this library raises on purpose.
+
+    Args:
+        what: what is wrong, in one clause.
+        expected: what would have been right.
+        got: what was given instead.
+        where: the argument, file or source line that it is about.
+
+    >>> print(ShapeError("x does not fit the map", expected=(1, 8, 8), got=(1, 8, 7), where="AffineMap.__call__"))
+    x does not fit the map: expected (1, 8, 8), got (1, 8, 7) [at AffineMap.__call__]
+    """
+
+    def __init__(self, what: str, *, expected: object = None, got: object = None, where: object = None) -> None:
+        self.what, self.expected, self.got, self.where = what, expected, got, where
+        sides = [f"{word} {value}" for word, value in (("expected", expected), ("got", got)) if value is not None]
+        message = what + (": " + ", ".join(sides) if sides else "")
+        super().__init__(message + (f" [at {where}]" if where is not None else ""))
+
+
+class ShapeError(AlgebraicError, ValueError):
+    """An array whose shape or kind of entries does not fit."""
+
+
+class GeometryError(AlgebraicError, ValueError):
+    """Arguments of a layer that do not fit together, such as a kernel larger than the padded input."""
+
+
+class NotAffineError(AlgebraicError, ValueError):
+    """A call that is not affine in the network's input."""
+
+
+class TrainingModeError(AlgebraicError, ValueError):
+    """A model in training mode: its BatchNorm and Dropout do not compute a fixed function."""
+
+
+class TraceError(AlgebraicError, ValueError):
+    """A model that ``torch.export`` cannot turn into a graph of calls."""
+
+
+class TooLargeError(AlgebraicError, MemoryError):
+    """An explicit array that would need more bytes than the budget; nothing was allocated.
+
+    Attributes:
+        needed: bytes that the array would take.
+        budget: bytes that were allowed.
+    """
+
+    def __init__(self, what: str, *, needed: int, budget: int, where: object = None) -> None:
+        self.needed, self.budget = needed, budget
+        super().__init__(what, expected=f"at most {budget:,} bytes", got=f"{needed:,} bytes", where=where)
+
+
+class NonFiniteError(AlgebraicError, ValueError):
+    """NaN or infinity among numbers that must be finite."""
+
+
+class DataError(AlgebraicError, OSError):
+    """A file that is missing, damaged, or not of the kind that was asked for."""
+
+
+class UnknownNameError(AlgebraicError, LookupError):
+    """A name that is not one of the names on offer."""
+
+
+class MissingExtraError(AlgebraicError, ImportError):
+    """An optional dependency that is not installed; the message names the extra that brings it."""
