@@ -1,0 +1,50 @@
+# Every target makes what it needs: the first one called builds .venv from constraints.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test deep coverage lint types proofs notebooks bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,dev,notebooks]'
+	@touch $@
+
+demo: $(STAMP)  ## train a linear ResNet34, collapse it, certify it, time it (writes demo/)
+	$(BIN)/algebraic-cnn demo
+
+test: $(STAMP)  ## the tests, with the examples of docstrings and README
+	$(BIN)/python -m pytest
+
+deep: $(STAMP)  ## the property tests on many more examples (long)
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest tests
+
+coverage: $(STAMP)  ## the tests again, with the branches they miss
+	$(BIN)/python -m pytest --cov --cov-report=term-missing
+
+lint: $(STAMP)  ## ruff
+	$(BIN)/ruff check
+
+types: $(STAMP)  ## pyright
+	$(BIN)/pyright
+
+proofs: $(STAMP)  ## run every proof, machine-checked ones included (these need coqc)
+	@test ! -f proofs/__main__.py || $(BIN)/python -m proofs
+	@test ! -x proofs/rocq/check.sh || proofs/rocq/check.sh
+
+notebooks: $(STAMP)  ## run every notebook and export it to build/notebooks
+	@mkdir -p build/notebooks
+	@for notebook in $(wildcard notebooks/[0-9]*.py); do \
+	  echo $$notebook; \
+	  $(BIN)/marimo export html --force $$notebook -o build/notebooks/$$(basename $$notebook .py).html || exit 1; \
+	done
+
+bench: $(STAMP)  ## speed, as ratios to what one would use instead
+	$(BIN)/python -m pytest tests/benchmarks
+
+clean:  ## remove what the other targets made, the environment included
+	rm -rf .venv build dist demo .pytest_cache .ruff_cache .hypothesis .benchmarks .coverage htmlcov
