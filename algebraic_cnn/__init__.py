@@ -1,0 +1,40 @@
+"""The algebra of convolutional networks, executable, exact and checked.
+
+A network of convolutions with any skip connections is one affine map f(X) = W X + B.  This package derives W and B,
+says how it knows, and gives back a network that computes the same function faster.  Names are loaded on first use, so
+that ``import algebraic_cnn`` does not import torch.
+
+References:
+    [JV24] J. Joyce and J. Verschelde, Algebraic Representations for Faster Predictions in Convolutional Neural
+    Networks, CASC 2024, LNCS 14938, arXiv:2408.07815.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "errors": (
+        "AlgebraicError ShapeError GeometryError NotAffineError TrainingModeError TraceError TooLargeError "
+        "NonFiniteError DataError UnknownNameError MissingExtraError"
+    ),
+    "ring": "Float PrimeField Rationals",
+    "affine": "AffineMap",
+    "recursion": "Layer Skip SkipRecursion",
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
+
+__all__ = sorted(_MODULE_OF)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]
