@@ -1,0 +1,233 @@
+"""``AffineMap``: f(x) = W x + b between tensor shapes, a value with an algebra.
+
+    W            matrix of shape (prod(out_shape), prod(in_shape)); entry [r, c]: how much input c counts in output r
+    b            vector of length prod(out_shape): the output at x = 0
+    g @ f        composition x -> g(f(x));   f + g, f - g, s * f, -f: pointwise
+    f.T          the adjoint of the linear part, y -> W^T y
+    row-major    tensors are flattened as ``numpy.ravel(order="C")`` and ``torch.flatten`` do
+
+W may be a dense NumPy array, a SciPy sparse array, or an object array of ``Fraction`` or SymPy entries.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from .errors import DataError, NonFiniteError, ShapeError
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class AffineMap:
+    """f(x) = W x + b on row-major flattened tensors [JV24, Thm 3.1].
+
+    Args:
+        W: matrix of shape (prod(out_shape), prod(in_shape)), dense, SciPy sparse or of objects.
+        b: vector of length prod(out_shape).
+        in_shape: shape of x without batch axis, such as (c, h, w).
+        out_shape: shape of f(x) without batch axis.
+
+    Raises:
+        ShapeError: if W or b does not fit the shapes.
+        NonFiniteError: if W or b has NaN or infinite entries.
+
+    >>> f = AffineMap(np.array([[1.0, 2.0], [0.0, 1.0]]), np.array([0.5, 0.0]), (2,), (2,))
+    >>> f(np.array([1.0, 1.0]))
+    array([3.5, 1. ])
+    >>> (f @ f).W
+    array([[1., 4.],
+           [0., 1.]])
+    """
+
+    W: Any
+    b: Any
+    in_shape: Shape
+    out_shape: Shape
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "in_shape", tuple(int(n) for n in self.in_shape))
+        object.__setattr__(self, "out_shape", tuple(int(n) for n in self.out_shape))
+        expected = (math.prod(self.out_shape), math.prod(self.in_shape))
+        if tuple(self.W.shape) != expected:
+            raise ShapeError("W does not fit the shapes", expected=expected, got=tuple(self.W.shape), where="AffineMap")
+        if tuple(self.b.shape) != expected[:1]:
+            raise ShapeError("b does not fit the output", expected=expected[:1], got=self.b.shape, where="AffineMap")
+        for name, array in (("W", self.W.data if sp.issparse(self.W) else self.W), ("b", self.b)):
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise NonFiniteError(f"{name} has NaN or infinite entries", expected="finite", where="AffineMap")
+
+    @classmethod
+    def identity(cls, shape: Shape, dtype: Any = np.float64) -> AffineMap:
+        """The map x -> x on tensors of the given shape, with a sparse W.
+
+        >>> AffineMap.identity((1, 2, 2))(np.arange(4.0).reshape(1, 2, 2)).ravel()
+        array([0., 1., 2., 3.])
+        """
+        n = math.prod(shape)
+        return cls(sp.eye_array(n, dtype=dtype, format="csr"), np.zeros(n, dtype=dtype), shape, shape)
+
+    def __call__(self, x: Any) -> Any:
+        """W x + b for one tensor or a batch of them.
+
+        Args:
+            x: array of shape ``in_shape``, or (N, *in_shape) for a batch of N; NumPy or torch.
+
+        Returns:
+            Array of shape ``out_shape`` or (N, *out_shape), NumPy or torch like x, in the wider of the two dtypes.
+
+        Raises:
+            ShapeError: if x has neither shape.
+        """
+        torch = sys.modules.get("torch")
+        if torch is not None and isinstance(x, torch.Tensor):
+            y = self(x.detach().cpu().numpy())
+            return torch.from_numpy(np.ascontiguousarray(y)).to(x.device)
+        x = np.asarray(x)
+        batched = x.shape[1:] == self.in_shape and x.ndim == len(self.in_shape) + 1
+        if not batched and x.shape != self.in_shape:
+            raise ShapeError("x does not fit the map", expected=self.in_shape, got=x.shape, where="AffineMap.__call__")
+        if not batched:
+            return (self.W @ x.reshape(-1) + self.b).reshape(self.out_shape)
+        columns = x.reshape(len(x), -1).T
+        return (self.W @ columns + self.b[:, None]).T.reshape(len(x), *self.out_shape)
+
+    def __matmul__(self, other: AffineMap) -> AffineMap:
+        """The composition x -> self(other(x)): W = W_g W_f, b = W_g b_f + b_g.
+
+        Raises:
+            ShapeError: if the output of ``other`` is not the input of ``self``.
+        """
+        self._require(other.out_shape == self.in_shape, "the maps do not compose", self.in_shape, other.out_shape)
+        return AffineMap(self.W @ other.W, self.W @ other.b + self.b, other.in_shape, self.out_shape)
+
+    def __add__(self, other: AffineMap) -> AffineMap:
+        """The pointwise sum x -> self(x) + other(x).
+
+        Raises:
+            ShapeError: if the maps differ in their shapes.
+        """
+        shapes, others = (self.in_shape, self.out_shape), (other.in_shape, other.out_shape)
+        self._require(shapes == others, "the maps cannot be added", shapes, others)
+        mixed = sp.issparse(self.W) != sp.issparse(other.W)
+        W = (_dense(self.W) + _dense(other.W)) if mixed else self.W + other.W
+        return replace(self, W=W, b=self.b + other.b)
+
+    def __mul__(self, scalar: Any) -> AffineMap:
+        """The pointwise multiple x -> scalar self(x)."""
+        return replace(self, W=self.W * scalar, b=self.b * scalar)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> AffineMap:
+        return self * -1
+
+    def __sub__(self, other: AffineMap) -> AffineMap:
+        return self + -other
+
+    @property
+    def T(self) -> AffineMap:
+        """The adjoint of the linear part: <W x, y> = <x, W^T y>; its b is 0."""
+        zero = self.b[:1] * 0
+        b = np.repeat(zero, math.prod(self.in_shape)) if zero.size else np.zeros(math.prod(self.in_shape))
+        return AffineMap(self.W.T, b, self.out_shape, self.in_shape)
+
+    def exactly_equals(self, other: AffineMap) -> bool:
+        """Whether shapes, every entry of W and every entry of b are equal, whatever the formats; no tolerance.
+
+        >>> f = AffineMap.identity((3,))
+        >>> f.exactly_equals(AffineMap(np.eye(3), np.zeros(3), (3,), (3,)))
+        True
+        """
+        if (self.in_shape, self.out_shape) != (other.in_shape, other.out_shape):
+            return False
+        if sp.issparse(self.W) and sp.issparse(other.W):
+            same = (self.W != other.W).nnz == 0
+        else:
+            same = bool(np.all(_dense(self.W) == _dense(other.W)))
+        return same and bool(np.all(self.b == other.b))
+
+    def to(self, format: str) -> AffineMap:
+        """The same map with W as "dense" array or as SciPy "csr", "csc" or "coo" array.
+
+        Raises:
+            UnknownNameError: if the format is none of these.
+        """
+        from .toeplitz import convert
+
+        return replace(self, W=convert(self.W, format))
+
+    def row_image(self, i: int) -> np.ndarray:
+        """Row i of W in ``in_shape``: entry [c, y, x] is how much that input pixel counts in output i.
+
+        Raises:
+            ShapeError: if there is no row i.
+        """
+        rows = math.prod(self.out_shape)
+        self._require(-rows <= i < rows, "there is no such row", f"-{rows} <= i < {rows}", i)
+        row = self.W.tocsr()[[i]].toarray() if sp.issparse(self.W) else self.W[i]
+        return np.asarray(row).reshape(self.in_shape)
+
+    def to_module(self, dtype: Any = None, device: Any = None) -> Any:
+        """A ``torch.nn.Module`` that computes x -> W x + b on batches (N, *in_shape).
+
+        Args:
+            dtype: torch dtype of its weight and bias, each entry rounded once; default that of W.
+            device: where they live; default the CPU.
+        """
+        from .forms import Dense
+
+        return Dense.of(self, dtype=dtype, device=device)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Writes the map as ``.npz``, whole or not at all; returns the path.
+
+        Raises:
+            ShapeError: if W holds objects, which an ``.npz`` cannot carry without pickling.
+        """
+        self._require(self.b.dtype != object, "a map of objects cannot be saved", "numbers", "objects")
+        W = {"W": self.W}
+        if sp.issparse(self.W):
+            csr = self.W.tocsr()
+            W = {"data": csr.data, "indices": csr.indices, "indptr": csr.indptr}
+        path = Path(path)
+        unfinished = path.with_name(f".{path.name}.part")
+        with unfinished.open("wb") as file:
+            np.savez_compressed(file, b=self.b, in_shape=self.in_shape, out_shape=self.out_shape, **W)
+        unfinished.replace(path)
+        return path
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> AffineMap:
+        """Reads a map that ``save`` wrote; nothing is unpickled.
+
+        Raises:
+            DataError: if the file is missing, damaged, or not such a map.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                b, in_shape, out_shape = file["b"], tuple(file["in_shape"]), tuple(file["out_shape"])
+                if "W" in file:
+                    return cls(file["W"], b, in_shape, out_shape)
+                parts = (file["data"], file["indices"], file["indptr"])
+                W = sp.csr_array(parts, shape=(math.prod(out_shape), math.prod(in_shape)))
+                return cls(W, b, in_shape, out_shape)
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError("not a readable map", expected=".npz written by AffineMap.save", where=path) from error
+
+    def _require(self, condition: bool, what: str, expected: object, got: object) -> None:
+        if not condition:
+            raise ShapeError(what, expected=expected, got=got, where="AffineMap")
+
+
+def _dense(W: Any) -> np.ndarray:
+    return W.toarray() if sp.issparse(W) else np.asarray(W)

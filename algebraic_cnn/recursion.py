@@ -1,0 +1,236 @@
+"""The skip recursion of [JV24] and its collapse to one affine map, over any ring.
+
+    f^(0)(x) = x
+    f^(i)(x) = W^(i) P^(i) ( sum_{k<i} t^(k,i-1) R^(k,i-1) f^(k)(x) ) + b^(i)          i = 1 .. L
+    f^(L)(x) = W x + B,   A_0 = 1,  C_0 = 0,
+               A_i = W P sum_k t R A_k,   C_i = W P sum_k t R C_k + b,   W = A_L,  B = C_L      [JV24, Thm 3.1]
+
+    Layer(W, P, b)   the matrix of layer i on an already padded input, its padding matrix, its bias vector
+    Skip(t, R)       the strength and the resizing of the skip (k, i), from f^(k) into layer i
+    feed             the skip (i-1, i): t = 1 and R = 1 unless given
+    adjoint          G_L = 1, G_k = sum_{i>k} t R^T P^T W^T G_i, W = G_0^T: one backward pass per output
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from .affine import AffineMap, Shape
+from .errors import ShapeError
+from .ring import Float, Ring
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One layer x -> W P x + b [JV24, sec. 2].
+
+    Args:
+        W: matrix (n_i, p_i) of the cross-correlation on an already padded input; dense or sparse.
+        P: padding matrix (p_i, e_i), or None for the identity.
+        b: bias vector of length n_i (a per-channel bias repeated over space), or None for 0.
+    """
+
+    W: Any
+    P: Any = None
+    b: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class Skip:
+    """One term t R f^(k) (+ t r) of a layer's input [JV24, sec. 2].
+
+    Args:
+        t: the strength of the skip, a scalar of the ring.
+        R: resizing matrix (e_i, n_k), or None for the identity.
+        r: constant vector of length e_i that an affine resizing adds (a 1x1 convolution with BatchNorm has one),
+            or None for 0.
+    """
+
+    t: Any = 1.0
+    R: Any = None
+    r: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class SkipRecursion:
+    """The recursion f^(i) of [JV24] for L layers and any set of skips.
+
+    Args:
+        layers: the layers 1 .. L.
+        skips: ``skips[(k, i)]`` goes from f^(k) into layer i, 0 <= k < i <= L.  The feed (i-1, i) has t = 1 and
+            R = identity if absent.
+        in_shape: shape of x without batch axis; default flat.
+        out_shape: shape of f^(L) without batch axis; default flat.
+
+    Raises:
+        ShapeError: if there is no layer, a skip does not go forward, or a matrix does not fit.
+
+    >>> double = Layer(np.array([[2.0]]), b=np.array([1.0]))
+    >>> f = SkipRecursion([double, double], {(0, 2): Skip(t=3.0)})        # 2 (3 x + (2 x + 1)) + 1
+    >>> f.forward(np.array([5.0])), f.collapse().W, f.collapse().b
+    (array([53.]), array([[10.]]), array([3.]))
+    """
+
+    layers: Sequence[Layer]
+    skips: Mapping[tuple[int, int], Skip] = field(default_factory=dict)
+    in_shape: Shape | None = None
+    out_shape: Shape | None = None
+
+    def __post_init__(self) -> None:
+        layers = tuple(self.layers)
+        if not layers:
+            raise ShapeError("a recursion needs a layer", expected="at least 1", got=0, where="SkipRecursion")
+        feeds = {(i - 1, i): Skip() for i in range(1, len(layers) + 1)}
+        for k, i in self.skips:
+            if not 0 <= k < i <= len(layers):
+                raise ShapeError("a skip must go forward", expected=f"0 <= k < i <= {len(layers)}", got=(k, i))
+        object.__setattr__(self, "layers", layers)
+        object.__setattr__(self, "skips", feeds | dict(self.skips))
+        sizes = self.sizes
+        for name, size in (("in_shape", sizes[0]), ("out_shape", sizes[-1])):
+            shape = getattr(self, name)
+            object.__setattr__(self, name, (size,) if shape is None else tuple(shape))
+            if int(np.prod(getattr(self, name))) != size:
+                raise ShapeError(f"{name} does not fit", expected=f"{size} entries", got=shape, where="SkipRecursion")
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The lengths n_0 .. n_L of f^(0) .. f^(L).
+
+        Raises:
+            ShapeError: if a matrix does not fit its neighbours.
+        """
+        first, feed = self.layers[0], self.skips[(0, 1)]
+        sizes = [feed.R.shape[1] if feed.R is not None else _inner(first).shape[1]]
+        for i, layer in enumerate(self.layers, 1):
+            for k, skip in self.into(i):
+                rows = sizes[k] if skip.R is None else skip.R.shape[0]
+                _fit(rows, _inner(layer).shape[1], f"the skip ({k}, {i}) does not fit layer {i}")
+                _fit(sizes[k] if skip.R is None else skip.R.shape[1], sizes[k], f"R of the skip ({k}, {i})")
+            if layer.P is not None:
+                _fit(layer.P.shape[0], layer.W.shape[1], f"P of layer {i} does not fit its W")
+            _fit(layer.W.shape[0] if layer.b is None else len(layer.b), layer.W.shape[0], f"b of layer {i}")
+            sizes.append(layer.W.shape[0])
+        return tuple(sizes)
+
+    def into(self, i: int) -> list[tuple[int, Skip]]:
+        """The pairs (k, skip) that enter layer i, the feed included, k ascending."""
+        return sorted(((k, skip) for (k, j), skip in self.skips.items() if j == i), key=lambda pair: pair[0])
+
+    def forward(self, x: Any, ring: Ring | None = None) -> Any:
+        """f^(L)(x), layer by layer.
+
+        Args:
+            x: array of shape ``in_shape``, or (N, *in_shape) for a batch of N, in the ring.
+            ring: where to compute; default float64.
+
+        Raises:
+            ShapeError: if x has neither shape.
+        """
+        x = np.asarray(x)
+        single = x.shape == self.in_shape
+        if not single and x.shape[1:] != self.in_shape:
+            raise ShapeError("x does not fit", expected=self.in_shape, got=x.shape, where="SkipRecursion.forward")
+        columns = x.reshape(1 if single else len(x), -1).T
+        y = self._run(columns, ring or Float(), bias=True).T
+        return y.reshape(self.out_shape if single else (len(x), *self.out_shape))  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+    def collapse(self, ring: Ring | None = None) -> AffineMap:
+        """W = f_W(1), the recursion without biases on the identity, and B = f(0) [JV24, Thm 3.1].
+
+        Args:
+            ring: where to compute; default float64.
+
+        Returns:
+            The map f^(L); W is sparse as long as every matrix of the recursion is.
+        """
+        ring = ring or Float()
+        n, sparse = self.sizes[0], any(sp.issparse(layer.W) for layer in self.layers)
+        one = sp.eye_array(n, format="csr") if sparse else np.eye(n)
+        W = self._run(_embed(one, ring), ring, bias=False)
+        B = self._run(_embed(np.zeros((n, 1)), ring), ring, bias=True)[:, 0]
+        return AffineMap(W, B, self.in_shape, self.out_shape)  # pyright: ignore[reportArgumentType]
+
+    def _run(self, x: Any, ring: Ring, *, bias: bool) -> Any:
+        """The recursion on columns x of shape (n_0, N), which are already in the ring."""
+        values = [x]
+        for i, layer in enumerate(self.layers, 1):
+            total: Any = None
+            for k, skip in self.into(i):
+                term = _apply(skip.R, values[k], ring)
+                if bias and skip.r is not None:
+                    term = ring.reduce(term + _embed(skip.r, ring)[:, None])
+                total = _add(total, _scale(term, skip.t, ring), ring)
+            y = _apply(layer.W, _apply(layer.P, total, ring), ring)
+            if bias and layer.b is not None:
+                y = ring.reduce(y + _embed(layer.b, ring)[:, None])
+            values.append(y)
+        return values[-1]
+
+    def adjoint(self, ring: Ring | None = None) -> AffineMap:
+        """The same map by the adjoint recursion: W = G_0^T, B = sum_i G_i^T (b^(i) + W^(i) P^(i) sum_k t r).
+
+        One backward pass per output, where ``collapse`` costs one forward pass per input.
+        """
+        ring = ring or Float()
+        L, n = len(self.layers), self.sizes[-1]
+        G: list[Any] = [None] * L + [ring.embed(np.eye(n))]
+        B = _embed(np.zeros(n), ring)
+        for i in range(L, 0, -1):
+            layer, upstream = self.layers[i - 1], G[i]
+            if layer.b is not None:
+                B = ring.reduce(B + ring.matmul(upstream.T, _embed(layer.b, ring)))
+            pulled = _apply(_transpose(layer.P), _apply(_transpose(layer.W), upstream, ring), ring)
+            for k, skip in self.into(i):
+                term = _scale(pulled, skip.t, ring)
+                if skip.r is not None:
+                    B = ring.reduce(B + ring.matmul(term.T, _embed(skip.r, ring)))
+                G[k] = _add(G[k], _apply(_transpose(skip.R), term, ring), ring)
+        return AffineMap(G[0].T, B, self.in_shape, self.out_shape)  # pyright: ignore[reportArgumentType]
+
+
+def _inner(layer: Layer) -> Any:
+    return layer.W if layer.P is None else layer.P
+
+
+def _fit(got: int, expected: int, what: str) -> None:
+    if got != expected:
+        raise ShapeError(what, expected=expected, got=got, where="SkipRecursion")
+
+
+def _transpose(matrix: Any) -> Any:
+    return None if matrix is None else matrix.T
+
+
+def _embed(x: Any, ring: Ring) -> Any:
+    return _entrywise(ring.embed, x)
+
+
+def _entrywise(function: Callable[[Any], Any], x: Any) -> Any:
+    """The function on the entries of a dense array or on the stored entries of a sparse one."""
+    if not sp.issparse(x):
+        return function(x)
+    x = sp.csr_array(x)
+    return sp.csr_array((function(x.data), x.indices, x.indptr), shape=x.shape)
+
+
+def _apply(matrix: Any, x: Any, ring: Ring) -> Any:
+    return x if matrix is None else ring.matmul(_embed(matrix, ring), x)
+
+
+def _scale(x: Any, t: Any, ring: Ring) -> Any:
+    if isinstance(t, int | float) and t == 1:
+        return x
+    factor = ring.embed(np.array([t]))[0]
+    return _entrywise(lambda values: ring.reduce(values * factor), x)
+
+
+def _add(x: Any, y: Any, ring: Ring) -> Any:
+    if x is None:
+        return y
+    return _entrywise(ring.reduce, x + y)
