@@ -1,0 +1,13 @@
+"""The networks of the paper: linear CNNs with any skip connections, and residual networks with a skip strength.
+
+    LinearCNN               f^(i) = W^(i) P^(i) (sum_k t R f^(k)) + B^(i), any layers, any skips
+    SkipSpec                strength t and resizing R of one skip
+    resnet18, 34, 50        torchvision's layout and parameter names; ``linear=True`` makes them affine
+"""
+
+from __future__ import annotations
+
+from algebraic_cnn.models.linear import LinearCNN, SkipSpec
+from algebraic_cnn.models.resnet import ResNet, resnet18, resnet34, resnet50
+
+__all__ = ["LinearCNN", "ResNet", "SkipSpec", "resnet18", "resnet34", "resnet50"]
