@@ -1,0 +1,321 @@
+"""What a convolution does to shapes: arguments as torch spells them, brought to one form and checked.
+
+Everything else that the library knows about a convolution follows from what is written down here.
+
+    kernel        taps per spatial axis
+    padding       one (before, after) pair per spatial axis
+    padding mode  what a padded position holds: zeros, or the input reflected, replicated or wrapped round
+    output shape  (c_out, *spatial), one entry per channel and spatial axis, no batch axis
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import prod
+from operator import index
+
+from .errors import GeometryError, ShapeError, UnknownNameError
+
+Padding = int | str | Sequence[int] | Sequence[tuple[int, int]]
+Pairs = tuple[tuple[int, int], ...]
+
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """A convolution, or a transposed one, without its numbers: ``input_shape -> output_shape``.
+
+    Along one axis of length n, with padding (p, q), a convolution of k taps gives
+    ``floor((n + p + q - d (k - 1) - 1) / s) + 1`` outputs at stride s and dilation d, and a transposed one
+    ``(n - 1) s - p - q + d (k - 1) + output_padding + 1``.
+
+    Attributes:
+        input_shape: (c_in, *spatial).
+        out_channels: c_out.
+        kernel: taps per spatial axis.
+        stride: step between outputs (transposed: between inputs), per axis.
+        padding: (before, after) per axis; a transposed convolution crops its output by as much.
+        dilation: step between taps, per axis.
+        groups: blocks of channels that do not see each other; divides c_in and c_out.
+        padding_mode: "zeros", "reflect", "replicate" or "circular".
+        transposed: whether this is the transposed convolution.
+        output_padding: positions appended to the output of a transposed convolution, per axis.
+
+    >>> conv_geometry((8, 3, 3, 3), (3, 28, 28), stride=2, padding=1).output_shape
+    (8, 14, 14)
+    """
+
+    input_shape: tuple[int, ...]
+    out_channels: int
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: Pairs
+    dilation: tuple[int, ...]
+    groups: int = 1
+    padding_mode: str = "zeros"
+    transposed: bool = False
+    output_padding: tuple[int, ...] = ()
+
+    @property
+    def spatial(self) -> tuple[int, ...]:
+        """Lengths of the input's spatial axes."""
+        return self.input_shape[1:]
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """(c_out, *spatial) of the output."""
+        axes = zip(self.spatial, self.kernel, self.stride, self.padding, self.dilation, strict=True)
+        if self.transposed:
+            lengths = (
+                (n - 1) * s - p - q + d * (k - 1) + extra + 1
+                for (n, k, s, (p, q), d), extra in zip(axes, self.output_padding, strict=True)
+            )
+        else:
+            lengths = ((n + p + q - d * (k - 1) - 1) // s + 1 for n, k, s, (p, q), d in axes)
+        return (self.out_channels, *lengths)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the matrix: (prod(output_shape), prod(input_shape))."""
+        return prod(self.output_shape), prod(self.input_shape)
+
+
+def conv_geometry(
+    weight_shape: Sequence[int],
+    input_shape: Sequence[int],
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: Padding = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+) -> Geometry:
+    """The geometry of a convolution, checked as torch checks it.
+
+    Args:
+        weight_shape: (c_out, c_in / groups, *kernel).
+        input_shape: (c_in, *spatial), no batch axis.
+        stride: step between outputs; an int, or one per axis.
+        padding: an int, one int per axis, one (before, after) pair per axis, "same" or "valid".
+        dilation: step between taps; an int, or one per axis.
+        groups: blocks of channels that do not see each other.
+        padding_mode: "zeros", "reflect", "replicate" or "circular".
+
+    Returns:
+        The geometry, every argument in its long form.
+
+    Raises:
+        ShapeError: ``weight_shape`` or ``input_shape`` has the wrong number of axes or a channel count that
+            does not fit.
+        GeometryError: arguments that torch refuses: a stride or dilation below 1, negative padding, groups that do not
+            divide, "same" with a stride, a padding too large for its mode, a kernel larger than the padded input.
+        UnknownNameError: an unknown padding mode or padding word.
+
+    >>> conv_geometry((4, 1, 3), (1, 10), dilation=2, padding="same").padding
+    ((2, 2),)
+    """
+    weight_shape, input_shape = _shapes(weight_shape, input_shape)
+    kernel, axes = weight_shape[2:], len(weight_shape) - 2
+    steps, spread = per_axis(stride, axes, "stride", least=1), per_axis(dilation, axes, "dilation", least=1)
+    if padding_mode not in PADDING_MODES:
+        raise UnknownNameError("unknown padding mode", expected=PADDING_MODES, got=padding_mode, where="padding_mode")
+    _check_groups(groups, weight_shape[0], "c_out")
+    if weight_shape[1] * groups != input_shape[0]:
+        raise ShapeError(
+            "the input's channels do not fit the weight",
+            expected=f"c_in = {weight_shape[1] * groups} (weight.shape[1] * groups)",
+            got=input_shape[0],
+            where="input_shape",
+        )
+    pairs = padding_pairs(padding, kernel, steps, spread)
+    check_padding(input_shape[1:], pairs, padding_mode)
+    for axis, (n, k, (p, q), d) in enumerate(zip(input_shape[1:], kernel, pairs, spread, strict=True)):
+        if n + p + q < d * (k - 1) + 1:
+            raise GeometryError(
+                f"the kernel is larger than the padded input along axis {axis}",
+                expected=f"at least {d * (k - 1) + 1} positions (dilation * (kernel - 1) + 1)",
+                got=n + p + q,
+                where="input_shape",
+            )
+    return Geometry(input_shape, weight_shape[0], kernel, steps, pairs, spread, groups, padding_mode)
+
+
+def conv_transpose_geometry(
+    weight_shape: Sequence[int],
+    input_shape: Sequence[int],
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    output_padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> Geometry:
+    """The geometry of a transposed convolution, checked as torch checks it.
+
+    Args:
+        weight_shape: (c_in, c_out / groups, *kernel): torch's order for transposed convolutions.
+        input_shape: (c_in, *spatial), no batch axis.
+        stride: step between inputs as seen by the output; an int, or one per axis.
+        padding: how much of the output is cropped on both sides; an int, one per axis, or pairs.
+        output_padding: positions appended to the output; an int, or one per axis.
+        dilation: step between taps; an int, or one per axis.
+        groups: blocks of channels that do not see each other.
+
+    Returns:
+        The geometry, every argument in its long form.
+
+    Raises:
+        ShapeError: ``weight_shape`` or ``input_shape`` has the wrong number of axes or a channel count that
+            does not fit.
+        GeometryError: a stride or dilation below 1, negative padding, groups that do not divide, output padding not
+            smaller than stride or dilation, or an output of negative length.
+        UnknownNameError: padding given as a word other than "valid".
+
+    >>> conv_transpose_geometry((8, 4, 3), (8, 5), stride=2, padding=1, output_padding=1).output_shape
+    (4, 10)
+    """
+    weight_shape, input_shape = _shapes(weight_shape, input_shape)
+    kernel, axes = weight_shape[2:], len(weight_shape) - 2
+    steps, spread = per_axis(stride, axes, "stride", least=1), per_axis(dilation, axes, "dilation", least=1)
+    extra = per_axis(output_padding, axes, "output_padding", least=0)
+    pairs = padding_pairs(padding, kernel, steps, spread)
+    check_padding(input_shape[1:], pairs, "zeros")
+    _check_groups(groups, weight_shape[0], "c_in")
+    if weight_shape[0] != input_shape[0]:
+        raise ShapeError(
+            "the input's channels do not fit the weight",
+            expected=f"c_in = {weight_shape[0]} (weight.shape[0])",
+            got=input_shape[0],
+            where="input_shape",
+        )
+    for more, s, d in zip(extra, steps, spread, strict=True):
+        if more >= max(s, d):
+            raise GeometryError(
+                "output padding must be smaller than stride or dilation",
+                expected=f"at most {max(s, d) - 1}",
+                got=more,
+                where="output_padding",
+            )
+    channels = weight_shape[1] * groups
+    geometry = Geometry(input_shape, channels, kernel, steps, pairs, spread, groups, "zeros", True, extra)
+    if min(geometry.output_shape[1:], default=1) < 1:
+        raise GeometryError("the output has no positions", got=geometry.output_shape, where="padding")
+    return geometry
+
+
+def per_axis(value: int | Iterable[int], axes: int, name: str, *, least: int) -> tuple[int, ...]:
+    """One int per axis from an int or a sequence of them.
+
+    Args:
+        value: an int for every axis, or one int per axis (a single one also serves every axis, as in torch).
+        axes: how many axes there are.
+        name: the argument's name, for messages.
+        least: the smallest value allowed.
+
+    Returns:
+        A tuple of ``axes`` ints.
+
+    Raises:
+        GeometryError: wrong count, not an int, or below ``least``.
+
+    >>> per_axis(2, 3, "stride", least=1)
+    (2, 2, 2)
+    """
+    try:
+        numbers = tuple(index(v) for v in value) if isinstance(value, Iterable) else (index(value),)
+    except TypeError:
+        raise GeometryError(f"{name} must be an int or one int per axis", got=repr(value), where=name) from None
+    numbers = numbers * axes if len(numbers) == 1 else numbers
+    if len(numbers) != axes:
+        raise GeometryError(f"{name} has the wrong number of entries", expected=axes, got=value, where=name)
+    if any(v < least for v in numbers):
+        raise GeometryError(f"{name} is too small", expected=f"at least {least}", got=value, where=name)
+    return numbers
+
+
+def padding_pairs(padding: Padding, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> Pairs:
+    """One (before, after) pair per axis from any spelling of ``padding``.
+
+    Args:
+        padding: an int, one int per axis, one (before, after) pair per axis, "same" or "valid".
+        kernel: taps per axis.
+        stride: per axis.
+        dilation: per axis.
+
+    Returns:
+        A pair per axis; "same" gives d (k - 1) positions in all, the odd one after.
+
+    Raises:
+        GeometryError: "same" with a stride, or a wrong count.
+        UnknownNameError: a word other than "same" and "valid".
+
+    >>> padding_pairs("same", (4, 3), (1, 1), (1, 1))
+    ((1, 2), (1, 1))
+    """
+    if isinstance(padding, str):
+        if padding == "valid":
+            return ((0, 0),) * len(kernel)
+        if padding != "same":
+            raise UnknownNameError("unknown padding", expected=("same", "valid"), got=padding, where="padding")
+        if any(s != 1 for s in stride):
+            raise GeometryError('padding="same" needs stride 1', got=tuple(stride), where="padding")
+        totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+        return tuple((total // 2, total - total // 2) for total in totals)
+    if isinstance(padding, Sequence) and padding and all(isinstance(pair, Sequence) for pair in padding):
+        if len(padding) != len(kernel) or any(len(pair) != 2 for pair in padding if isinstance(pair, Sequence)):
+            raise GeometryError("padding needs one pair per axis", expected=len(kernel), got=padding, where="padding")
+        return tuple((index(before), index(after)) for before, after in padding)  # pyright: ignore[reportGeneralTypeIssues]
+    return tuple((p, p) for p in per_axis(padding, len(kernel), "padding", least=0))  # pyright: ignore[reportArgumentType]
+
+
+def check_padding(spatial: Sequence[int], padding: Pairs, mode: str) -> None:
+    """Refuse padding that its mode cannot supply from an axis of that length.
+
+    Args:
+        spatial: lengths of the axes.
+        padding: a (before, after) pair per axis.
+        mode: "zeros" takes any padding, "replicate" too where there is an entry to copy; "reflect" has n - 1 entries to
+            give on each side, "circular" n.
+
+    Raises:
+        GeometryError: negative padding, or more than the mode can supply.
+
+    >>> check_padding((5,), ((4, 4),), "reflect")
+    """
+    for n, (before, after) in zip(spatial, padding, strict=True):
+        if before < 0 or after < 0:
+            raise GeometryError("padding is negative", expected="at least 0", got=(before, after), where="padding")
+        most = {"reflect": n - 1, "circular": n}.get(mode)
+        if mode == "replicate" and n == 0:
+            most = 0
+        if most is not None and max(before, after) > most:
+            raise GeometryError(
+                f"padding is too large for mode {mode!r} on an axis of length {n}",
+                expected=f"at most {most}",
+                got=(before, after),
+                where="padding",
+            )
+
+
+def _shapes(weight_shape: Sequence[int], input_shape: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Both shapes as tuples of ints, with as many spatial axes."""
+    weight, image = tuple(index(n) for n in weight_shape), tuple(index(n) for n in input_shape)
+    if len(weight) < 2 or len(image) != len(weight) - 1:
+        raise ShapeError(
+            "input_shape must be (c_in, *spatial), with one spatial axis per kernel axis and no batch axis",
+            expected=f"{max(len(weight), 2) - 1} axes",
+            got=image,
+            where="input_shape",
+        )
+    if min(weight) < 1 or min(image) < 0:
+        raise ShapeError("shapes must be positive", got=(weight, image), where="weight, input_shape")
+    return weight, image
+
+
+def _check_groups(groups: int, channels: int, name: str) -> None:
+    if index(groups) < 1:
+        raise GeometryError("groups is too small", expected="at least 1", got=groups, where="groups")
+    if channels % groups:
+        raise GeometryError(f"groups must divide {name} = {channels}", got=groups, where="groups")

@@ -1,0 +1,24 @@
+"""Linear layers as matrices: exact, sparse, numeric or symbolic.
+
+Every matrix W acts on row-major vectors, ``vec(layer(X)) = W vec(X)``: entry [r, c] is how much input c counts in
+output r.
+"""
+
+from __future__ import annotations
+
+from .conv import bias_vector, conv_matrix, conv_transpose_matrix
+from .formats import FORMATS, MEMORY_BUDGET, convert
+from .padding import pad_matrix
+from .pooling import adaptive_avg_pool_matrix, avg_pool_matrix
+
+__all__ = [
+    "FORMATS",
+    "MEMORY_BUDGET",
+    "adaptive_avg_pool_matrix",
+    "avg_pool_matrix",
+    "bias_vector",
+    "conv_matrix",
+    "conv_transpose_matrix",
+    "convert",
+    "pad_matrix",
+]

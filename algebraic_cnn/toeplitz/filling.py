@@ -1,0 +1,147 @@
+"""A pattern and a kernel make a matrix: the one road from geometry to every format.
+
+The kernel may be a NumPy array of any dtype, Python objects included, or a torch tensor; the pattern does not care.
+
+    kernel    (groups, output channels, input channels, *taps)
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ..geometry import Geometry
+from ..pattern import conv_pattern
+from .formats import FORMATS, Entries, check_budget, check_format, index_dtype
+from .plan import Plan, merged
+
+
+@lru_cache(maxsize=128)
+def conv_plan(geometry: Geometry, by_columns: bool = False) -> Plan:
+    """The memory layout of a geometry's matrix; made once and kept, to be filled with any number of kernels.
+
+    Args:
+        geometry: a convolution or a transposed one.
+        by_columns: lay out the columns of the matrix (the rows of its transpose) instead of its rows.
+
+    Returns:
+        The plan.
+    """
+    pattern = conv_pattern(geometry)
+    return Plan(pattern.transpose() if by_columns else pattern)
+
+
+def conv_filled(geometry: Geometry, kernel: Any, format: str, memory_budget: int) -> Any:
+    """The matrix of a geometry filled with a kernel.
+
+    Args:
+        geometry: a convolution or a transposed one.
+        kernel: (groups, output channels, input channels, *taps), an array or a torch tensor.
+        format: a key of ``FORMATS``.
+        memory_budget: bytes that the result may take.
+
+    Returns:
+        The matrix, of shape ``geometry.shape``.
+
+    Raises:
+        UnknownNameError: an unknown format.
+        TooLargeError: the result would take more than ``memory_budget`` bytes.
+        ShapeError: Python objects in a format for numbers.
+    """
+    check_format(format)
+    by_columns = format == "csc"
+    return filled(
+        conv_plan(geometry, by_columns), kernel.swapaxes(1, 2) if by_columns else kernel, format, memory_budget
+    )
+
+
+def filled(plan: Plan, kernel: Any, format: str, memory_budget: int) -> Any:
+    """The matrix of a plan filled with a kernel; for "csc" both are those of the transpose.
+
+    Args:
+        plan: where the entries lie.
+        kernel: (groups, output channels, input channels, *taps), an array or a torch tensor.
+        format: a key of ``FORMATS``.
+        memory_budget: bytes that the result may take.
+
+    Returns:
+        The matrix.
+
+    Raises:
+        TooLargeError: the result would take more than ``memory_budget`` bytes.
+        ShapeError: Python objects in a format for numbers.
+    """
+    shape, nnz = plan.pattern.shape, plan.pattern.nnz
+    check_budget(shape, nnz, kernel.dtype.itemsize, format, memory_budget)
+    data = _gathered(plan, kernel) if is_tensor(kernel) else plan.values(merged(kernel, plan.pattern.axes))
+    dtype = index_dtype(shape, nnz, format)
+    return FORMATS[format](Entries(data, plan.indices(dtype), plan.indptr(dtype), shape))
+
+
+def _gathered(plan: Plan, kernel: Any) -> Any:
+    """The values by one gather, which torch differentiates, on the kernel's device."""
+    import torch
+
+    kernel = merged(kernel, plan.pattern.axes, torch.stack)
+    channels = kernel.reshape(plan.pattern.groups * plan.pattern.channels[0], -1)
+    places = torch.from_numpy(plan.places()).to(kernel.device)
+    return channels.index_select(1, places).reshape(-1)
+
+
+def kernel_of(weight: Any, format: str) -> Any:
+    """The weight as an array, or as the tensor that it is where the result must be differentiable or on its device.
+
+    Args:
+        weight: an array, a torch tensor or nested sequences.
+        format: a key of ``FORMATS``.
+
+    Returns:
+        A NumPy array on the weight's own buffer where possible; a tensor for a torch format if the weight requires
+        grad, is on another device than the CPU, or has a dtype that NumPy does not know.
+    """
+    if is_tensor(weight) and format.startswith("torch"):
+        import torch
+
+        if weight.requires_grad or weight.device.type != "cpu" or weight.dtype == torch.bfloat16:
+            return weight
+    return as_array(weight)
+
+
+def as_array(x: Any) -> NDArray[Any]:
+    """A NumPy array from an array, nested sequences or a torch tensor (bfloat16, unknown to NumPy, as float32).
+
+    Args:
+        x: what to convert.
+
+    Returns:
+        The array, on the same buffer where possible.
+    """
+    if not is_tensor(x):
+        return np.asarray(x)
+    detached = x.detach().cpu()
+    return (detached.float() if str(x.dtype) == "torch.bfloat16" else detached).numpy()
+
+
+def entry_dtype(dtype: DTypeLike | None, format: str) -> np.dtype[Any]:
+    """The dtype of a matrix whose entries are numbers of the geometry alone, such as 1 and 1/9.
+
+    Args:
+        dtype: what the caller asked for; ``object`` stands for exact ``fractions.Fraction``.
+        format: a key of ``FORMATS``.
+
+    Returns:
+        ``dtype``, or if that is None exact fractions for SymPy's formats and float64 for the others.
+    """
+    if dtype is None:
+        return np.dtype(object if format in ("sympy", "domain") else np.float64)
+    return np.dtype(dtype)
+
+
+def is_tensor(x: object) -> bool:
+    """Whether ``x`` is a torch tensor; torch is not imported to find out."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.Tensor)

@@ -1,0 +1,288 @@
+"""One set of entries, many representations: SciPy, torch, SymPy and plain arrays.
+
+Every representation is built from the same compressed rows, so that they cannot differ in anything but their type.
+
+    entries    compressed rows: values, columns, and where each row begins; canonical (columns strictly increasing)
+    format     the name of a representation, a key of ``FORMATS``
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from ..errors import ShapeError, TooLargeError, UnknownNameError
+
+MEMORY_BUDGET = 4 * 2**30
+"""Bytes that an explicit matrix may take unless the caller says otherwise: 4 GiB."""
+
+
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """A matrix as compressed rows.
+
+    Attributes:
+        data: the value of each entry, row after row: an array of numbers or of Python objects, or a torch tensor.
+        indices: the column of each entry.
+        indptr: where each row begins in ``data``; one more number than rows.
+        shape: rows and columns.
+    """
+
+    data: Any
+    indices: NDArray[Any]
+    indptr: NDArray[Any]
+    shape: tuple[int, int]
+
+    def row_numbers(self) -> NDArray[Any]:
+        """The row of each entry."""
+        return np.repeat(np.arange(self.shape[0], dtype=self.indices.dtype), np.diff(self.indptr))
+
+
+def _csr(entries: Entries) -> sparse.csr_array:
+    matrix = sparse.csr_array((_numbers(entries), entries.indices, entries.indptr), shape=entries.shape)
+    matrix.has_canonical_format = True
+    return matrix
+
+
+def _csc(columns: Entries) -> sparse.csc_array:
+    """Compressed columns of W are the compressed rows of its transpose, which is what ``columns`` holds."""
+    matrix = sparse.csc_array((_numbers(columns), columns.indices, columns.indptr), shape=columns.shape[::-1])
+    matrix.has_canonical_format = True
+    return matrix
+
+
+def _coo(entries: Entries) -> sparse.coo_array:
+    matrix = sparse.coo_array((_numbers(entries), (entries.row_numbers(), entries.indices)), shape=entries.shape)
+    matrix.has_canonical_format = True
+    return matrix
+
+
+def _dense(entries: Entries) -> NDArray[Any]:
+    if entries.data.dtype != object:
+        return _csr(entries).toarray()
+    dense = np.full(entries.shape, 0, dtype=object)
+    dense[entries.row_numbers(), entries.indices] = entries.data
+    return dense
+
+
+def _torch_csr(entries: Entries) -> Any:
+    import torch
+
+    values = _tensor(entries)
+    indptr, indices = (torch.from_numpy(a).to(values.device) for a in (entries.indptr, entries.indices))
+    return torch.sparse_csr_tensor(indptr, indices, values, entries.shape)
+
+
+def _torch_coo(entries: Entries) -> Any:
+    import torch
+
+    values = _tensor(entries)
+    places = np.empty((2, len(entries.indices)), np.int64)
+    places[0], places[1] = entries.row_numbers(), entries.indices
+    return torch.sparse_coo_tensor(
+        torch.from_numpy(places).to(values.device), values, entries.shape, is_coalesced=True, check_invariants=False
+    )
+
+
+def _domain(entries: Entries) -> Any:
+    from sympy.polys.constructor import construct_domain
+
+    expressions, which = _expressions(entries)
+    domain, elements = construct_domain(expressions)
+    return _domain_matrix(entries, domain, list(elements), which)
+
+
+def _sympy(entries: Entries) -> Any:
+    from sympy import EXRAW, SparseMatrix
+
+    expressions, which = _expressions(entries)
+    # SparseMatrix's own constructor visits every entry of the matrix; this takes the representation as it is.
+    return SparseMatrix._fromrep(_domain_matrix(entries, EXRAW, expressions, which))
+
+
+def _domain_matrix(entries: Entries, domain: Any, elements: list[Any], which: list[int]) -> Any:
+    """SymPy's sparse rows hold no zeros, so entries that are zero are left out."""
+    from sympy.polys.matrices import DomainMatrix
+    from sympy.polys.matrices.sdm import SDM
+
+    present = [bool(element) for element in elements]
+    columns, bounds, rows = entries.indices.tolist(), entries.indptr.tolist(), {}
+    for row, (start, stop) in enumerate(pairwise(bounds)):
+        held = {columns[e]: elements[which[e]] for e in range(start, stop) if present[which[e]]}
+        if held:
+            rows[row] = held
+    return DomainMatrix.from_rep(SDM(rows, entries.shape, domain))
+
+
+def _expressions(entries: Entries) -> tuple[list[Any], list[int]]:
+    """The distinct values as SymPy expressions, floats as exact rationals, and which of them each entry has."""
+    from sympy import I, Integer, Rational, sympify
+
+    def exact(value: Any) -> Any:
+        if isinstance(value, complex):
+            return exact(value.real) + I * exact(value.imag)
+        if isinstance(value, float | Fraction):
+            return Rational(*value.as_integer_ratio())
+        return Integer(value) if isinstance(value, int) else sympify(value)
+
+    data = entries.data
+    if data.dtype == object:
+        values = data.tolist()
+        numbers: dict[int, int] = {}
+        which = [numbers.setdefault(id(value), len(numbers)) for value in values]
+        distinct = dict(zip(which, values, strict=True))
+        return [exact(distinct[i]) for i in range(len(distinct))], which
+    distinct, which = np.unique(data, return_inverse=True)
+    return [exact(value) for value in distinct.tolist()], which.tolist()
+
+
+FORMATS: dict[str, Callable[[Entries], Any]] = {
+    "csr": _csr,
+    "csc": _csc,
+    "coo": _coo,
+    "dense": _dense,
+    "torch_csr": _torch_csr,
+    "torch_coo": _torch_coo,
+    "sympy": _sympy,
+    "domain": _domain,
+}
+"""How to build each representation from compressed rows ("csc": from the compressed rows of the transpose)."""
+
+
+def convert(matrix: Any, format: str) -> Any:
+    """The same matrix in another representation; explicit zeros stay where the representation can hold them.
+
+    Args:
+        matrix: a SciPy sparse array, or a dense array of numbers or of Python objects (whose zeros are not stored).
+        format: a key of ``FORMATS``.
+
+    Returns:
+        The matrix in that format.
+
+    Raises:
+        UnknownNameError: ``format`` is not one of the formats.
+        ShapeError: Python objects in a format that holds numbers only.
+
+    >>> convert(np.array([[1.0, 0.0], [0.5, 2.0]]), "sympy")
+    Matrix([
+    [  1, 0],
+    [1/2, 2]])
+    """
+    check_format(format)
+    if isinstance(matrix, np.ndarray) and format == "dense":
+        return matrix
+    if format == "csc" and sparse.issparse(matrix):
+        return sparse.csc_array(matrix)
+    return FORMATS[format](_entries(matrix.T if format == "csc" else matrix))
+
+
+def _entries(matrix: Any) -> Entries:
+    if not sparse.issparse(matrix):
+        rows, columns = np.nonzero(matrix)
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(matrix)))])
+        return Entries(matrix[rows, columns], columns, indptr, matrix.shape)
+    rows = sparse.csr_array(matrix)
+    if not rows.has_canonical_format:
+        rows = rows.copy()
+        rows.sum_duplicates()
+    return Entries(rows.data, rows.indices, rows.indptr, matrix.shape)
+
+
+def check_format(format: str) -> None:
+    """Refuse a name that is not a format.
+
+    Args:
+        format: a name.
+
+    Raises:
+        UnknownNameError: it is not a key of ``FORMATS``.
+    """
+    if format not in FORMATS:
+        raise UnknownNameError("unknown format", expected=tuple(FORMATS), got=format, where="format")
+
+
+def index_dtype(shape: tuple[int, int], nnz: int, format: str) -> np.dtype[Any]:
+    """The integer type of a matrix's indices: int32 while every number fits, then int64 (torch COO: always int64).
+
+    Args:
+        shape: rows and columns.
+        nnz: number of entries.
+        format: a key of ``FORMATS``.
+
+    Returns:
+        The dtype.
+
+    >>> index_dtype((10, 2**31), 10, "csr")
+    dtype('int64')
+    """
+    wide = format == "torch_coo" or max(*shape, nnz) > np.iinfo(np.int32).max
+    return np.dtype(np.int64 if wide else np.int32)
+
+
+def bytes_needed(shape: tuple[int, int], nnz: int, itemsize: int, format: str) -> int:
+    """How many bytes a matrix takes in a format; for SymPy's dictionaries an estimate of 100 bytes an entry.
+
+    Args:
+        shape: rows and columns ("csc": columns and rows).
+        nnz: number of entries.
+        itemsize: bytes of one value.
+        format: a key of ``FORMATS``.
+
+    Returns:
+        Bytes.
+
+    >>> bytes_needed((784, 784), 6724, 8, "csr")
+    83828
+    """
+    index = index_dtype(shape, nnz, format).itemsize
+    if format == "dense":
+        return shape[0] * shape[1] * itemsize
+    if format in ("sympy", "domain"):
+        return 100 * nnz
+    if format in ("coo", "torch_coo"):
+        return nnz * (itemsize + 2 * index)
+    return nnz * (itemsize + index) + (shape[0] + 1) * index
+
+
+def check_budget(shape: tuple[int, int], nnz: int, itemsize: int, format: str, budget: int) -> None:
+    """Refuse a matrix that would take more bytes than the budget, before anything is allocated.
+
+    Args:
+        shape: rows and columns.
+        nnz: number of entries.
+        itemsize: bytes of one value.
+        format: a key of ``FORMATS``.
+        budget: bytes allowed.
+
+    Raises:
+        TooLargeError: it would take more.
+    """
+    needed = bytes_needed(shape, nnz, itemsize, format)
+    if needed > budget:
+        what = f"the {shape[0]} x {shape[1]} matrix with {nnz:,} entries in format {format!r} exceeds the memory budget"
+        raise TooLargeError(what, needed=needed, budget=budget, where="memory_budget")
+
+
+def _numbers(entries: Entries) -> Any:
+    if entries.data.dtype == object:
+        raise ShapeError(
+            "SciPy and torch hold numbers, not Python objects",
+            expected='format "dense", "sympy" or "domain"',
+            got=f"entries of type {type(entries.data.flat[0]).__name__}" if entries.data.size else "Python objects",
+            where="format",
+        )
+    return entries.data
+
+
+def _tensor(entries: Entries) -> Any:
+    """The values as a torch tensor on the same buffer."""
+    import torch
+
+    return entries.data if isinstance(entries.data, torch.Tensor) else torch.from_numpy(_numbers(entries))
