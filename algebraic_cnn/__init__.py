@@ -24,6 +24,7 @@ _HOME = {
     "ring": "Float PrimeField Rationals",
     "affine": "AffineMap",
     "recursion": "Layer Skip SkipRecursion",
+    "derive": "derive",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 

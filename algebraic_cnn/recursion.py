@@ -1,14 +1,14 @@
 """The skip recursion of [JV24] and its collapse to one affine map, over any ring.
 
-    f^(0)(x) = x
-    f^(i)(x) = W^(i) P^(i) ( sum_{k<i} t^(k,i-1) R^(k,i-1) f^(k)(x) ) + b^(i)          i = 1 .. L
-    f^(L)(x) = W x + B,   A_0 = 1,  C_0 = 0,
-               A_i = W P sum_k t R A_k,   C_i = W P sum_k t R C_k + b,   W = A_L,  B = C_L      [JV24, Thm 3.1]
+f^(0)(x) = x
+f^(i)(x) = W^(i) P^(i) ( sum_{k<i} t^(k,i-1) R^(k,i-1) f^(k)(x) ) + b^(i)          i = 1 .. L
+f^(L)(x) = W x + B,   A_0 = 1,  C_0 = 0,
+           A_i = W P sum_k t R A_k,   C_i = W P sum_k t R C_k + b,   W = A_L,  B = C_L      [JV24, Thm 3.1]
 
-    Layer(W, P, b)   the matrix of layer i on an already padded input, its padding matrix, its bias vector
-    Skip(t, R)       the strength and the resizing of the skip (k, i), from f^(k) into layer i
-    feed             the skip (i-1, i): t = 1 and R = 1 unless given
-    adjoint          G_L = 1, G_k = sum_{i>k} t R^T P^T W^T G_i, W = G_0^T: one backward pass per output
+Layer(W, P, b)   the matrix of layer i on an already padded input, its padding matrix, its bias vector
+Skip(t, R)       the strength and the resizing of the skip (k, i), from f^(k) into layer i
+feed             the skip (i-1, i): t = 1 and R = 1 unless given
+adjoint          G_L = 1, G_k = sum_{i>k} t R^T P^T W^T G_i, W = G_0^T: one backward pass per output
 """
 
 from __future__ import annotations

@@ -88,8 +88,8 @@ class Float:
         return a @ b
 
     def divide(self, x: Any, n: Any) -> Any:
-        """x / n entry by entry."""
-        return x / n
+        """x / n entry by entry, in the dtype of x."""
+        return x / _namespace(x).asarray(n, dtype=x.dtype)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,167 @@
+"""W and B of an affine network: the theorem as a computation, by independent methods.
+
+    forward      W = f_W(identity), B = f(0): the theorem read literally, one probe per input [JV24, Thm 3.1]
+    adjoint      one backward pass per output; what a classifier wants
+    recursion    Toeplitz matrices through the skip recursion: no torch kernel involved
+    auto         the cheaper of forward and adjoint, by counting passes
+
+All run over any ring: in float64 for use, modulo a prime for checking.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .affine import AffineMap
+from .errors import TooLargeError, UnknownNameError
+from .evaluate import Evaluator
+from .ring import Float, Ring
+from .trace import Graph, trace
+
+#: Bytes that explicit arrays may take unless the caller says otherwise.
+MEMORY_BUDGET = 4 * 2**30
+
+#: A backward pass costs about two forward passes, and its tape needs one more.
+_ADJOINT_COST = 3
+
+Progress = Callable[[int, int], None]
+
+
+def derive(
+    model: Any,
+    example: Any = None,
+    *,
+    method: str = "auto",
+    dtype: Any = "float64",
+    ring: Ring | None = None,
+    memory_budget: int = MEMORY_BUDGET,
+    progress: Progress | None = None,
+) -> AffineMap:
+    """The map f(x) = W x + B of an affine network in evaluation mode [JV24, Thm 3.1].
+
+    Args:
+        model: a module, an exported program, or a traced ``Graph``.
+        example: an input tensor (N, *in_shape); not needed for a program or a graph.
+        method: "auto", "forward", "adjoint" or "recursion".
+        dtype: floating dtype to compute in, by name or as torch dtype.
+        ring: another ring to compute in, such as ``PrimeField(p)``; then W and B are its carriers.
+        memory_budget: bytes that W and the batches of probes may take.
+        progress: called with (probes done, probes in all).
+
+    Returns:
+        The map, W dense of shape (prod(out_shape), prod(in_shape)); sparse where the recursion keeps it so.
+
+    Raises:
+        NotAffineError: if a call is not affine in the input; names the call and its source line.
+        TrainingModeError: if the model is in training mode.
+        TraceError: if ``torch.export`` cannot take the model.
+        TooLargeError: if W would not fit the budget; nothing was allocated.
+        UnknownNameError: if there is no such method.
+        NonFiniteError: if a weight is NaN or infinite.
+
+    >>> network = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 2, bias=False), torch.nn.Flatten()).eval()
+    >>> _ = network[0].weight.data.copy_(torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]))
+    >>> derive(network, torch.zeros(1, 1, 2, 3)).W
+    array([[1., 2., 0., 3., 4., 0.],
+           [0., 1., 2., 0., 3., 4.]])
+    """
+    graph = model if isinstance(model, Graph) else trace(model, example)
+    name = str(dtype).removeprefix("torch.")
+    return derive_graph(graph, ring or Float(name), method, memory_budget=memory_budget, progress=progress)
+
+
+def derive_graph(
+    graph: Graph,
+    ring: Ring,
+    method: str = "auto",
+    *,
+    device: torch.device | str = "cpu",
+    memory_budget: int = MEMORY_BUDGET,
+    progress: Progress | None = None,
+) -> AffineMap:
+    """``derive`` for a graph that is already traced, on any device."""
+    if method not in METHODS and method != "auto":
+        raise UnknownNameError("no such method", expected=("auto", *METHODS), got=method, where="derive")
+    run = Evaluator(graph, ring, device)
+    in_shape, out_shape = graph.single()
+    n, m = math.prod(in_shape), math.prod(out_shape)
+    method = cheapest(graph) if method == "auto" else method
+    item = 8 if ring.exact else torch.empty(0, dtype=getattr(torch, ring.dtype)).element_size()  # pyright: ignore[reportAttributeAccessIssue]
+    if method != "recursion" and n * m * item > memory_budget:
+        raise TooLargeError(f"W of shape ({m}, {n}) is beyond the budget", needed=n * m * item, budget=memory_budget)
+    return METHODS[method](run, memory_budget, progress or (lambda done, total: None))
+
+
+def cheapest(graph: Graph) -> str:
+    """The name of the method that needs fewer passes: "forward" (n inputs) or "adjoint" (m outputs, 3 passes each)."""
+    in_shape, out_shape = graph.single()
+    return "forward" if math.prod(in_shape) <= _ADJOINT_COST * math.prod(out_shape) else "adjoint"
+
+
+def _forward(run: Evaluator, memory_budget: int, progress: Progress) -> AffineMap:
+    in_shape, out_shape = run.graph.single()
+    n = math.prod(in_shape)
+    columns = []
+    with torch.no_grad():
+        for part in _chunks(n, _bytes_per_sample(run.graph), memory_budget):
+            probes = torch.zeros(len(part), n, dtype=_carrier(run.ring), device=run.device)
+            probes[torch.arange(len(part)), torch.tensor(part)] = 1
+            columns.append(run(probes.reshape(-1, *in_shape), linear=True).reshape(len(part), -1))
+            progress(part[-1] + 1, n)
+    return _map(run, torch.cat(columns).T)
+
+
+def _adjoint(run: Evaluator, memory_budget: int, progress: Progress) -> AffineMap:
+    in_shape, out_shape = run.graph.single()
+    m = math.prod(out_shape)
+    rows = []
+    for part in _chunks(m, _bytes_per_sample(run.graph), memory_budget):
+        x = torch.zeros(len(part), *in_shape, dtype=_carrier(run.ring), device=run.device, requires_grad=True)
+        with torch.enable_grad():
+            y = run(x, linear=True).reshape(len(part), m)
+        cotangents = torch.zeros_like(y)
+        cotangents[torch.arange(len(part)), torch.tensor(part)] = 1
+        (gradient,) = torch.autograd.grad(y, x, cotangents)
+        rows.append(run.ring.reduce(gradient).reshape(len(part), -1))
+        progress(part[-1] + 1, m)
+    return _map(run, torch.cat(rows))
+
+
+def _recursion(run: Evaluator, memory_budget: int, progress: Progress) -> AffineMap:
+    from .extract import recursion_of
+
+    return recursion_of(run.graph, memory_budget=memory_budget).collapse(run.ring)
+
+
+METHODS: dict[str, Callable[[Evaluator, int, Progress], AffineMap]] = {
+    "forward": _forward,
+    "adjoint": _adjoint,
+    "recursion": _recursion,
+}
+
+
+def _map(run: Evaluator, W: Tensor) -> AffineMap:
+    in_shape, out_shape = run.graph.single()
+    with torch.no_grad():
+        b = run(torch.zeros(1, *in_shape, dtype=_carrier(run.ring), device=run.device)).reshape(-1)
+    return AffineMap(np.ascontiguousarray(W.cpu().numpy()), b.cpu().numpy(), in_shape, out_shape)
+
+
+def _carrier(ring: Ring) -> torch.dtype:
+    return torch.float64 if ring.exact else getattr(torch, ring.dtype)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _bytes_per_sample(graph: Graph) -> int:
+    """Bytes of all intermediate values of one sample in float64: what the tape of a backward pass keeps."""
+    return 8 * sum(math.prod(n or 1 for n in shape) for shape in (*graph.input_shapes, *(c.shape for c in graph.calls)))
+
+
+def _chunks(total: int, bytes_each: int, budget: int) -> Iterator[range]:
+    size = max(1, min(total, budget // max(bytes_each, 1)))
+    return (range(start, min(start + size, total)) for start in range(0, total, size))

@@ -1,0 +1,207 @@
+"""Run a traced graph over any ring.
+
+    Evaluator(graph, ring)       f over the ring, on batches of carriers
+    linear=True                  f_W, the same with every added constant dropped [JV24, Thm 3.1]
+    constant                     a value that does not depend on the input: computed once, as torch computes it
+    affine_obstacle              the first call of a graph that is not affine in the input, and why
+    terms                        the most products that one element of a forward or backward pass sums
+
+Carriers are float64 tensors for the exact rings.  Backward passes through torch's autograd are exact as well: a hook
+reduces every gradient before the next call sees it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from .errors import NotAffineError, ShapeError
+from .ring import Float, Ring
+from .rules import RULES, Step
+from .trace import Call, Graph, Ref
+
+_SCALARS = ("self", "other", "alpha", "beta")
+
+
+@dataclass(eq=False)
+class Evaluator:
+    """f of a traced graph over a ring.
+
+    Args:
+        graph: an affine graph with one input and one output.
+        ring: where to compute; ``Float`` rounds, ``PrimeField`` is exact.
+        device: where the carriers live.
+
+    Raises:
+        NotAffineError: if a call is not affine in the input; names the call and its source line.
+
+    >>> from algebraic_cnn.ring import PrimeField
+    >>> from algebraic_cnn.trace import trace
+    >>> layer = torch.nn.Linear(1, 1).eval()
+    >>> _ = layer.weight.data.fill_(0.5), layer.bias.data.fill_(3.0)
+    >>> Evaluator(trace(layer, torch.zeros(1, 1)), PrimeField(7))(torch.tensor([[1.0]]).double())     # 1/2 + 3 mod 7
+    tensor([[0.]], dtype=torch.float64)
+    """
+
+    graph: Graph
+    ring: Ring = field(default_factory=Float)
+    device: torch.device | str = "cpu"
+
+    def __post_init__(self) -> None:
+        obstacle = affine_obstacle(self.graph)
+        if obstacle is not None:
+            call, reason = obstacle
+            raise NotAffineError(f"{call.op} is not affine in the input: {reason}", where=call.where)
+        self._dependent = self.graph.dependent()
+        self._constants = {name: value.to(self.device) for name, value in self.graph.constants.items()}
+        self._embedded: dict[str, Tensor] = {}
+        self._last_use = {name: i for i, call in enumerate(self.graph.calls) for name in call.refs()}
+
+    def __call__(self, x: Tensor, *, linear: bool = False) -> Tensor:
+        """f(x), or f_W(x) if ``linear``.
+
+        Args:
+            x: carriers of shape (N, *in_shape); any N, also for a graph that is bound to a batch size.
+            linear: drop every added constant.
+
+        Returns:
+            Carriers of shape (N, *out_shape).
+
+        Raises:
+            ShapeError: if x does not have the graph's input shape.
+        """
+        in_shape, _ = self.graph.single()
+        if tuple(x.shape[1:]) != in_shape:
+            raise ShapeError("x does not fit the network", expected=("N", *in_shape), got=tuple(x.shape))
+        batch = self.graph.batch
+        if batch is None or len(x) == batch:
+            return self.run([x], linear=linear)[0]
+        filled = torch.cat([x, x.new_zeros(-len(x) % batch, *in_shape)])
+        return torch.cat([self.run([part], linear=linear)[0] for part in filled.split(batch)])[: len(x)]
+
+    def run(self, inputs: Sequence[Tensor], *, linear: bool = False) -> list[Any]:
+        """The flat outputs for the given inputs; the batch size must be the graph's own if it has one."""
+        values: dict[str, Any] = dict(zip(self.graph.inputs, inputs, strict=True))
+        outputs = {out.name for out in self.graph.outputs if isinstance(out, Ref)}
+        for index, call in enumerate(self.graph.calls):
+            values[call.name] = self._step(call, values, linear)
+            for name in set(call.refs()) - outputs:
+                if self._last_use[name] == index and name in values:
+                    del values[name]
+        return [self._value(out, values) for out in self.graph.outputs]
+
+    def _value(self, leaf: Any, values: dict[str, Any]) -> Any:
+        if not isinstance(leaf, Ref):
+            return leaf
+        return values[leaf.name] if leaf.name in values else self._constants[leaf.name]
+
+    def _step(self, call: Call, values: dict[str, Any], linear: bool) -> Any:
+        if call.name not in self._dependent or call.op.startswith("operator."):
+            return self._natively(call, values)
+        raw = pytree.tree_map(lambda leaf: self._value(leaf, values), call.bound())
+        dependent = frozenset(name for name, value in call.bound().items() if self._depends(value))
+        ringed = {name: self._ringed(name, value, values) for name, value in call.bound().items()}
+        ringed = {name: value for name, value in ringed.items() if value is not None}
+        y = RULES[call.op].apply(Step(call.target, raw, ringed, dependent, self.ring, linear))
+        for tensor in pytree.tree_leaves(y) if self.ring.exact else ():
+            if isinstance(tensor, Tensor) and tensor.requires_grad:
+                tensor.register_hook(self.ring.reduce)
+        return y
+
+    def _natively(self, call: Call, values: dict[str, Any]) -> Any:
+        """A size, a choice from a tuple, or a constant: what torch itself computes."""
+        args, kwargs = pytree.tree_map(lambda leaf: self._value(leaf, values), (call.args, dict(call.kwargs)))
+        return call.target(*args, **kwargs)
+
+    def _depends(self, value: Any) -> bool:
+        return any(isinstance(leaf, Ref) and leaf.name in self._dependent for leaf in pytree.tree_leaves(value))
+
+    def _ringed(self, name: str, value: Any, values: dict[str, Any]) -> Any:
+        """The argument in the ring, or None for one that is no number of the network (a stride, an axis)."""
+        if isinstance(value, list | tuple) and self._depends(value):
+            return [self._ringed(name, item, values) for item in value]
+        if isinstance(value, Ref):
+            resolved = self._value(value, values)
+            if value.name in self._dependent or not isinstance(resolved, Tensor) or not resolved.is_floating_point():
+                return resolved
+            if value.name not in self._embedded:
+                self._embedded[value.name] = self.ring.embed(resolved)
+            return self._embedded[value.name]
+        if name in _SCALARS and isinstance(value, int | float) and not isinstance(value, bool):
+            precision = torch.float64 if self.graph.dtype == torch.float64 else torch.float32
+            return self.ring.embed(torch.tensor(value, dtype=precision, device=self.device).double())
+        return None
+
+
+def affine_obstacle(graph: Graph) -> tuple[Call, str] | None:
+    """The first call that is not affine in the graph's inputs, with the reason; None if there is none."""
+    dependent = graph.dependent()
+    for call in graph.calls:
+        if call.name in dependent and call.op != "operator.getitem":
+            reason = _obstacle(call, dependent)
+            if reason:
+                return call, reason
+    return None
+
+
+def _obstacle(call: Call, dependent: frozenset[str]) -> str:
+    rule = RULES.get(call.op)
+    if rule is None:
+        return "the table of affine calls does not have it"
+    arguments = call.bound()
+    varying = [
+        name
+        for name, value in arguments.items()
+        if any(isinstance(leaf, Ref) and leaf.name in dependent for leaf in pytree.tree_leaves(value))
+    ]
+    wrong = [name for name in varying if name not in rule.affine_in]
+    if wrong:
+        return f"its argument {wrong[0]!r} depends on the input"
+    if rule.bilinear and len(varying) > 1:
+        return "two of its factors depend on the input"
+    return rule.accepts(arguments)
+
+
+def terms(graph: Graph) -> int:
+    """How many products of two ring elements a forward or backward pass sums before it reduces, at most.
+
+    A forward pass sums over the inputs of a contraction, a backward pass over its outputs and over all calls that use
+    one value; one more term is added for a bias.
+    """
+    shapes = {name: tuple(tensor.shape) for name, tensor in graph.constants.items()}
+    shapes |= {call.name: tuple(n or 1 for n in call.shape) for call in graph.calls}
+    dependent = graph.dependent()
+    forward, backward = 1, dict.fromkeys(dependent, 0)
+    for call in graph.calls:
+        if call.name in dependent:
+            sums = max((_terms(size, call.op) for size in _factor_sizes(call, shapes, dependent)), default=1)
+            forward = max(forward, sums)
+            for name in dependent.intersection(call.refs()):
+                backward[name] += sums
+    return max(forward, *backward.values()) + 1
+
+
+def _factor_sizes(
+    call: Call, shapes: dict[str, tuple[int, ...]], dependent: frozenset[str]
+) -> Iterator[tuple[int, ...]]:
+    """Shapes of the constants whose products with the input the call sums."""
+    rule = RULES.get(call.op)
+    if rule is not None and rule.contraction:
+        arguments = call.bound()
+        for name in {rule.contraction, *(rule.affine_in if rule.bilinear else ())}:
+            value = arguments[name]
+            if isinstance(value, Ref) and value.name not in dependent:
+                yield shapes[value.name]
+
+
+def _terms(size: tuple[int, ...], op: str) -> int:
+    """Of a weight (c_out, c_in / groups, *kernel) or a matrix: the longer of the sums over its rows or columns."""
+    if len(size) < 2:
+        return math.prod(size)
+    return max(size[-2:]) if RULES[op].bilinear else math.prod(size) // min(size[:2])

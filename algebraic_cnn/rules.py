@@ -1,0 +1,259 @@
+"""The table of affine calls: which ATen calls are affine, in which arguments, and how to compute them over any ring.
+
+A rule sees a ``Step`` and uses four primitives only: call the ATen kernel on carriers, add, multiply by a constant,
+then ``ring.reduce``.  So the code that runs the network mod p is the code that runs it in floating point.
+
+    Step         a call about to be evaluated: carriers for what depends on x, ring elements for constants
+    step[name]   an argument in the ring
+    step.offset  an added constant: 0 in the linear part f_W, where the biases are dropped
+    Rule         ``apply`` and the arguments in which the call is jointly affine
+    contraction  a call that sums products with a constant (convolution, linear); its terms limit the modulus
+
+A layer is added to the library by one line of ``RULES``; tests/test_rules.py then checks it in every ring.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .ring import Ring
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One call with its arguments resolved.
+
+    Attributes:
+        target: the ATen callable.
+        raw: every argument by name; constants as the model has them.
+        ringed: the tensor and scalar arguments in the ring.
+        dependent: names of the arguments that depend on the network's input.
+        ring: the ring.
+        linear: whether added constants are dropped.
+    """
+
+    target: Callable[..., Any]
+    raw: Mapping[str, Any]
+    ringed: Mapping[str, Any]
+    dependent: frozenset[str]
+    ring: Ring
+    linear: bool = False
+
+    def __getitem__(self, name: str) -> Any:
+        return self.ringed.get(name, self.raw.get(name))
+
+    def offset(self, name: str) -> Any:
+        """An argument that is added: itself if it depends on the input, else 0 in the linear part; None if absent."""
+        value = self[name]
+        return value if value is None or not self.linear or name in self.dependent else value * 0
+
+    def call(self, **changes: Any) -> Any:
+        """The ATen kernel on the carriers, some arguments changed."""
+        named = {name: self[name] for name in self.raw} | changes
+        schema = self.target._schema  # pyright: ignore[reportFunctionMemberAccess]
+        positional = [named.pop(a.name) for a in schema.arguments if not a.kwarg_only]
+        return self.target(*positional, **named)
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """How one kind of call is affine.
+
+    Attributes:
+        apply: computes the call over the step's ring.
+        affine_in: arguments that may depend on the network's input, jointly.
+        bilinear: whether exactly one of ``affine_in`` may depend on it.
+        contraction: name of the constant whose products are summed, or "".
+        accepts: a reason why this call is not affine after all, or "".
+    """
+
+    apply: Callable[[Step], Any]
+    affine_in: tuple[str, ...] = ("self",)
+    bilinear: bool = False
+    contraction: str = ""
+    accepts: Callable[[Mapping[str, Any]], str] = lambda raw: ""
+
+
+def _move(step: Step) -> Any:
+    return step.call()
+
+
+def _plus_channels(step: Step, y: Tensor, offset: Any, axis: int) -> Tensor:
+    if offset is None:
+        return y
+    return step.ring.reduce(y + offset.reshape(-1, *[1] * (y.ndim - 1 - axis % y.ndim)))
+
+
+def _convolution(step: Step) -> Tensor:
+    y = step.ring.reduce(step.call(bias=None))
+    spatial = step["weight"].ndim - 2
+    return _plus_channels(step, y, step.offset("bias"), -1 - spatial)
+
+
+def _linear(step: Step) -> Tensor:
+    return _plus_channels(step, step.ring.reduce(step.call(bias=None)), step.offset("bias"), -1)
+
+
+def _addmm(step: Step) -> Tensor:
+    product = step.ring.reduce(step["mat1"] @ step["mat2"])
+    scaled = step.ring.reduce(product * step["alpha"])
+    return step.ring.reduce(scaled + step.ring.reduce(step.offset("self") * step["beta"]))
+
+
+def _product(step: Step) -> Tensor:
+    return step.ring.reduce(step.call())
+
+
+def _multiple(step: Step) -> Tensor:
+    return step.ring.reduce(step["self"] * step["other"])
+
+
+def _batch_norm(step: Step) -> Tensor:
+    """x scale + shift with scale = w / sqrt(var + eps), shift = b - mean scale, computed in float64."""
+    raw, x = step.raw, step["input"]
+    mean, variance = raw["running_mean"].double(), raw["running_var"].double()
+    scale = (variance + raw["eps"]).rsqrt()
+    scale = scale if raw["weight"] is None else scale * raw["weight"].double()
+    shift = -mean * scale if raw["bias"] is None else raw["bias"].double() - mean * scale
+    axes = [1] * (x.ndim - 2)
+    y = step.ring.reduce(x * step.ring.embed(scale).reshape(-1, *axes))
+    return y if step.linear else step.ring.reduce(y + step.ring.embed(shift).reshape(-1, *axes))
+
+
+def _sum(sign: int, factor: str = "other") -> Callable[[Step], Tensor]:
+    def apply(step: Step) -> Tensor:
+        terms = {name: step.offset(name) for name in ("self", "other")}
+        alpha = step.raw.get("alpha", 1)
+        if alpha != 1:
+            terms[factor] = step.ring.reduce(terms[factor] * step["alpha"])
+        if sign < 0:
+            terms[factor] = -terms[factor]
+        return step.ring.reduce(terms["self"] + terms["other"])
+
+    return apply
+
+
+def _divide(step: Step) -> Tensor:
+    divisor = step.raw["other"]
+    divisor = divisor if isinstance(divisor, Tensor) else torch.tensor(float(divisor), dtype=torch.float64)
+    return step.ring.divide(step["self"], divisor.to(step["self"].device))
+
+
+def _total(step: Step) -> Tensor:
+    dims = step.raw.get("dim")
+    x = step["self"]
+    dims = dims if dims else list(range(x.ndim))
+    return step.ring.reduce(x.sum(dims, keepdim=bool(step.raw.get("keepdim", False))))
+
+
+def _mean(step: Step) -> Tensor:
+    total = _total(step)
+    count = step["self"].numel() // max(total.numel(), 1)
+    return step.ring.divide(total, torch.tensor(float(count), device=total.device))
+
+
+def _avg_pool(spatial: int) -> Callable[[Step], Tensor]:
+    def apply(step: Step) -> Tensor:
+        """The sum over the window, then the division by the count that torch uses there."""
+        x = step["self"]
+        sizes = [step.raw["kernel_size"], step.raw["stride"] or step.raw["kernel_size"], step.raw["padding"]]
+        sizes = [list(size) * (spatial if len(size) == 1 else 1) for size in sizes]
+        pool = torch.ops.aten.avg_pool3d if spatial == 3 else torch.ops.aten.avg_pool2d
+        if spatial == 1:  # avg_pool1d cannot return plain sums
+            x, sizes = x.unsqueeze(-2), [[first, *size] for first, size in zip((1, 1, 0), sizes, strict=True)]
+        ceil, inside = step.raw["ceil_mode"], step.raw["count_include_pad"]
+        ones = torch.ones((1, *x.shape[-len(sizes[0]) :]), dtype=torch.float64, device=x.device)
+        sums = pool(ones, *sizes, ceil, inside, 1)
+        counts = (sums / pool(ones, *sizes, ceil, inside, step.raw.get("divisor_override"))).round()
+        y = step.ring.divide(step.ring.reduce(pool(x, *sizes, ceil, inside, 1)), counts)
+        return y.squeeze(-2) if spatial == 1 else y
+
+    return apply
+
+
+def _adaptive_avg_pool(spatial: int) -> Callable[[Step], Tensor]:
+    def apply(step: Step) -> Tensor:
+        """Along each axis output o averages the inputs floor(o n / m) .. ceil((o + 1) n / m) - 1."""
+        y = step["self"]
+        size = step.raw["output_size"]
+        for axis, m in zip(range(-spatial, 0), size * (spatial if len(size) == 1 else 1), strict=True):
+            n = y.shape[axis]
+            windows = torch.zeros(m, n, dtype=y.dtype, device=y.device)
+            for o in range(m):
+                windows[o, o * n // m : math.ceil((o + 1) * n / m)] = 1
+            sums = step.ring.reduce(y.movedim(axis, -1) @ windows.T)
+            y = step.ring.divide(sums, windows.sum(1)).movedim(-1, axis)
+        return y
+
+    return apply
+
+
+def _constant_pad(step: Step) -> Tensor:
+    y = step.call(value=0)
+    value = step.raw["value"]
+    if not value or step.linear:
+        return y
+    outside = torch.ops.aten.constant_pad_nd(torch.zeros_like(step["self"]), step.raw["pad"], 1)
+    return y + outside * step.ring.embed(torch.tensor(float(value), dtype=torch.float64))
+
+
+def _pad(step: Step) -> Tensor:
+    if step.raw["mode"] != "constant":
+        return step.call()
+    constant = {"self": step.raw["self"], "pad": step.raw["pad"], "value": step.raw["value"] or 0}
+    target = torch.ops.aten.constant_pad_nd.default
+    return _constant_pad(replace(step, target=target, raw=constant))
+
+
+def _first_of_three(step: Step) -> tuple[Tensor, None, None]:
+    return _batch_norm(step), None, None
+
+
+def _not_if(name: str, reason: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda raw: reason if raw.get(name) else ""
+
+
+_MOVES = (
+    "view _unsafe_view reshape flatten permute transpose t squeeze unsqueeze expand contiguous clone alias detach "
+    "lift_fresh_copy select slice narrow split split_with_sizes chunk unbind flip roll pixel_shuffle pixel_unshuffle "
+    "channel_shuffle movedim swapaxes repeat unflatten reflection_pad1d reflection_pad2d reflection_pad3d "
+    "replication_pad1d replication_pad2d replication_pad3d im2col upsample_nearest1d upsample_nearest2d "
+    "upsample_nearest3d"
+)
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(_MOVES.split(), Rule(_move)),
+    "view": Rule(_move, accepts=_not_if("dtype", "it reinterprets bits")),
+    **dict.fromkeys(("cat", "concat", "stack"), Rule(_move, ("tensors",))),
+    **{f"conv{n}d": Rule(_convolution, ("input",), contraction="weight") for n in (1, 2, 3)},
+    **{
+        name: Rule(_convolution, ("input",), contraction="weight")
+        for name in ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution")
+    },
+    "linear": Rule(_linear, ("input",), contraction="weight"),
+    "matmul": Rule(_product, ("self", "other"), bilinear=True, contraction="other"),
+    "mm": Rule(_product, ("self", "mat2"), bilinear=True, contraction="mat2"),
+    "bmm": Rule(_product, ("self", "mat2"), bilinear=True, contraction="mat2"),
+    "addmm": Rule(_addmm, ("mat1",), contraction="mat2"),
+    "batch_norm": Rule(_batch_norm, ("input",), accepts=_not_if("training", "batch statistics depend on the input")),
+    "_native_batch_norm_legit_no_training": Rule(_first_of_three, ("input",)),
+    "add": Rule(_sum(1), ("self", "other")),
+    "sub": Rule(_sum(-1), ("self", "other")),
+    "rsub": Rule(_sum(-1, "self"), ("self", "other")),
+    "neg": Rule(_product),
+    "mul": Rule(_multiple, ("self", "other"), bilinear=True),
+    "div": Rule(_divide, accepts=_not_if("rounding_mode", "it rounds")),
+    "sum": Rule(_total),
+    "mean": Rule(_mean),
+    **{f"avg_pool{n}d": Rule(_avg_pool(n)) for n in (1, 2, 3)},
+    **{f"adaptive_avg_pool{n}d": Rule(_adaptive_avg_pool(n)) for n in (1, 2, 3)},
+    "constant_pad_nd": Rule(_constant_pad),
+    "pad": Rule(_pad),
+    "dropout": Rule(lambda step: step["input"], ("input",), accepts=_not_if("train", "it drops at random")),
+}

@@ -1,0 +1,321 @@
+"""A torch model as a small frozen graph of calls.
+
+``torch.export`` runs the model once on fake tensors and records every ATen CALL, so that a module used twice appears
+twice, Python control flow is gone, and functional calls count like modules.
+
+    Graph       inputs, calls in order of execution, constants (parameters and buffers), outputs
+    Call        one ATen call: its op, its arguments, the shape of its result, where in the model it stands
+    Ref         the value of an input, of a constant or of an earlier call, by name
+    free batch  the first axis is symbolic: the graph runs on any batch size
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.export import Dim, ExportedProgram
+from torch.utils import _pytree as pytree
+
+from .errors import NotAffineError, ShapeError, TraceError, TrainingModeError
+
+Size = tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Ref:
+    """The value called ``name``: of an input, a constant or an earlier call."""
+
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One ATen call of the model.
+
+    Attributes:
+        name: the name of its value.
+        op: the ATen name without overload, such as "conv2d" or "add"; "operator.mul" for arithmetic on sizes.
+        target: the callable itself.
+        args: positional arguments, with ``Ref`` where an earlier value goes.
+        kwargs: keyword arguments, likewise.
+        shape: shape of the result, None on symbolic axes; () for a size or a tuple of tensors.
+        where: file, line and text of the model's source.
+        module: dotted path of the module that made the call, "" for the model itself.
+    """
+
+    name: str
+    op: str
+    target: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    shape: Size
+    where: str
+    module: str
+
+    def bound(self) -> dict[str, Any]:
+        """Every argument by its name in the ATen schema, defaults filled in."""
+        schema = getattr(self.target, "_schema", None)
+        if schema is None:
+            return {str(index): value for index, value in enumerate(self.args)}
+        named = {a.name: a.default_value for a in schema.arguments if a.has_default_value()}
+        named |= dict(zip((a.name for a in schema.arguments), self.args, strict=False))
+        return named | dict(self.kwargs)
+
+    def refs(self) -> Iterator[str]:
+        """Names of the values that it uses."""
+        for leaf in pytree.tree_leaves((self.args, dict(self.kwargs))):
+            if isinstance(leaf, Ref):
+                yield leaf.name
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A model as calls.
+
+    Attributes:
+        inputs: names of the inputs, in the order of the model's arguments.
+        input_shapes: their shapes, None on symbolic axes.
+        calls: the calls that the outputs need, in order of execution.
+        constants: parameters, buffers and constant tensors by name.
+        outputs: flat list of outputs: ``Ref`` or plain values.
+        out_spec: how the flat outputs nest.
+        batch: the batch size that the graph is bound to, or None if it runs on any.
+        dtype: floating dtype of the first input.
+    """
+
+    inputs: tuple[str, ...]
+    input_shapes: tuple[Size, ...]
+    calls: tuple[Call, ...]
+    constants: Mapping[str, Tensor]
+    outputs: tuple[Any, ...]
+    out_spec: Any
+    batch: int | None
+    dtype: torch.dtype
+
+    def dependent(self) -> frozenset[str]:
+        """Names of the values that depend on the entries of an input (not only on its sizes)."""
+        names = set(self.inputs)
+        for call in self.calls:
+            if call.op != "sym_size" and any(name in names for name in call.refs()):
+                names.add(call.name)
+        return frozenset(names)
+
+    def single(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """in_shape and out_shape without batch axis, of a graph with one input and one output tensor.
+
+        Raises:
+            NotAffineError: if the graph has several inputs or outputs, or an output that is no tensor.
+            ShapeError: if an axis other than the batch is symbolic, or there is no batch axis.
+        """
+        if len(self.inputs) != 1 or len(self.outputs) != 1 or not isinstance(self.outputs[0], Ref):
+            got = f"{len(self.inputs)} inputs, {len(self.outputs)} outputs"
+            raise NotAffineError("an affine map has one input and one output tensor", expected="1 and 1", got=got)
+        shapes = dict(zip(self.inputs, self.input_shapes, strict=True))
+        shapes |= {call.name: call.shape for call in self.calls}
+        pair = shapes[self.inputs[0]], shapes.get(self.outputs[0].name, ())
+        if any(len(shape) == 0 or None in shape[1:] for shape in pair) or pair[0][0] != pair[1][0]:
+            raise ShapeError("input and output need one batch axis and fixed other axes", got=pair, where="trace")
+        return tuple(int(n or 0) for n in pair[0][1:]), tuple(int(n or 0) for n in pair[1][1:])
+
+
+def trace(model: torch.nn.Module | ExportedProgram, example: Any = None) -> Graph:
+    """The graph of ATen calls of a model in evaluation mode.
+
+    Args:
+        model: a module, or a program that ``torch.export`` made (then ``example`` is not needed).
+        example: an input tensor (N, *in_shape), or a tuple of input tensors.
+
+    Returns:
+        The graph, in-place calls replaced by functional ones, with a free batch axis where the model allows one.
+
+    Raises:
+        TrainingModeError: if the model or a part of it is in training mode.
+        TraceError: if ``torch.export`` cannot take the model; the message carries its reason and the line.
+
+    >>> graph = trace(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten()).eval(), torch.zeros(1, 1, 8, 8))
+    >>> [call.op for call in graph.calls], graph.single()
+    (['conv2d', 'flatten'], ((1, 8, 8), (72,)))
+    """
+    program = model if isinstance(model, ExportedProgram) else _export(model, example)
+    if any(_mutates(node.target) for node in program.graph.nodes):
+        program = program.run_decompositions({})
+    return _graph(program)
+
+
+def export(model: torch.nn.Module, example: Any) -> ExportedProgram:
+    """The program of a model with a free batch axis where the model allows one; it can be saved as ``.pt2``.
+
+    Raises:
+        TrainingModeError: if the model or a part of it is in training mode.
+        TraceError: if ``torch.export`` cannot take the model.
+    """
+    return _export(model, example)
+
+
+def _export(model: torch.nn.Module, example: Any) -> ExportedProgram:
+    for name, module in model.named_modules():
+        if module.training:
+            where = f"module {name!r}" if name else "the model"
+            raise TrainingModeError(
+                "the model is in training mode", expected="model.eval()", got="training=True", where=where
+            )
+    arguments = tuple(example) if isinstance(example, tuple | list) else (example,)
+    if not arguments or not all(isinstance(argument, Tensor) for argument in arguments):
+        raise ShapeError("the example must be a tensor or a tuple of tensors", got=type(example), where="trace")
+    # A batch of one would be burnt into the graph: the batch axis can only stay free if it is at least two.
+    doubled = tuple(torch.cat([a, a]) if a.ndim and len(a) == 1 else a for a in arguments)
+    for attempt, free in ((doubled, True), (arguments, False)):
+        axes = tuple({0: Dim.AUTO} if a.ndim else None for a in attempt) if free else None
+        try:
+            with torch.no_grad(), _quiet():
+                program = torch.export.export(model, attempt, dynamic_shapes=_axes_of(model, axes))
+        except Exception as error:  # export raises errors of a dozen unrelated classes
+            failure = error
+        else:
+            if not free or _keeps_batch_free(program):
+                return program
+    raise TraceError(
+        f"torch.export cannot take the model: {_reason(failure)}", where=_line_in(str(failure))
+    ) from failure
+
+
+def _axes_of(model: torch.nn.Module, axes: tuple[Any, ...] | None) -> Any:
+    if axes is None:
+        return None
+    kinds = [p.kind for p in inspect.signature(model.forward).parameters.values()]
+    return (axes,) if kinds[:1] == [inspect.Parameter.VAR_POSITIONAL] else axes
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """torch prints the whole graph of a model that it refuses; our error carries the reason instead."""
+    logger = logging.getLogger("torch")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _keeps_batch_free(program: ExportedProgram) -> bool:
+    """False for a model that writes its batch size into a shape, such as ``x.view(2, -1)``."""
+    nodes = list(program.graph.nodes)
+    inputs = [n for n in nodes if n.op == "placeholder" and n.name in program.graph_signature.user_inputs]
+    outputs = [value for value in nodes[-1].args[0] if isinstance(value, torch.fx.Node)]
+    return all(_shape(node)[:1] in ((), (None,)) for node in inputs + outputs)
+
+
+def _mutates(target: Any) -> bool:
+    schema = getattr(target, "_schema", None)
+    return schema is not None and schema.is_mutable
+
+
+def _graph(program: ExportedProgram) -> Graph:
+    signature = program.graph_signature
+    values = {**program.state_dict, **program.constants}
+    lifted = {
+        **signature.inputs_to_parameters,
+        **signature.inputs_to_buffers,
+        **signature.inputs_to_lifted_tensor_constants,
+    }
+    nodes = list(program.graph.nodes)
+    inputs = [n for n in nodes if n.op == "placeholder" and n.name in signature.user_inputs]
+    calls = [_call(node) for node in nodes if node.op == "call_function"]
+    outputs = _user_outputs(program, nodes[-1])
+    needed = _needed(calls, outputs)
+    shapes = tuple(_shape(node) for node in inputs)
+    dtypes = [node.meta["val"].dtype for node in inputs if isinstance(node.meta.get("val"), Tensor)]
+    batch = shapes[0][0] if shapes and shapes[0] else None
+    used = {name for call in calls if call.name in needed for name in call.refs()} | {
+        out.name for out in outputs if isinstance(out, Ref)
+    }
+    return Graph(
+        inputs=tuple(node.name for node in inputs),
+        input_shapes=shapes,
+        calls=tuple(call for call in calls if call.name in needed),
+        constants={name: values[target].detach() for name, target in lifted.items() if name in used},
+        outputs=outputs,
+        out_spec=program.call_spec.out_spec,
+        batch=batch,
+        dtype=dtypes[0] if dtypes else torch.get_default_dtype(),
+    )
+
+
+def _user_outputs(program: ExportedProgram, output: torch.fx.Node) -> tuple[Any, ...]:
+    kinds = program.graph_signature.output_specs
+    flat = [
+        value
+        for spec, value in zip(kinds, output.args[0], strict=True)
+        if spec.kind.name == "USER_OUTPUT"  # pyright: ignore[reportArgumentType]
+    ]
+    return tuple(_refs(value) for value in flat)
+
+
+def _needed(calls: Sequence[Call], outputs: Sequence[Any]) -> set[str]:
+    needed = {out.name for out in outputs if isinstance(out, Ref)}
+    for call in reversed(calls):
+        if call.name in needed:
+            needed.update(call.refs())
+    return needed
+
+
+def _call(node: torch.fx.Node) -> Call:
+    target: Any = node.target
+    packet = getattr(target, "overloadpacket", None)
+    op = packet.__name__ if packet is not None else f"{target.__module__.lstrip('_')}.{target.__name__}"
+    modules = list((node.meta.get("nn_module_stack") or {}).values())
+    path = modules[-1][0] if modules else ""
+    return Call(
+        name=node.name,
+        op=op,
+        target=target,
+        args=tuple(_refs(argument) for argument in node.args),
+        kwargs={key: _refs(value) for key, value in node.kwargs.items()},
+        shape=_shape(node),
+        where=_line_in(node.meta.get("stack_trace") or "") or "a line that torch.export did not record",
+        module="" if path.startswith("_empty_nn_module_stack") else path,
+    )
+
+
+def _refs(value: Any) -> Any:
+    if isinstance(value, torch.fx.Node):
+        return Ref(value.name)
+    if isinstance(value, list | tuple):
+        return type(value)(_refs(item) for item in value) if type(value) in (list, tuple) else [_refs(v) for v in value]
+    return value
+
+
+def _shape(node: torch.fx.Node) -> Size:
+    value = node.meta.get("val")
+    if not isinstance(value, Tensor):
+        return ()
+    return tuple(n if isinstance(n, int) else None for n in value.shape)
+
+
+_FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\w+)\n\s*(.*)')
+
+
+def _line_in(stack: str) -> str | None:
+    """The innermost frame of a stack trace that is not torch's own."""
+    frames = [frame for frame in _FRAME.findall(stack) if not re.search(r"[\\/]torch[\\/]", "/" + frame[0])]
+    if not frames:
+        return None
+    path, line, function, text = frames[-1]
+    return f"{PurePath(path).name}:{line} in {function}: {text.strip()}"
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
