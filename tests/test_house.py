@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "algebraic_cnn"
-ALGEBRA = "errors geometry ring pattern toeplitz affine layers stencil recursion symbolic".split()
+ALGEBRA = "errors files geometry ring pattern toeplitz affine layers stencil recursion symbolic".split()
 FLOORS = [
     *ALGEBRA,
     *"trace rules evaluate derive forms certify collapse homotopy models data experiments testing plots bench".split(),
