@@ -23,6 +23,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .errors import DataError, NonFiniteError, ShapeError
+from .files import whole_file
 
 Shape = tuple[int, ...]
 
@@ -193,18 +194,16 @@ class AffineMap:
 
         Raises:
             ShapeError: if W holds objects, which an ``.npz`` cannot carry without pickling.
+            DataError: if the file cannot be written.
         """
         self._require(self.b.dtype != object, "a map of objects cannot be saved", "numbers", "objects")
         W = {"W": self.W}
         if sp.issparse(self.W):
             csr = self.W.tocsr()
             W = {"data": csr.data, "indices": csr.indices, "indptr": csr.indptr}
-        path = Path(path)
-        unfinished = path.with_name(f".{path.name}.part")
-        with unfinished.open("wb") as file:
+        with whole_file(path) as unfinished, unfinished.open("wb") as file:
             np.savez_compressed(file, b=self.b, in_shape=self.in_shape, out_shape=self.out_shape, **W)
-        unfinished.replace(path)
-        return path
+        return Path(path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> AffineMap:

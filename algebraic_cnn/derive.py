@@ -21,8 +21,9 @@ from torch import Tensor
 from .affine import AffineMap
 from .errors import TooLargeError, UnknownNameError
 from .evaluate import Evaluator
+from .graph import Graph
 from .ring import Float, Ring
-from .trace import Graph, trace
+from .trace import trace
 
 #: Bytes that explicit arrays may take unless the caller says otherwise.
 MEMORY_BUDGET = 4 * 2**30
@@ -105,7 +106,7 @@ def cheapest(graph: Graph) -> str:
 
 
 def _forward(run: Evaluator, memory_budget: int, progress: Progress) -> AffineMap:
-    in_shape, out_shape = run.graph.single()
+    in_shape, _ = run.graph.single()
     n = math.prod(in_shape)
     columns = []
     with torch.no_grad():

@@ -22,9 +22,9 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from .errors import NotAffineError, ShapeError
+from .graph import Call, Graph, Ref
 from .ring import Float, Ring
 from .rules import RULES, Step
-from .trace import Call, Graph, Ref
 
 _SCALARS = ("self", "other", "alpha", "beta")
 
@@ -174,17 +174,26 @@ def terms(graph: Graph) -> int:
     A forward pass sums over the inputs of a contraction, a backward pass over its outputs and over all calls that use
     one value; one more term is added for a bias.
     """
-    shapes = {name: tuple(tensor.shape) for name, tensor in graph.constants.items()}
-    shapes |= {call.name: tuple(n or 1 for n in call.shape) for call in graph.calls}
-    dependent = graph.dependent()
-    forward, backward = 1, dict.fromkeys(dependent, 0)
+    sums = call_terms(graph)
+    backward = dict.fromkeys(graph.dependent(), 0)
     for call in graph.calls:
-        if call.name in dependent:
-            sums = max((_terms(size, call.op) for size in _factor_sizes(call, shapes, dependent)), default=1)
-            forward = max(forward, sums)
-            for name in dependent.intersection(call.refs()):
-                backward[name] += sums
-    return max(forward, *backward.values()) + 1
+        for name in backward.keys() & set(call.refs()) if call.name in sums else ():
+            backward[name] += sums[call.name]
+    return max(1, *sums.values(), *backward.values()) + 1 if sums else 2
+
+
+def call_terms(graph: Graph) -> dict[str, int]:
+    """For every call that depends on the input: the products that one element of its output, or of its gradient, sums.
+
+    1 for a call that is no contraction.
+    """
+    shapes = {name: tuple(n or 1 for n in shape) for name, shape in graph.shapes().items()}
+    dependent = graph.dependent()
+    return {
+        call.name: max((_terms(size, call.op) for size in _factor_sizes(call, shapes, dependent)), default=1)
+        for call in graph.calls
+        if call.name in dependent
+    }
 
 
 def _factor_sizes(

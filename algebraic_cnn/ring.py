@@ -1,21 +1,18 @@
 """The number seam: every computation of the library takes a ring, and this file is all it knows about numbers.
 
-Three rings carry the same code.  Arrays are NumPy arrays or torch tensors; torch is never imported here, it is
+Every ring carries the same code.  Arrays are NumPy arrays or torch tensors; torch is never imported here, it is
 recognised.  A float is a dyadic rational m 2^e, so the exact rings receive *the numbers that the floats are*.
 
     Float(dtype)     IEEE floating point; results are rounded
     PrimeField(p)    residues modulo an odd prime, centred in [-(p-1)/2, (p-1)/2], carried exactly in float64
     Rationals()      ``fractions.Fraction`` entries in object arrays; exact and slow
+    Majorant()       absolute values: the semiring in which rounding errors are bounded
     embed            the image of an array of floats in the ring (a ring morphism on dyadic rationals)
     reduce           the representative of a carrier after additions and multiplications
-    capacity         how many products of two residues may be summed in a carrier before it must be reduced
-    random_prime     a prime for a given number of terms, uniform in a stated interval
 """
 
 from __future__ import annotations
 
-import math
-import sys
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -24,25 +21,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from .errors import NonFiniteError, ShapeError
-
-#: Sums of products of residues stay below this: then ``x / p`` rounds to the right integer and ``reduce`` is exact.
-EXACT_LIMIT = 2**52
-
-
-def _namespace(x: Any) -> Any:
-    torch = sys.modules.get("torch")
-    return torch if torch is not None and isinstance(x, torch.Tensor) else np
-
-
-def _float64(x: Any) -> Any:
-    xp = _namespace(x)
-    return x.detach().double() if xp is not np else np.asarray(x, dtype=np.float64)
-
-
-def _require_finite(x: Any, where: str) -> None:
-    if not bool(_namespace(x).isfinite(x).all()):
-        raise NonFiniteError("the array has NaN or infinite entries", expected="finite numbers", where=where)
+from .arrays import as_float64, namespace, require_finite
+from .prime_field import PrimeField
 
 
 @dataclass(frozen=True)
@@ -74,9 +54,9 @@ class Float:
         Raises:
             NonFiniteError: if an entry is NaN or infinite.
         """
-        xp = _namespace(x)
+        xp = namespace(x)
         x = x.to(getattr(xp, self.dtype)) if xp is not np else np.asarray(x, dtype=self.dtype)
-        _require_finite(x, "Float.embed")
+        require_finite(x, "Float.embed")
         return x
 
     def reduce(self, x: Any) -> Any:
@@ -87,133 +67,61 @@ class Float:
         """The matrix product a b; ``a`` or both may be SciPy sparse."""
         return a @ b
 
+    def negate(self, x: Any) -> Any:
+        """-x."""
+        return -x
+
     def divide(self, x: Any, n: Any) -> Any:
         """x / n entry by entry, in the dtype of x."""
-        return x / _namespace(x).asarray(n, dtype=x.dtype)
+        return x / namespace(x).asarray(n, dtype=x.dtype)
 
 
 @dataclass(frozen=True)
-class PrimeField:
-    """The field F_p, its elements carried as centred integers in float64, so that BLAS and convolutions compute in it.
+class Majorant:
+    """The semiring of magnitudes: every number is replaced by its absolute value, in float64.
 
-    Sums of at most ``capacity`` products of two elements are exact in the carrier; ``reduce`` then returns the
-    representative in [-(p-1)/2, (p-1)/2].
+    The network over it, |f|, bounds the network and what rounding does to it: if every product passes through at
+    most N roundings, |computed f(x) - f(x)| <= gamma_N |f|(|x|) (Higham 2002, sec. 3.1).
 
-    Args:
-        p: an odd prime below 2^26; primality is the caller's promise (``random_prime`` keeps it).
-
-    Raises:
-        ShapeError: if p is even or outside 3 <= p < 2^26.
-
-    >>> F = PrimeField(7)
-    >>> F.embed(np.array([0.5, -3.0, 10.0]))        # 1/2 = 4 = -3 modulo 7
-    array([-3., -3.,  3.])
-    >>> F.matmul(np.array([[3.0, 3.0]]), np.array([[2.0], [3.0]]))
-    array([[1.]])
+    >>> M = Majorant()
+    >>> M.embed(np.array([-2.0, 3.0])) + M.negate(np.array([1.0, 1.0]))
+    array([3., 4.])
     """
-
-    p: int
-
-    def __post_init__(self) -> None:
-        if not (3 <= self.p < 2**26 and self.p % 2):
-            raise ShapeError("the modulus does not fit", expected="an odd prime below 2^26", got=self.p, where="p")
 
     @property
     def exact(self) -> bool:
-        """Whether sums and products are free of rounding: True."""
-        return True
+        """Whether sums and products are free of rounding: False."""
+        return False
 
     @property
-    def half(self) -> int:
-        """(p - 1) / 2, the largest centred residue."""
-        return self.p // 2
-
-    @property
-    def capacity(self) -> int:
-        """The number n of products with n ((p-1)/2)^2 + p <= 2^52."""
-        return (EXACT_LIMIT - self.p) // self.half**2
-
-    def reduce(self, x: Any) -> Any:
-        """x - p round(x / p): the centred residue of every integer in the carrier, exact for \\|x\\| <= 2^52.
-
-        The quotient errs by a relative 2^-53, hence by less than the distance 1/(2p) of x/p from a half-integer.
-        """
-        return x - (x / self.p).round() * self.p
+    def dtype(self) -> str:
+        """The dtype of the carriers: "float64"."""
+        return "float64"
 
     def embed(self, x: Any) -> Any:
-        """The residues of dyadic rationals m 2^e (every float is one), of integers, or of ``Fraction`` entries.
-
-        Args:
-            x: array of any shape; floats or integers, NumPy or torch, or an object array of rationals.
-
-        Returns:
-            Centred residues as float64, of the shape of x.
+        """The absolute values as float64.
 
         Raises:
             NonFiniteError: if an entry is NaN or infinite.
-            ZeroDivisionError: if a rational's denominator is divisible by p.
         """
-        if isinstance(x, np.ndarray) and x.dtype == object:
-            residues = [self._residue(Fraction(value)) for value in x.ravel()]
-            return np.array(residues, dtype=np.float64).reshape(x.shape)
-        x = _float64(x)
-        _require_finite(x, "PrimeField.embed")
-        mantissa, exponent = _namespace(x).frexp(x)  # x = mantissa 2^exponent, 53 bits taken as 26 high and 27 low
-        high = (mantissa * 2.0**26).round()
-        low = mantissa * 2.0**53 - high * 2.0**27
-        integer = self.reduce(self.reduce(high) * self._residue(Fraction(2**27)) + self.reduce(low))
-        return self.reduce(integer * self._powers_of_two(exponent))
+        require_finite(x, "Majorant.embed")
+        return abs(as_float64(x))
 
-    def _residue(self, value: Fraction) -> int:
-        if value.denominator % self.p == 0:
-            raise ZeroDivisionError(f"{value} has no residue modulo {self.p}: its denominator is 0 there")
-        residue = value.numerator * pow(value.denominator, -1, self.p) % self.p
-        return residue - self.p if residue > self.half else residue
-
-    def _powers_of_two(self, exponent: Any) -> Any:
-        if math.prod(exponent.shape) == 0:
-            return _float64(exponent)
-        lowest, highest = int(exponent.min()), int(exponent.max())
-        table = [self._residue(Fraction(2) ** (e - 53)) for e in range(lowest, highest + 1)]
-        xp = _namespace(exponent)
-        if xp is np:
-            return np.array(table, dtype=np.float64)[exponent - lowest]
-        return xp.tensor(table, dtype=xp.float64, device=exponent.device)[(exponent - lowest).long()]
+    def reduce(self, x: Any) -> Any:
+        """The array itself."""
+        return x
 
     def matmul(self, a: Any, b: Any) -> Any:
-        """The matrix product modulo p, in as many column blocks of ``a`` as the capacity asks for.
+        """The matrix product a b of nonnegative matrices."""
+        return a @ b
 
-        Args:
-            a: residues, shape (m, n), dense or SciPy sparse.
-            b: residues, shape (n, k) or (n,), dense or SciPy sparse.
-        """
-        n = a.shape[1]
-        if n <= self.capacity:
-            return self._reduce_any(a @ b)
-        columns = a.tocsc() if sp.issparse(a) else a
-        blocks = [slice(start, start + self.capacity) for start in range(0, n, self.capacity)]
-        parts = [self._reduce_any(columns[:, block] @ b[block]) for block in blocks]
-        return self._reduce_any(sum(parts[1:], parts[0]))
-
-    def _reduce_any(self, x: Any) -> Any:
-        if sp.issparse(x):
-            x = x.copy()
-            x.data = self.reduce(x.data)
-            return x
-        return self.reduce(x)
+    def negate(self, x: Any) -> Any:
+        """x itself: |-x| = |x|."""
+        return x
 
     def divide(self, x: Any, n: Any) -> Any:
-        """x n^-1 modulo p; every entry of n must be invertible.
-
-        Raises:
-            ZeroDivisionError: if an entry of n is divisible by p.
-        """
-        xp = _namespace(n)
-        values = n.detach().cpu().numpy() if xp is not np else np.asarray(n, dtype=np.float64)
-        distinct, where = np.unique(values, return_inverse=True)
-        inverses = np.array([self._residue(1 / Fraction(value)) for value in distinct.tolist()], dtype=np.float64)
-        inverse = inverses[where].reshape(values.shape)
-        return self.reduce(x * (xp.asarray(inverse, device=n.device) if xp is not np else inverse))
+        """x / |n| entry by entry."""
+        return x / abs(namespace(x).asarray(n, dtype=x.dtype))
 
 
 @dataclass(frozen=True)
@@ -237,7 +145,7 @@ class Rationals:
         """
         array = np.asarray(x.todense() if sp.issparse(x) else x)
         if array.dtype != object:
-            _require_finite(array, "Rationals.embed")
+            require_finite(array, "Rationals.embed")
         fractions = np.empty(array.shape, dtype=object)
         fractions.ravel()[:] = [Fraction(value) for value in array.ravel().tolist()]
         return fractions
@@ -250,47 +158,13 @@ class Rationals:
         """The matrix product a b of object arrays."""
         return a @ b
 
+    def negate(self, x: Any) -> Any:
+        """-x."""
+        return -x
+
     def divide(self, x: Any, n: Any) -> Any:
         """x / n entry by entry, n an array of integers."""
         return x / self.embed(n)
 
 
-Ring = Float | PrimeField | Rationals
-
-
-def largest_modulus(terms: int) -> int:
-    """The largest odd p for which a sum of ``terms`` products of residues is exact.
-
-    >>> p = largest_modulus(4608)
-    >>> PrimeField(p).capacity >= 4608, PrimeField(p + 2).capacity >= 4608
-    (True, False)
-    """
-    half = math.isqrt(EXACT_LIMIT // max(terms, 1))
-    while half > 1 and terms * half**2 + 2 * half + 1 > EXACT_LIMIT:
-        half -= 1
-    return min(2 * half + 1, 2**26 - 1)
-
-
-def prime_interval(terms: int) -> tuple[int, int]:
-    """The interval (low, high] from which ``random_prime`` draws: high the largest modulus, low an eighth of it."""
-    high = largest_modulus(terms)
-    return high // 8, high
-
-
-def random_prime(terms: int, generator: np.random.Generator) -> int:
-    """A prime uniform among those of ``prime_interval(terms)``.
-
-    Args:
-        terms: the largest number of products that a computation sums before it reduces.
-        generator: where the randomness comes from.
-
-    >>> random_prime(9, np.random.default_rng(0)) > 2**21
-    True
-    """
-    from sympy import isprime
-
-    low, high = prime_interval(terms)
-    while True:
-        candidate = int(generator.integers(low + 1, high + 1))
-        if candidate % 2 and isprime(candidate):
-            return candidate
+Ring = Float | PrimeField | Rationals | Majorant

@@ -114,16 +114,29 @@ def _multiple(step: Step) -> Tensor:
     return step.ring.reduce(step["self"] * step["other"])
 
 
+def batch_norm_scale(raw: Mapping[str, Any]) -> Tensor:
+    """w / sqrt(var + eps) per channel, in float64: the number that a BatchNorm means, in every ring."""
+    scale = (raw["running_var"].double() + raw["eps"]).rsqrt()
+    return scale if raw["weight"] is None else scale * raw["weight"].double()
+
+
+def batch_norm_scale(raw: Mapping[str, Any]) -> Tensor:
+    """w / sqrt(var + eps) per channel in float64: what a BatchNorm multiplies by, in every ring."""
+    scale = (raw["running_var"].double() + raw["eps"]).rsqrt()
+    return scale if raw["weight"] is None else scale * raw["weight"].double()
+
+
 def _batch_norm(step: Step) -> Tensor:
-    """x scale + shift with scale = w / sqrt(var + eps), shift = b - mean scale, computed in float64."""
-    raw, x = step.raw, step["input"]
-    mean, variance = raw["running_mean"].double(), raw["running_var"].double()
-    scale = (variance + raw["eps"]).rsqrt()
-    scale = scale if raw["weight"] is None else scale * raw["weight"].double()
-    shift = -mean * scale if raw["bias"] is None else raw["bias"].double() - mean * scale
+    """x scale + (b - mean scale), where the scale is the one number that is rounded."""
+    raw, ring, x = step.raw, step.ring, step["input"]
+    scale = ring.embed(batch_norm_scale(raw))
     axes = [1] * (x.ndim - 2)
-    y = step.ring.reduce(x * step.ring.embed(scale).reshape(-1, *axes))
-    return y if step.linear else step.ring.reduce(y + step.ring.embed(shift).reshape(-1, *axes))
+    y = ring.reduce(x * scale.reshape(-1, *axes))
+    if step.linear:
+        return y
+    shift = ring.negate(ring.reduce(step["running_mean"] * scale))
+    shift = shift if raw["bias"] is None else ring.reduce(shift + step["bias"])
+    return ring.reduce(y + shift.reshape(-1, *axes))
 
 
 def _sum(sign: int, factor: str = "other") -> Callable[[Step], Tensor]:
@@ -133,7 +146,7 @@ def _sum(sign: int, factor: str = "other") -> Callable[[Step], Tensor]:
         if alpha != 1:
             terms[factor] = step.ring.reduce(terms[factor] * step["alpha"])
         if sign < 0:
-            terms[factor] = -terms[factor]
+            terms[factor] = step.ring.negate(terms[factor])
         return step.ring.reduce(terms["self"] + terms["other"])
 
     return apply
@@ -219,16 +232,17 @@ def _not_if(name: str, reason: str) -> Callable[[Mapping[str, Any]], str]:
     return lambda raw: reason if raw.get(name) else ""
 
 
-_MOVES = (
+#: Calls that move, drop and repeat entries.
+MOVES = (
     "view _unsafe_view reshape flatten permute transpose t squeeze unsqueeze expand contiguous clone alias detach "
     "lift_fresh_copy select slice narrow split split_with_sizes chunk unbind flip roll pixel_shuffle pixel_unshuffle "
     "channel_shuffle movedim swapaxes repeat unflatten reflection_pad1d reflection_pad2d reflection_pad3d "
     "replication_pad1d replication_pad2d replication_pad3d im2col upsample_nearest1d upsample_nearest2d "
     "upsample_nearest3d"
-)
+).split()
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(_MOVES.split(), Rule(_move)),
+    **dict.fromkeys(MOVES, Rule(_move)),
     "view": Rule(_move, accepts=_not_if("dtype", "it reinterprets bits")),
     **dict.fromkeys(("cat", "concat", "stack"), Rule(_move, ("tensors",))),
     **{f"conv{n}d": Rule(_convolution, ("input",), contraction="weight") for n in (1, 2, 3)},
@@ -246,7 +260,7 @@ RULES: dict[str, Rule] = {
     "add": Rule(_sum(1), ("self", "other")),
     "sub": Rule(_sum(-1), ("self", "other")),
     "rsub": Rule(_sum(-1, "self"), ("self", "other")),
-    "neg": Rule(_product),
+    "neg": Rule(lambda step: step.ring.negate(step["self"])),
     "mul": Rule(_multiple, ("self", "other"), bilinear=True),
     "div": Rule(_divide, accepts=_not_if("rounding_mode", "it rounds")),
     "sum": Rule(_total),

@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "algebraic_cnn"
-ALGEBRA = "errors files geometry ring pattern toeplitz affine layers stencil recursion symbolic".split()
+ALGEBRA = "errors files arrays geometry prime_field primes ring matrices pattern toeplitz affine layers stencil recursion symbolic".split()
 FLOORS = [
     *ALGEBRA,
-    *"trace rules evaluate derive forms certify collapse homotopy models data experiments testing plots bench".split(),
+    *"graph trace rules evaluate bounds extract derive forms certify collapse".split(),
+    *"homotopy models data experiments testing plots bench".split(),
     *"cli __main__".split(),
 ]
 LONGEST = 300

@@ -1,0 +1,123 @@
+"""A network as a small frozen graph of calls.
+
+Graph       inputs, calls in order of execution, constants (parameters and buffers), outputs
+Call        one ATen call: its op, its arguments, the shape of its result, where in the model it stands
+Ref         the value of an input, of a constant or of an earlier call, by name
+free batch  the first axis is symbolic: the graph runs on any batch size
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from .errors import NotAffineError, ShapeError
+
+Size = tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Ref:
+    """The value called ``name``: of an input, a constant or an earlier call."""
+
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One ATen call of the model.
+
+    Attributes:
+        name: the name of its value.
+        op: the ATen name without overload, such as "conv2d" or "add"; "operator.mul" for arithmetic on sizes.
+        target: the callable itself.
+        args: positional arguments, with ``Ref`` where an earlier value goes.
+        kwargs: keyword arguments, likewise.
+        shape: shape of the result, None on symbolic axes; () for a size or a tuple of tensors.
+        where: file, line and text of the model's source.
+        module: dotted path of the module that made the call, "" for the model itself.
+    """
+
+    name: str
+    op: str
+    target: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    shape: Size
+    where: str
+    module: str
+
+    def bound(self) -> dict[str, Any]:
+        """Every argument by its name in the ATen schema, defaults filled in."""
+        schema = getattr(self.target, "_schema", None)
+        if schema is None:
+            return {str(index): value for index, value in enumerate(self.args)}
+        named = {a.name: a.default_value for a in schema.arguments if a.has_default_value()}
+        named |= dict(zip((a.name for a in schema.arguments), self.args, strict=False))
+        return named | dict(self.kwargs)
+
+    def refs(self) -> Iterator[str]:
+        """Names of the values that it uses."""
+        for leaf in pytree.tree_leaves((self.args, dict(self.kwargs))):
+            if isinstance(leaf, Ref):
+                yield leaf.name
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A model as calls.
+
+    Attributes:
+        inputs: names of the inputs, in the order of the model's arguments.
+        input_shapes: their shapes, None on symbolic axes.
+        calls: the calls that the outputs need, in order of execution.
+        constants: parameters, buffers and constant tensors by name.
+        outputs: flat list of outputs: ``Ref`` or plain values.
+        out_spec: how the flat outputs nest.
+        batch: the batch size that the graph is bound to, or None if it runs on any.
+        dtype: floating dtype of the first input.
+    """
+
+    inputs: tuple[str, ...]
+    input_shapes: tuple[Size, ...]
+    calls: tuple[Call, ...]
+    constants: Mapping[str, Tensor]
+    outputs: tuple[Any, ...]
+    out_spec: Any
+    batch: int | None
+    dtype: torch.dtype
+
+    def shapes(self) -> dict[str, Size]:
+        """The shape of every value by name: inputs, constants and calls."""
+        shapes: dict[str, Size] = dict(zip(self.inputs, self.input_shapes, strict=True))
+        shapes |= {name: tuple(tensor.shape) for name, tensor in self.constants.items() if isinstance(tensor, Tensor)}
+        return shapes | {call.name: call.shape for call in self.calls}
+
+    def dependent(self) -> frozenset[str]:
+        """Names of the values that depend on the entries of an input (not only on its sizes)."""
+        names = set(self.inputs)
+        for call in self.calls:
+            if call.op != "sym_size" and any(name in names for name in call.refs()):
+                names.add(call.name)
+        return frozenset(names)
+
+    def single(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """in_shape and out_shape without batch axis, of a graph with one input and one output tensor.
+
+        Raises:
+            NotAffineError: if the graph has several inputs or outputs, or an output that is no tensor.
+            ShapeError: if an axis other than the batch is symbolic, or there is no batch axis.
+        """
+        if len(self.inputs) != 1 or len(self.outputs) != 1 or not isinstance(self.outputs[0], Ref):
+            got = f"{len(self.inputs)} inputs, {len(self.outputs)} outputs"
+            raise NotAffineError("an affine map has one input and one output tensor", expected="1 and 1", got=got)
+        shapes = self.shapes()
+        pair = shapes[self.inputs[0]], shapes.get(self.outputs[0].name, ())
+        if any(len(shape) == 0 or None in shape[1:] for shape in pair) or pair[0][0] != pair[1][0]:
+            raise ShapeError("input and output need one batch axis and fixed other axes", got=pair, where="trace")
+        return tuple(int(n or 0) for n in pair[0][1:]), tuple(int(n or 0) for n in pair[1][1:])

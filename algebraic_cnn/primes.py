@@ -1,0 +1,74 @@
+"""Random primes for exact checks: how large, how many, and how rarely one misleads.
+
+largest_modulus   the largest odd p for which sums of so many products of residues stay exact in float64
+prime_interval    the interval (low, high] from which primes are drawn
+random_prime      a prime uniform in that interval
+unlucky           the probability that a random prime divides a given nonzero integer
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .prime_field import EXACT_LIMIT
+
+
+def largest_modulus(terms: int) -> int:
+    """The largest odd p for which a sum of ``terms`` products of residues is exact.
+
+    >>> from algebraic_cnn.prime_field import PrimeField
+    >>> p = largest_modulus(4608)
+    >>> PrimeField(p).capacity >= 4608, PrimeField(p + 2).capacity >= 4608
+    (True, False)
+    """
+    half = math.isqrt(EXACT_LIMIT // max(terms, 1))
+    while half > 1 and terms * half**2 + 2 * half + 1 > EXACT_LIMIT:
+        half -= 1
+    return min(2 * half + 1, 2**26 - 1)
+
+
+def prime_interval(terms: int) -> tuple[int, int]:
+    """The interval (low, high] from which ``random_prime`` draws: high the largest modulus, low an eighth of it."""
+    high = largest_modulus(terms)
+    return high // 8, high
+
+
+def random_prime(terms: int, generator: np.random.Generator) -> int:
+    """A prime uniform among those of ``prime_interval(terms)``.
+
+    Args:
+        terms: the largest number of products that a computation sums before it reduces.
+        generator: where the randomness comes from.
+
+    >>> random_prime(9, np.random.default_rng(0)) > 2**21
+    True
+    """
+    from sympy import isprime
+
+    low, high = prime_interval(terms)
+    while True:
+        candidate = int(generator.integers(low + 1, high + 1))
+        if candidate % 2 and isprime(candidate):
+            return candidate
+
+
+def unlucky(bits: float, terms: int) -> float:
+    """An upper bound of the probability that a prime of ``random_prime(terms, ...)`` divides a nonzero integer.
+
+    An integer below 2^bits has at most bits / log2(low) prime factors above low; every prime of the interval is
+    equally likely to be drawn.
+
+    Args:
+        bits: log2 of a bound of the integer's magnitude.
+        terms: as for ``random_prime``.
+
+    >>> unlucky(20, 9), unlucky(4000, 4608) < 2e-3
+    (0.0, True)
+    """
+    from sympy import primepi
+
+    low, high = prime_interval(terms)
+    factors = math.floor(bits / math.log2(low)) if math.isfinite(bits) else math.inf
+    return min(1.0, factors / int(primepi(high) - primepi(low)))
