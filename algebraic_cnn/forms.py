@@ -1,0 +1,58 @@
+"""Deployable forms of an affine map: ordinary torch modules that compute it exactly as the map says.
+
+    Dense    y = x W^T + b, one matrix product
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor, nn
+
+from .affine import AffineMap
+
+
+class Dense(nn.Module):
+    """x -> W x + b on batches, as one ``addmm``.
+
+    Attributes:
+        weight: W, shape (prod(out_shape), prod(in_shape)); not trainable until its ``requires_grad`` is set.
+        bias: b, shape (prod(out_shape),).
+        in_shape: shape of x without batch axis.
+        out_shape: shape of the result without batch axis.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.bias = nn.Parameter(bias, requires_grad=False)
+        self.in_shape, self.out_shape = in_shape, out_shape
+
+    @classmethod
+    def of(cls, affine: AffineMap, *, dtype: torch.dtype | None = None, device: Any = None) -> Dense:
+        """The module of a map, every entry rounded once to ``dtype`` (default: that of W).
+
+        >>> Dense.of(AffineMap(np.array([[2.0]]), np.array([1.0]), (1,), (1,)))(torch.tensor([[3.0]]).double())
+        tensor([[7.]], dtype=torch.float64)
+        """
+        W = affine.W.toarray() if sp.issparse(affine.W) else affine.W
+        weight, bias = (torch.from_numpy(np.array(array)).to(device, dtype) for array in (W, affine.b))
+        return cls(weight, bias, affine.in_shape, affine.out_shape).eval()
+
+    def affine(self) -> AffineMap:
+        """The map whose W and b are the module's own numbers, in float64."""
+        W, b = (tensor.detach().cpu().double().numpy() for tensor in (self.weight, self.bias))
+        return AffineMap(W, b, self.in_shape, self.out_shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Batches (N, *in_shape) -> (N, *out_shape)."""
+        y = nn.functional.linear(x.reshape(-1, math.prod(self.in_shape)), self.weight, self.bias)
+        return y if len(self.out_shape) == 1 else y.reshape(-1, *self.out_shape)
+
+    def extra_repr(self) -> str:
+        """The shapes, as ``print`` shows them."""
+        return f"{self.in_shape} -> {self.out_shape}"
