@@ -13,16 +13,21 @@ adjoint          G_L = 1, G_k = sum_{i>k} t R^T P^T W^T G_i, W = G_0^T: one back
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from .affine import AffineMap, Shape
 from .errors import ShapeError
+from .matrices import in_ring, multiple, product, total, transpose
 from .ring import Float, Ring
+
+if TYPE_CHECKING:
+    from .symbolic import HomotopyPolynomial, Part, Skeleton
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +125,14 @@ class SkipRecursion:
 
     def into(self, i: int) -> list[tuple[int, Skip]]:
         """The pairs (k, skip) that enter layer i, the feed included, k ascending."""
-        return sorted(((k, skip) for (k, j), skip in self.skips.items() if j == i), key=lambda pair: pair[0])
+        return self._entering[i]
+
+    @cached_property
+    def _entering(self) -> dict[int, list[tuple[int, Skip]]]:
+        entering: dict[int, list[tuple[int, Skip]]] = {i: [] for i in range(1, len(self.layers) + 1)}
+        for (k, i), skip in sorted(self.skips.items(), key=lambda item: item[0]):
+            entering[i].append((k, skip))
+        return entering
 
     def forward(self, x: Any, ring: Ring | None = None) -> Any:
         """f^(L)(x), layer by layer.
@@ -137,8 +149,8 @@ class SkipRecursion:
         if not single and x.shape[1:] != self.in_shape:
             raise ShapeError("x does not fit", expected=self.in_shape, got=x.shape, where="SkipRecursion.forward")
         columns = x.reshape(1 if single else len(x), -1).T
-        y = self._run(columns, ring or Float(), bias=True).T
-        return y.reshape(self.out_shape if single else (len(x), *self.out_shape))  # pyright: ignore[reportArgumentType, reportCallIssue]
+        y = self._run(columns, ring or Float(), bias=True)[0].T
+        return y.reshape(self.out_shape if single else (len(x), *self.out_shape))  # pyright: ignore[reportArgumentType, reportCallIssue, reportOptionalIterable]
 
     def collapse(self, ring: Ring | None = None) -> AffineMap:
         """W = f_W(1), the recursion without biases on the identity, and B = f(0) [JV24, Thm 3.1].
@@ -149,28 +161,78 @@ class SkipRecursion:
         Returns:
             The map f^(L); W is sparse as long as every matrix of the recursion is.
         """
+        return self._coefficients(ring or Float(), graded=False)[0]
+
+    def polynomial(self, ring: Ring | None = None) -> HomotopyPolynomial:
+        """f_t = sum_d t^d f_d of degree at most floor(L / 2), where t multiplies the strength of every proper skip.
+
+        One run gives all the maps f_d(x) = A_d x + C_d; t = 1 is this recursion, t = 0 the chain of its feeds.
+
+        Args:
+            ring: where to compute; default float64.
+        """
+        from .symbolic import HomotopyPolynomial
+
         ring = ring or Float()
+        return HomotopyPolynomial(tuple(self._coefficients(ring, graded=True)), ring)
+
+    def _coefficients(self, ring: Ring, *, graded: bool) -> list[AffineMap]:
         n, sparse = self.sizes[0], any(sp.issparse(layer.W) for layer in self.layers)
         one = sp.eye_array(n, format="csr") if sparse else np.eye(n)
-        W = self._run(_embed(one, ring), ring, bias=False)
-        B = self._run(_embed(np.zeros((n, 1)), ring), ring, bias=True)[:, 0]
-        return AffineMap(W, B, self.in_shape, self.out_shape)  # pyright: ignore[reportArgumentType]
+        W = self._run(in_ring(one, ring), ring, bias=False, graded=graded)
+        B = self._run(in_ring(np.zeros((n, 1)), ring), ring, bias=True, graded=graded)
+        return [AffineMap(A, C[:, 0], self.in_shape, self.out_shape) for A, C in zip(W, B, strict=True)]  # pyright: ignore[reportArgumentType]
 
-    def _run(self, x: Any, ring: Ring, *, bias: bool) -> Any:
-        """The recursion on columns x of shape (n_0, N), which are already in the ring."""
-        values = [x]
+    def _run(self, x: Any, ring: Ring, *, bias: bool, graded: bool = False) -> list[Any]:
+        """The recursion on columns x of shape (n_0, N), which are already in the ring: the coefficients of f^(L).
+
+        Graded, they are those of a polynomial in t, where a skip raises the power of t by one; else there is one.
+        """
+        values = [[x]]
         for i, layer in enumerate(self.layers, 1):
-            total: Any = None
+            fed: dict[int, Any] = {}
             for k, skip in self.into(i):
-                term = _apply(skip.R, values[k], ring)
-                if bias and skip.r is not None:
-                    term = ring.reduce(term + _embed(skip.r, ring)[:, None])
-                total = _add(total, _scale(term, skip.t, ring), ring)
-            y = _apply(layer.W, _apply(layer.P, total, ring), ring)
+                for d, term in enumerate(values[k]):
+                    term = product(skip.R, term, ring)
+                    if bias and skip.r is not None and d == 0:
+                        term = ring.reduce(term + in_ring(skip.r, ring)[:, None])
+                    power = d + 1 if graded and k < i - 1 else d
+                    fed[power] = total(fed.get(power), multiple(skip.t, term, ring), ring)
+            y = [product(layer.W, product(layer.P, fed[power], ring), ring) for power in sorted(fed)]
             if bias and layer.b is not None:
-                y = ring.reduce(y + _embed(layer.b, ring)[:, None])
+                y[0] = ring.reduce(y[0] + in_ring(layer.b, ring)[:, None])
             values.append(y)
         return values[-1]
+
+    @cached_property
+    def skeleton(self) -> Skeleton:
+        """Which layer feeds which, and which letters are not trivial."""
+        from .symbolic import Skeleton
+
+        return Skeleton.of(self)
+
+    def paths(self, source: int = 0) -> Iterator[tuple[int, ...]]:
+        """The paths from ``source`` to L along feeds and skips; arguments and errors of ``Skeleton.paths``."""
+        return self.skeleton.paths(source)
+
+    def count_paths(self, source: int = 0) -> int:
+        """Their number, counted and not listed: 2^(L-1) with all skips; see ``Skeleton.count_paths``."""
+        return self.skeleton.count_paths(source)
+
+    def expand(self, part: Part = "f", *, one_strength: bool = False) -> Any:
+        """f^(L) = W X + B as a SymPy expression, a word of W^(i), P^(i), R^(k,i-1) for each path.
+
+        Arguments and errors of ``symbolic.to_sympy``: part "W" or "B" alone; one strength t for every skip.
+        """
+        from .symbolic import to_sympy
+
+        return to_sympy(self.skeleton, part, one_strength=one_strength)
+
+    def latex(self, part: Part = "f", *, one_strength: bool = False) -> str:
+        """The same as LaTeX in the notation of [JV24]; arguments and errors of ``symbolic.to_latex``."""
+        from .symbolic import to_latex
+
+        return to_latex(self.skeleton, part, one_strength=one_strength)
 
     def adjoint(self, ring: Ring | None = None) -> AffineMap:
         """The same map by the adjoint recursion: W = G_0^T, B = sum_i G_i^T (b^(i) + W^(i) P^(i) sum_k t r).
@@ -180,17 +242,17 @@ class SkipRecursion:
         ring = ring or Float()
         L, n = len(self.layers), self.sizes[-1]
         G: list[Any] = [None] * L + [ring.embed(np.eye(n))]
-        B = _embed(np.zeros(n), ring)
+        B = in_ring(np.zeros(n), ring)
         for i in range(L, 0, -1):
             layer, upstream = self.layers[i - 1], G[i]
             if layer.b is not None:
-                B = ring.reduce(B + ring.matmul(upstream.T, _embed(layer.b, ring)))
-            pulled = _apply(_transpose(layer.P), _apply(_transpose(layer.W), upstream, ring), ring)
+                B = ring.reduce(B + ring.matmul(upstream.T, in_ring(layer.b, ring)))
+            pulled = product(transpose(layer.P), product(transpose(layer.W), upstream, ring), ring)
             for k, skip in self.into(i):
-                term = _scale(pulled, skip.t, ring)
+                term = multiple(skip.t, pulled, ring)
                 if skip.r is not None:
-                    B = ring.reduce(B + ring.matmul(term.T, _embed(skip.r, ring)))
-                G[k] = _add(G[k], _apply(_transpose(skip.R), term, ring), ring)
+                    B = ring.reduce(B + ring.matmul(term.T, in_ring(skip.r, ring)))
+                G[k] = total(G[k], product(transpose(skip.R), term, ring), ring)
         return AffineMap(G[0].T, B, self.in_shape, self.out_shape)  # pyright: ignore[reportArgumentType]
 
 
@@ -201,36 +263,3 @@ def _inner(layer: Layer) -> Any:
 def _fit(got: int, expected: int, what: str) -> None:
     if got != expected:
         raise ShapeError(what, expected=expected, got=got, where="SkipRecursion")
-
-
-def _transpose(matrix: Any) -> Any:
-    return None if matrix is None else matrix.T
-
-
-def _embed(x: Any, ring: Ring) -> Any:
-    return _entrywise(ring.embed, x)
-
-
-def _entrywise(function: Callable[[Any], Any], x: Any) -> Any:
-    """The function on the entries of a dense array or on the stored entries of a sparse one."""
-    if not sp.issparse(x):
-        return function(x)
-    x = sp.csr_array(x)
-    return sp.csr_array((function(x.data), x.indices, x.indptr), shape=x.shape)
-
-
-def _apply(matrix: Any, x: Any, ring: Ring) -> Any:
-    return x if matrix is None else ring.matmul(_embed(matrix, ring), x)
-
-
-def _scale(x: Any, t: Any, ring: Ring) -> Any:
-    if isinstance(t, int | float) and t == 1:
-        return x
-    factor = ring.embed(np.array([t]))[0]
-    return _entrywise(lambda values: ring.reduce(values * factor), x)
-
-
-def _add(x: Any, y: Any, ring: Ring) -> Any:
-    if x is None:
-        return y
-    return _entrywise(ring.reduce, x + y)
