@@ -1,26 +1,22 @@
-"""What a convolution does to shapes: arguments as torch spells them, brought to one form and checked.
+"""What a convolution does to shapes, checked as torch checks it.
 
 Everything else that the library knows about a convolution follows from what is written down here.
 
     kernel        taps per spatial axis
-    padding       one (before, after) pair per spatial axis
-    padding mode  what a padded position holds: zeros, or the input reflected, replicated or wrapped round
-    output shape  (c_out, *spatial), one entry per channel and spatial axis, no batch axis
+    input shape   (c_in, *spatial), no batch axis
+    output shape  (c_out, *spatial)
+    groups        blocks of channels that do not see each other
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from operator import index
 
+from .arguments import PADDING_MODES, Padding, Pairs, check_padding, padding_pairs, per_axis
 from .errors import GeometryError, ShapeError, UnknownNameError
-
-Padding = int | str | Sequence[int] | Sequence[tuple[int, int]]
-Pairs = tuple[tuple[int, int], ...]
-
-PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,100 +199,6 @@ def conv_transpose_geometry(
     if min(geometry.output_shape[1:], default=1) < 1:
         raise GeometryError("the output has no positions", got=geometry.output_shape, where="padding")
     return geometry
-
-
-def per_axis(value: int | Iterable[int], axes: int, name: str, *, least: int) -> tuple[int, ...]:
-    """One int per axis from an int or a sequence of them.
-
-    Args:
-        value: an int for every axis, or one int per axis (a single one also serves every axis, as in torch).
-        axes: how many axes there are.
-        name: the argument's name, for messages.
-        least: the smallest value allowed.
-
-    Returns:
-        A tuple of ``axes`` ints.
-
-    Raises:
-        GeometryError: wrong count, not an int, or below ``least``.
-
-    >>> per_axis(2, 3, "stride", least=1)
-    (2, 2, 2)
-    """
-    try:
-        numbers = tuple(index(v) for v in value) if isinstance(value, Iterable) else (index(value),)
-    except TypeError:
-        raise GeometryError(f"{name} must be an int or one int per axis", got=repr(value), where=name) from None
-    numbers = numbers * axes if len(numbers) == 1 else numbers
-    if len(numbers) != axes:
-        raise GeometryError(f"{name} has the wrong number of entries", expected=axes, got=value, where=name)
-    if any(v < least for v in numbers):
-        raise GeometryError(f"{name} is too small", expected=f"at least {least}", got=value, where=name)
-    return numbers
-
-
-def padding_pairs(padding: Padding, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> Pairs:
-    """One (before, after) pair per axis from any spelling of ``padding``.
-
-    Args:
-        padding: an int, one int per axis, one (before, after) pair per axis, "same" or "valid".
-        kernel: taps per axis.
-        stride: per axis.
-        dilation: per axis.
-
-    Returns:
-        A pair per axis; "same" gives d (k - 1) positions in all, the odd one after.
-
-    Raises:
-        GeometryError: "same" with a stride, or a wrong count.
-        UnknownNameError: a word other than "same" and "valid".
-
-    >>> padding_pairs("same", (4, 3), (1, 1), (1, 1))
-    ((1, 2), (1, 1))
-    """
-    if isinstance(padding, str):
-        if padding == "valid":
-            return ((0, 0),) * len(kernel)
-        if padding != "same":
-            raise UnknownNameError("unknown padding", expected=("same", "valid"), got=padding, where="padding")
-        if any(s != 1 for s in stride):
-            raise GeometryError('padding="same" needs stride 1', got=tuple(stride), where="padding")
-        totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
-        return tuple((total // 2, total - total // 2) for total in totals)
-    if isinstance(padding, Sequence) and padding and all(isinstance(pair, Sequence) for pair in padding):
-        if len(padding) != len(kernel) or any(len(pair) != 2 for pair in padding if isinstance(pair, Sequence)):
-            raise GeometryError("padding needs one pair per axis", expected=len(kernel), got=padding, where="padding")
-        return tuple((index(before), index(after)) for before, after in padding)  # pyright: ignore[reportGeneralTypeIssues]
-    return tuple((p, p) for p in per_axis(padding, len(kernel), "padding", least=0))  # pyright: ignore[reportArgumentType]
-
-
-def check_padding(spatial: Sequence[int], padding: Pairs, mode: str) -> None:
-    """Refuse padding that its mode cannot supply from an axis of that length.
-
-    Args:
-        spatial: lengths of the axes.
-        padding: a (before, after) pair per axis.
-        mode: "zeros" takes any padding, "replicate" too where there is an entry to copy; "reflect" has n - 1 entries to
-            give on each side, "circular" n.
-
-    Raises:
-        GeometryError: negative padding, or more than the mode can supply.
-
-    >>> check_padding((5,), ((4, 4),), "reflect")
-    """
-    for n, (before, after) in zip(spatial, padding, strict=True):
-        if before < 0 or after < 0:
-            raise GeometryError("padding is negative", expected="at least 0", got=(before, after), where="padding")
-        most = {"reflect": n - 1, "circular": n}.get(mode)
-        if mode == "replicate" and n == 0:
-            most = 0
-        if most is not None and max(before, after) > most:
-            raise GeometryError(
-                f"padding is too large for mode {mode!r} on an axis of length {n}",
-                expected=f"at most {most}",
-                got=(before, after),
-                where="padding",
-            )
 
 
 def _shapes(weight_shape: Sequence[int], input_shape: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:

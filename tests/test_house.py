@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "algebraic_cnn"
-ALGEBRA = "errors files arrays geometry prime_field primes ring matrices pattern toeplitz affine layers stencil recursion symbolic".split()
+ALGEBRA = "errors files arrays arguments geometry prime_field primes ring matrices pattern toeplitz affine layers stencil recursion symbolic".split()
 FLOORS = [
     *ALGEBRA,
     *"graph trace rules evaluate bounds extract derive forms certify collapse".split(),

@@ -10,6 +10,14 @@ from .conv import bias_vector, conv_matrix, conv_transpose_matrix
 from .formats import FORMATS, MEMORY_BUDGET, convert
 from .padding import pad_matrix
 from .pooling import adaptive_avg_pool_matrix, avg_pool_matrix
+from .rearrange import (
+    channel_shuffle_matrix,
+    fold_matrix,
+    pixel_shuffle_matrix,
+    pixel_unshuffle_matrix,
+    unfold_matrix,
+)
+from .resampling import interpolate_matrix
 
 __all__ = [
     "FORMATS",
@@ -17,8 +25,14 @@ __all__ = [
     "adaptive_avg_pool_matrix",
     "avg_pool_matrix",
     "bias_vector",
+    "channel_shuffle_matrix",
     "conv_matrix",
     "conv_transpose_matrix",
     "convert",
+    "fold_matrix",
+    "interpolate_matrix",
     "pad_matrix",
+    "pixel_shuffle_matrix",
+    "pixel_unshuffle_matrix",
+    "unfold_matrix",
 ]

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import Padding
 from ..errors import ShapeError
-from ..geometry import Padding, conv_geometry, conv_transpose_geometry
+from ..geometry import conv_geometry, conv_transpose_geometry
 from .filling import as_array, conv_filled, kernel_of
 from .formats import MEMORY_BUDGET
 

@@ -7,13 +7,13 @@ The kernel may be a NumPy array of any dtype, Python objects included, or a torc
 
 from __future__ import annotations
 
-import sys
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ..arrays import namespace
 from ..geometry import Geometry
 from ..pattern import conv_pattern
 from .formats import FORMATS, Entries, check_budget, check_format, index_dtype
@@ -77,7 +77,7 @@ def filled(plan: Plan, kernel: Any, format: str, memory_budget: int) -> Any:
     """
     shape, nnz = plan.pattern.shape, plan.pattern.nnz
     check_budget(shape, nnz, kernel.dtype.itemsize, format, memory_budget)
-    data = _gathered(plan, kernel) if is_tensor(kernel) else plan.values(merged(kernel, plan.pattern.axes))
+    data = plan.values(merged(kernel, plan.pattern.axes)) if namespace(kernel) is np else _gathered(plan, kernel)
     dtype = index_dtype(shape, nnz, format)
     return FORMATS[format](Entries(data, plan.indices(dtype), plan.indptr(dtype), shape))
 
@@ -103,7 +103,7 @@ def kernel_of(weight: Any, format: str) -> Any:
         A NumPy array on the weight's own buffer where possible; a tensor for a torch format if the weight requires
         grad, is on another device than the CPU, or has a dtype that NumPy does not know.
     """
-    if is_tensor(weight) and format.startswith("torch"):
+    if namespace(weight) is not np and format.startswith("torch"):
         import torch
 
         if weight.requires_grad or weight.device.type != "cpu" or weight.dtype == torch.bfloat16:
@@ -120,7 +120,7 @@ def as_array(x: Any) -> NDArray[Any]:
     Returns:
         The array, on the same buffer where possible.
     """
-    if not is_tensor(x):
+    if namespace(x) is np:
         return np.asarray(x)
     detached = x.detach().cpu()
     return (detached.float() if str(x.dtype) == "torch.bfloat16" else detached).numpy()
@@ -139,9 +139,3 @@ def entry_dtype(dtype: DTypeLike | None, format: str) -> np.dtype[Any]:
     if dtype is None:
         return np.dtype(object if format in ("sympy", "domain") else np.float64)
     return np.dtype(dtype)
-
-
-def is_tensor(x: object) -> bool:
-    """Whether ``x`` is a torch tensor; torch is not imported to find out."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(x, torch.Tensor)

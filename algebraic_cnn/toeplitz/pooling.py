@@ -8,20 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import reduce
 from typing import Any
 
-import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
+from ..arguments import per_axis
 from ..errors import GeometryError
-from ..geometry import per_axis
-from ..pattern import Axis, Pattern
-from .filling import entry_dtype, filled
-from .formats import MEMORY_BUDGET, check_format
-from .plan import Plan
-
-Window = tuple[int, int, int]
+from .formats import MEMORY_BUDGET
+from .separable import Row, separable_matrix
 
 
 def avg_pool_matrix(
@@ -72,11 +66,14 @@ def avg_pool_matrix(
     pads = per_axis(padding, axes, "padding", least=0)
     if divisor_override == 0:
         raise GeometryError("the divisor must not be zero", got=0, where="divisor_override")
-    boxes = [
-        _windows(n, k, s, p, ceil_mode, count_include_pad)
+    rows = [
+        _pool_axis(n, k, s, p, ceil_mode, count_include_pad)
         for n, k, s, p in zip(input_shape[1:], kernel, steps, pads, strict=True)
     ]
-    return _averages(input_shape, boxes, divisor_override, dtype, format, memory_budget)
+    if divisor_override is not None:
+        sums = [[dict.fromkeys(row, Fraction(1)) for row in axis] for axis in rows]
+        rows = [[dict.fromkeys(row, Fraction(1, divisor_override)) for row in sums[0]], *sums[1:]]
+    return separable_matrix(input_shape, rows, dtype=dtype, format=format, memory_budget=memory_budget)
 
 
 def adaptive_avg_pool_matrix(
@@ -111,20 +108,35 @@ def adaptive_avg_pool_matrix(
     """
     spatial = tuple(input_shape[1:])
     asked = output_size if isinstance(output_size, Sequence) else (output_size,) * len(spatial)
-    if len(asked) == len(spatial):
-        asked = [n if m is None else m for n, m in zip(spatial, asked, strict=True)]
-    sizes = per_axis([m for m in asked if m is not None], len(spatial), "output_size", least=0)
-    if 0 in spatial:
-        raise GeometryError("there is nothing to average", got=tuple(input_shape), where="input_shape")
-    boxes = [
-        [(o * n // m, -(-(o + 1) * n // m), -(-(o + 1) * n // m) - o * n // m) for o in range(m)]
-        for n, m in zip(spatial, sizes, strict=True)
-    ]
-    return _averages(input_shape, boxes, None, dtype, format, memory_budget)
+    if len(asked) != len(spatial):
+        expected, where = len(spatial), "output_size"
+        raise GeometryError("output_size has the wrong number of entries", expected=expected, got=asked, where=where)
+    sizes = [n if m is None else m for n, m in zip(spatial, asked, strict=True)]
+    if 0 in spatial or min(sizes, default=0) < 0:
+        raise GeometryError("there is nothing to average", got=(tuple(input_shape), sizes), where="output_size")
+    rows = [adaptive_rows(n, m) for n, m in zip(spatial, sizes, strict=True)]
+    return separable_matrix(input_shape, rows, dtype=dtype, format=format, memory_budget=memory_budget)
 
 
-def _windows(n: int, kernel: int, stride: int, pad: int, ceil_mode: bool, count_pad: bool) -> list[Window]:
-    """The windows of one axis, as torch lays them."""
+def adaptive_rows(n: int, m: int) -> list[Row]:
+    """The rows of adaptive averaging from n inputs to m outputs.
+
+    Args:
+        n: number of inputs.
+        m: number of outputs.
+
+    Returns:
+        For each output, 1 / size at every input of its window.
+
+    >>> [list(row) for row in adaptive_rows(5, 3)]
+    [[0, 1], [1, 2, 3], [3, 4]]
+    """
+    windows = [range(o * n // m, -(-(o + 1) * n // m)) for o in range(m)]
+    return [dict.fromkeys(window, Fraction(1, len(window))) for window in windows]
+
+
+def _pool_axis(n: int, kernel: int, stride: int, pad: int, ceil_mode: bool, count_pad: bool) -> list[Row]:
+    """The rows of one axis, its windows laid as torch lays them."""
     if 2 * pad > kernel:
         raise GeometryError("padding is larger than half the kernel", expected=kernel // 2, got=pad, where="padding")
     room = n + 2 * pad - kernel
@@ -132,49 +144,11 @@ def _windows(n: int, kernel: int, stride: int, pad: int, ceil_mode: bool, count_
     if ceil_mode and (outputs - 1) * stride >= n + pad:
         outputs -= 1
     if outputs < 1:
-        raise GeometryError(
-            "the kernel is larger than the padded input",
-            expected=f"at most {n + 2 * pad}",
-            got=kernel,
-            where="kernel_size",
-        )
-    windows = []
+        expected = f"at most {n + 2 * pad}"
+        raise GeometryError("the kernel exceeds the padded input", expected=expected, got=kernel, where="kernel_size")
+    rows = []
     for start in range(-pad, -pad + outputs * stride, stride):
         stop = min(start + kernel, n + pad)
-        inside = (max(start, 0), min(stop, n))
-        windows.append((*inside, stop - start if count_pad else max(inside[1] - inside[0], 0)))
-    return windows
-
-
-def _averages(
-    input_shape: Sequence[int],
-    boxes: Sequence[Sequence[Window]],
-    divisor: int | None,
-    dtype: DTypeLike | None,
-    format: str,
-    memory_budget: int,
-) -> Any:
-    """The matrix of means over boxes; the taps of an axis are its distinct window sizes."""
-    check_format(format)
-    sizes = [sorted({size for _, _, size in windows}) for windows in boxes]
-    axes = tuple(
-        Axis.from_hits(
-            n,
-            len(windows),
-            len(known),
-            ((o, i, known.index(size)) for o, (start, stop, size) in enumerate(windows) for i in range(start, stop)),
-        )
-        for n, windows, known in zip(input_shape[1:], boxes, sizes, strict=True)
-    )
-    divisors = reduce(np.multiply.outer, (np.array(known) for known in sizes), np.array(1))
-    entries = _reciprocals(np.full_like(divisors, divisor) if divisor else divisors, entry_dtype(dtype, format))
-    pattern = Pattern(axes, input_shape[0], (1, 1))
-    kernel = np.broadcast_to(entries, (input_shape[0], 1, 1, *entries.shape))
-    return filled(Plan(pattern.transpose() if format == "csc" else pattern), kernel, format, memory_budget)
-
-
-def _reciprocals(divisors: NDArray[np.int64], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """1 / divisor (0 for no divisor, which no entry uses), correctly rounded or exact."""
-    if dtype.kind == "O":
-        return np.vectorize(lambda d: Fraction(1, int(d)) if d else Fraction(0), otypes=[object])(divisors)
-    return np.divide(1, divisors, where=divisors != 0, out=np.zeros(divisors.shape)).astype(dtype)
+        inside = range(max(start, 0), min(stop, n))
+        rows.append(dict.fromkeys(inside, Fraction(1, max(stop - start if count_pad else len(inside), 1))))
+    return rows

@@ -1,0 +1,153 @@
+"""The matrix of interpolation: nearest, linear and cubic, on any number of axes.
+
+scale     inputs per output along an axis
+centre    where an output lies among the inputs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from math import floor
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ..arguments import per_axis
+from ..errors import GeometryError, UnknownNameError
+from .formats import MEMORY_BUDGET
+from .pooling import adaptive_rows
+from .separable import Row, separable_matrix
+
+SMOOTH = {1: ("linear",), 2: ("bilinear", "bicubic"), 3: ("trilinear",)}
+"""The smooth modes for each number of spatial axes; the nearest modes serve any."""
+
+
+def interpolate_matrix(
+    input_shape: Sequence[int],
+    *,
+    size: int | Sequence[int] | None = None,
+    scale_factor: float | Sequence[float] | None = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    dtype: DTypeLike | None = None,
+    format: str = "csr",
+    memory_budget: int = MEMORY_BUDGET,
+) -> Any:
+    """The matrix of interpolation, the product of one small matrix per axis.
+
+    With scale a = n / m, output o looks at the input axis at a (o + 1/2) - 1/2, or at o (n - 1) / (m - 1) when corners
+    are aligned; linear modes weigh its two neighbours, the cubic mode four of them by Keys' kernel with a = -3/4.
+
+    Args:
+        input_shape: (c, *spatial).
+        size: length of each spatial axis of the output; an int, or one per axis.
+        scale_factor: instead of ``size``: outputs per input; a number, or one per axis.
+        mode: "nearest", "nearest-exact", "linear" (1 axis), "bilinear", "bicubic" (2), "trilinear" (3), or "area".
+        align_corners: whether the corners of input and output coincide; for the smooth modes only; None is False.
+        dtype: of the entries; ``object`` gives exact fractions; None is float64, or exact for "sympy" and "domain".
+        format: as for ``conv_matrix``.
+        memory_budget: bytes that the result may take.
+
+    Returns:
+        Matrix of shape (c * prod(size), prod(input_shape)); entry [r, c] = weight of input c in output r, both
+        row-major (C, *spatial).  Weights are exact rationals, rounded once; torch rounds its own along the way.
+
+    Raises:
+        GeometryError: both or neither of ``size`` and ``scale_factor``, an output or input of no length, corners
+            aligned in a mode without corners.
+        UnknownNameError: an unknown mode or format, or a mode for another number of axes.
+        TooLargeError: the result would take more than ``memory_budget`` bytes.
+
+    >>> interpolate_matrix((1, 2), scale_factor=2, mode="linear", format="dense")
+    array([[1.  , 0.  ],
+           [0.75, 0.25],
+           [0.25, 0.75],
+           [0.  , 1.  ]])
+
+    References:
+        Keys (1981), Cubic convolution interpolation for digital image processing, eq. 15.
+    """
+    spatial = tuple(input_shape[1:])
+    _check_mode(mode, len(spatial), align_corners)
+    sizes, factors = _sizes(spatial, size, scale_factor)
+    if min((*spatial, *sizes), default=1) < 1:
+        raise GeometryError("interpolation needs positions on both sides", got=(spatial, sizes), where="size")
+    rows = [_axis_rows(n, m, f, mode, bool(align_corners)) for n, m, f in zip(spatial, sizes, factors, strict=True)]
+    return separable_matrix(input_shape, rows, dtype=dtype, format=format, memory_budget=memory_budget)
+
+
+def _check_mode(mode: str, axes: int, align_corners: bool | None) -> None:
+    smooth = SMOOTH.get(axes, ())
+    known = ("nearest", "nearest-exact", "area", *smooth)
+    if mode not in known:
+        raise UnknownNameError(f"unknown mode for {axes} spatial axes", expected=known, got=mode, where="mode")
+    if align_corners is not None and mode not in smooth:
+        raise GeometryError(f"mode {mode!r} has no corners to align", got=align_corners, where="align_corners")
+
+
+def _sizes(
+    spatial: tuple[int, ...], size: int | Sequence[int] | None, scale_factor: float | Sequence[float] | None
+) -> tuple[tuple[int, ...], Sequence[float | None]]:
+    """Output lengths, and the scale factor of each axis where one was given."""
+    if (size is None) == (scale_factor is None):
+        raise GeometryError("give either size or scale_factor", got=(size, scale_factor), where="size")
+    if size is not None:
+        return per_axis(size, len(spatial), "size", least=0), [None] * len(spatial)
+    factors = scale_factor if isinstance(scale_factor, Sequence) else (scale_factor,) * len(spatial)
+    if len(factors) != len(spatial):
+        got, where = scale_factor, "scale_factor"
+        raise GeometryError("scale_factor has the wrong number of entries", expected=len(spatial), got=got, where=where)
+    return tuple(floor(n * (f or 0.0)) for n, f in zip(spatial, factors, strict=True)), factors
+
+
+def _axis_rows(n: int, m: int, factor: float | None, mode: str, align_corners: bool) -> list[Row]:
+    """The rows of one axis from n inputs to m outputs."""
+    if mode == "area":
+        return adaptive_rows(n, m)
+    if mode.startswith("nearest"):
+        return [{i: Fraction(1)} for i in _nearest(n, m, factor, half=0.5 if mode == "nearest-exact" else 0.0)]
+    cubic = mode == "bicubic"
+    weigh: Callable[[Fraction], Sequence[Fraction]] = _cubic if cubic else _linear
+    rows = []
+    for o in range(m):
+        centre = _centre(o, n, m, factor, align_corners)
+        if not cubic:
+            centre = Fraction(o) if n == m else max(centre, Fraction(0))
+        left = min(floor(centre), n - 1)
+        row: dict[int, Fraction] = {}
+        for i, weight in enumerate(weigh(min(centre - left, Fraction(1))), start=left - cubic):
+            if weight:
+                at = min(max(i, 0), n - 1)
+                row[at] = row.get(at, Fraction(0)) + weight
+        rows.append(row)
+    return rows
+
+
+def _centre(o: int, n: int, m: int, factor: float | None, align_corners: bool) -> Fraction:
+    if align_corners:
+        return Fraction(o * (n - 1), m - 1) if m > 1 else Fraction(0)
+    scale = 1 / Fraction(factor) if factor else Fraction(n, m)
+    return scale * (o + Fraction(1, 2)) - Fraction(1, 2)
+
+
+def _linear(t: Fraction) -> tuple[Fraction, ...]:
+    """Weights of the neighbours at 0 and 1 for a point at t."""
+    return 1 - t, t
+
+
+def _cubic(t: Fraction) -> tuple[Fraction, ...]:
+    """Keys' weights, with a = -3/4, of the neighbours at -1, 0, 1 and 2 for a point at t."""
+    a = Fraction(-3, 4)
+    near = [((a + 2) * x - (a + 3)) * x * x + 1 for x in (t, 1 - t)]
+    far = [((a * x - 5 * a) * x + 8 * a) * x - 4 * a for x in (t + 1, 2 - t)]
+    return far[0], *near, far[1]
+
+
+def _nearest(n: int, m: int, factor: float | None, half: float) -> list[int]:
+    """The input that each output copies; in single precision, because torch's choice of neighbour is made so."""
+    scale = np.float32(1 / factor) if factor else np.float32(n) / np.float32(m)
+    if half == 0 and m in (n, 2 * n):
+        return [o * n // m for o in range(m)]
+    return [min(floor(np.float32((o + half) * scale)), n - 1) for o in range(m)]

@@ -1,0 +1,75 @@
+"""Maps that act on each channel alike and on each axis apart: I_c (x) A_1 (x) ... (x) A_N, with rational A_i.
+
+Pooling and interpolation are such maps.  Their patterns are filled like a convolution's: on each axis the taps are the
+distinct numbers of A_i, and the kernel is the outer product of those numbers.
+
+    row    {input: weight} of one output on one axis
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ..pattern import Axis, Pattern
+from .filling import entry_dtype, filled
+from .formats import check_format
+from .plan import Plan
+
+Row = Mapping[int, Fraction]
+
+
+def separable_matrix(
+    input_shape: Sequence[int],
+    axes: Sequence[Sequence[Row]],
+    *,
+    dtype: DTypeLike | None,
+    format: str,
+    memory_budget: int,
+) -> Any:
+    """The matrix I_c (x) A_1 (x) ... (x) A_N; every product of weights is exact, then rounded once.
+
+    Args:
+        input_shape: (c, *spatial).
+        axes: for every spatial axis the rows of its matrix A_i.
+        dtype: of the entries; ``object`` gives exact fractions; None for the format's own.
+        format: a key of ``FORMATS``.
+        memory_budget: bytes that the result may take.
+
+    Returns:
+        Matrix of shape (c * prod(outputs of each axis), prod(input_shape)).
+
+    Raises:
+        UnknownNameError: an unknown format.
+        TooLargeError: the result would take more than ``memory_budget`` bytes.
+
+    >>> half = Fraction(1, 2)
+    >>> separable_matrix((1, 2), [[{0: half, 1: half}]], dtype=None, format="dense", memory_budget=100)
+    array([[0.5, 0.5]])
+    """
+    check_format(format)
+    numbers = [
+        {weight: tap for tap, weight in enumerate({w: 0 for row in rows for w in row.values()})} for rows in axes
+    ]
+    pattern = Pattern(
+        tuple(_axis(n, rows, taps) for n, rows, taps in zip(input_shape[1:], axes, numbers, strict=True)),
+        input_shape[0],
+        (1, 1),
+    )
+    products = reduce(
+        np.multiply.outer, (np.array(list(taps), dtype=object) for taps in numbers), np.array(Fraction(1))
+    )
+    kernel = products.astype(entry_dtype(dtype, format))
+    plan = Plan(pattern.transpose() if format == "csc" else pattern)
+    return filled(plan, np.broadcast_to(kernel, (input_shape[0], 1, 1, *kernel.shape)), format, memory_budget)
+
+
+def _axis(length: int, rows: Sequence[Row], taps: Mapping[Fraction, int]) -> Axis:
+    """The pattern of one axis, its taps numbered by their weights."""
+    hits = ((o, i, taps[weight]) for o, row in enumerate(rows) for i, weight in row.items())
+    return Axis.from_hits(length, len(rows), len(taps), hits)
