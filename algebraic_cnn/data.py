@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from algebraic_cnn.errors import DataError, GeometryError, UnknownNameError
+from .errors import DataError, GeometryError, UnknownNameError
 
 MNIST_FILES = (
     "train-images-idx3-ubyte",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from algebraic_cnn.errors import DataError
+from .errors import DataError
 
 
 @contextlib.contextmanager

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from algebraic_cnn.errors import ShapeError, UnknownNameError
-from algebraic_cnn.files import whole_file
+from .errors import ShapeError, UnknownNameError
+from .files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from algebraic_cnn.affine import AffineMap
+    from .affine import AffineMap
 
 FORMATS = ("png", "svg")
 _PIXELS = 1000

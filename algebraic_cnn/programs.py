@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from torch.export import ExportedProgram
 
-from algebraic_cnn.errors import DataError, UnknownNameError
-from algebraic_cnn.files import whole_file
+from .errors import DataError, UnknownNameError
+from .files import whole_file
 
 _OBJECTS = ("custom_obj", "opaque_obj")
 _ARITHMETIC = (ast.Expression, ast.Call, ast.keyword, ast.Name, ast.Constant, ast.BinOp, ast.UnaryOp, ast.Compare)

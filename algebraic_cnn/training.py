@@ -22,9 +22,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from algebraic_cnn.data import Dataset
-from algebraic_cnn.errors import DataError, GeometryError, NonFiniteError
-from algebraic_cnn.files import whole_file
+from .data import Dataset
+from .errors import DataError, GeometryError, NonFiniteError
+from .files import whole_file
 
 Progress = Callable[[int, int, str], None]
 

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from algebraic_cnn.models.linear import LinearCNN, SkipSpec
-from algebraic_cnn.models.resnet import ResNet, resnet18, resnet34, resnet50
+from .linear import LinearCNN, SkipSpec
+from .resnet import ResNet, resnet18, resnet34, resnet50
 
 __all__ = ["LinearCNN", "ResNet", "SkipSpec", "resnet18", "resnet34", "resnet50"]

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from algebraic_cnn.errors import GeometryError, NonFiniteError, NotAffineError, ShapeError
-from algebraic_cnn.models.resize import Shape, resizing
+from ..errors import GeometryError, NonFiniteError, NotAffineError, ShapeError
+from .resize import Shape, resizing
 
 
 @dataclass(frozen=True)

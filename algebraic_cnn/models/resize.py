@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from algebraic_cnn.errors import GeometryError, ShapeError, UnknownNameError
+from ..errors import GeometryError, ShapeError, UnknownNameError
 
 Shape = tuple[int, ...]
 RESIZINGS = ("identity", "stride", "pool", "conv")
