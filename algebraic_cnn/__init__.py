@@ -19,12 +19,15 @@ __version__ = "0.1.0"
 _HOME = {
     "errors": (
         "AlgebraicError ShapeError GeometryError NotAffineError TrainingModeError TraceError TooLargeError "
-        "NonFiniteError DataError UnknownNameError MissingExtraError"
+        "NonFiniteError DataError UnknownNameError UncertifiedError MissingExtraError"
     ),
     "ring": "Float PrimeField Rationals",
     "affine": "AffineMap",
     "recursion": "Layer Skip SkipRecursion",
-    "derive": "derive",
+    "derivation": "derive",
+    "certificate": "Certificate Witness",
+    "certification": "certify",
+    "collapsing": "collapse",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 

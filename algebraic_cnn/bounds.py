@@ -166,7 +166,7 @@ def _count_bits(call: Call, shapes: dict[str, Size]) -> float:
         return 0.0
     if call.op == "mean":
         return math.log2(window[0])
+    if call.op.startswith("adaptive"):
+        return sum(math.log2(n * max(1, n - 1)) for n in window)
     override = call.bound().get("divisor_override") or 1
-    return sum(
-        math.log2(math.lcm(*range(1, n + 1)) if call.op[0:3] == "avg" else n * max(1, n - 1)) for n in window
-    ) + (math.log2(override))
+    return math.log2(override) + sum(math.log2(math.lcm(*range(1, n + 1))) for n in window)

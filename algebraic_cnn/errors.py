@@ -13,6 +13,7 @@ source line of the model).  Each child also derives from the built-in exception 
     NonFiniteError      NaN or infinity where a number is needed
     DataError           a missing, damaged or foreign file
     UnknownNameError    a name that is not in the list of names
+    UncertifiedError    a collapse whose certificate failed, and which is therefore not returned
     MissingExtraError   an optional dependency that is not installed
 """
 
@@ -82,6 +83,10 @@ class DataError(AlgebraicError, OSError):
 
 class UnknownNameError(AlgebraicError, LookupError):
     """A name that is not one of the names on offer."""
+
+
+class UncertifiedError(AlgebraicError, ArithmeticError):
+    """A collapse that its certificate refutes: a defect of this library, shown with its witness, not returned."""
 
 
 class MissingExtraError(AlgebraicError, ImportError):

@@ -115,12 +115,6 @@ def _multiple(step: Step) -> Tensor:
 
 
 def batch_norm_scale(raw: Mapping[str, Any]) -> Tensor:
-    """w / sqrt(var + eps) per channel, in float64: the number that a BatchNorm means, in every ring."""
-    scale = (raw["running_var"].double() + raw["eps"]).rsqrt()
-    return scale if raw["weight"] is None else scale * raw["weight"].double()
-
-
-def batch_norm_scale(raw: Mapping[str, Any]) -> Tensor:
     """w / sqrt(var + eps) per channel in float64: what a BatchNorm multiplies by, in every ring."""
     scale = (raw["running_var"].double() + raw["eps"]).rsqrt()
     return scale if raw["weight"] is None else scale * raw["weight"].double()
