@@ -212,8 +212,9 @@ def _bounded(check: Check) -> Certificate:
     witness = None
     if finite and not ok:
         row, place = divmod(worst, observed[0].numel())
-        values = [float(output.reshape(-1)[worst]) for output in outputs]
-        witness = Witness(f"output {place} at the input recorded here", *values, input=x[row].reshape(-1).tolist())
+        first, second = (float(output.reshape(-1)[worst]) for output in outputs)
+        point = x[row].reshape(-1).tolist()
+        witness = Witness(f"output {place} at the input recorded here", first, second, input=point)
     what = f"at {check.points} random inputs the outputs differ by no more than rounding explains."
     if not finite:
         what = f"no finite rounding bound exists at this depth in this precision; {what[:-1]} cannot be decided."

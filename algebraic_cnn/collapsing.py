@@ -148,9 +148,8 @@ def collapse(
             raise UncertifiedError("the collapse is not the network", got=str(certificate), where="collapse")
     clock.append(time.perf_counter())
     region = _region(graph)
-    seconds = dict(
-        zip(("trace", "derive", "certify"), (b - a for a, b in zip(clock, clock[1:], strict=False)), strict=True)
-    )
+    spans = [after - before for before, after in itertools.pairwise(clock)]
+    seconds: dict[str, float] = dict(zip(("trace", "derive", "certify"), spans, strict=True))
     report = Report((region,), cheapest(graph) if method == "auto" else method, seconds)
     return Collapse(dense if region.form == "dense" else _as_given(model), report, certificate, affine)
 

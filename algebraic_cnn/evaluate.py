@@ -4,6 +4,7 @@
     linear=True                  f_W, the same with every added constant dropped [JV24, Thm 3.1]
     constant                     a value that does not depend on the input: computed once, as torch computes it
     affine_obstacle              the first call of a graph that is not affine in the input, and why
+    scalar                       the number that a Python number in the model's source is to the model
     terms                        the most products that one element of a forward or backward pass sums
 
 Carriers are float64 tensors for the exact rings.  Backward passes through torch's autograd are exact as well: a hook
@@ -26,7 +27,7 @@ from .graph import Call, Graph, Ref
 from .ring import Float, Ring
 from .rules import RULES, Step
 
-_SCALARS = ("self", "other", "alpha", "beta")
+_SCALARS = ("self", "other", "alpha", "beta", "value")
 
 
 @dataclass(eq=False)
@@ -54,13 +55,10 @@ class Evaluator:
     device: torch.device | str = "cpu"
 
     def __post_init__(self) -> None:
-        obstacle = affine_obstacle(self.graph)
-        if obstacle is not None:
-            call, reason = obstacle
-            raise NotAffineError(f"{call.op} is not affine in the input: {reason}", where=call.where)
+        require_affine(self.graph)
         self._dependent = self.graph.dependent()
         self._constants = {name: value.to(self.device) for name, value in self.graph.constants.items()}
-        self._embedded: dict[str, Tensor] = {}
+        self._embedded: dict[str, Any] = {}
         self._last_use = {name: i for i, call in enumerate(self.graph.calls) for name in call.refs()}
 
     def __call__(self, x: Tensor, *, linear: bool = False) -> Tensor:
@@ -104,9 +102,9 @@ class Evaluator:
     def _step(self, call: Call, values: dict[str, Any], linear: bool) -> Any:
         if call.name not in self._dependent or call.op.startswith("operator."):
             return self._natively(call, values)
-        raw = pytree.tree_map(lambda leaf: self._value(leaf, values), call.bound())
+        raw = {name: self._raw(name, value, values) for name, value in call.bound().items()}
         dependent = frozenset(name for name, value in call.bound().items() if self._depends(value))
-        ringed = {name: self._ringed(name, value, values) for name, value in call.bound().items()}
+        ringed = {name: self._ringed(name, value, raw[name]) for name, value in call.bound().items()}
         ringed = {name: value for name, value in ringed.items() if value is not None}
         y = RULES[call.op].apply(Step(call.target, raw, ringed, dependent, self.ring, linear))
         for tensor in pytree.tree_leaves(y) if self.ring.exact else ():
@@ -122,21 +120,45 @@ class Evaluator:
     def _depends(self, value: Any) -> bool:
         return any(isinstance(leaf, Ref) and leaf.name in self._dependent for leaf in pytree.tree_leaves(value))
 
-    def _ringed(self, name: str, value: Any, values: dict[str, Any]) -> Any:
+    def _raw(self, name: str, value: Any, values: dict[str, Any]) -> Any:
+        if _is_scalar(name, value):
+            return scalar(self.graph, value)
+        return pytree.tree_map(lambda leaf: self._value(leaf, values), value)
+
+    def _ringed(self, name: str, value: Any, raw: Any) -> Any:
         """The argument in the ring, or None for one that is no number of the network (a stride, an axis)."""
         if isinstance(value, list | tuple) and self._depends(value):
-            return [self._ringed(name, item, values) for item in value]
+            return [self._ringed(name, item, part) for item, part in zip(value, raw, strict=True)]
         if isinstance(value, Ref):
-            resolved = self._value(value, values)
-            if value.name in self._dependent or not isinstance(resolved, Tensor) or not resolved.is_floating_point():
-                return resolved
+            if value.name in self._dependent or not isinstance(raw, Tensor) or not raw.is_floating_point():
+                return raw
             if value.name not in self._embedded:
-                self._embedded[value.name] = self.ring.embed(resolved)
+                self._embedded[value.name] = self.ring.embed(raw)
             return self._embedded[value.name]
-        if name in _SCALARS and isinstance(value, int | float) and not isinstance(value, bool):
-            precision = torch.float64 if self.graph.dtype == torch.float64 else torch.float32
-            return self.ring.embed(torch.tensor(value, dtype=precision, device=self.device).double())
+        if _is_scalar(name, value):
+            return self.ring.embed(torch.tensor(raw, dtype=torch.float64, device=self.device))
         return None
+
+
+def _is_scalar(name: str, value: Any) -> bool:
+    return name in _SCALARS and isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def scalar(graph: Graph, number: float) -> float:
+    """The number itself in a float64 network, else rounded to float32: torch's kernels compute with that."""
+    return float(number if graph.dtype == torch.float64 else torch.tensor(number, dtype=torch.float32))
+
+
+def require_affine(graph: Graph) -> None:
+    """Refuse a graph that is not affine in its inputs.
+
+    Raises:
+        NotAffineError: names the first call that is not affine and its source line.
+    """
+    obstacle = affine_obstacle(graph)
+    if obstacle is not None:
+        call, reason = obstacle
+        raise NotAffineError(f"{call.op} is not affine in the input: {reason}", where=call.where)
 
 
 def affine_obstacle(graph: Graph) -> tuple[Call, str] | None:

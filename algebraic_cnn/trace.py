@@ -17,7 +17,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -74,6 +74,7 @@ def _export(model: torch.nn.Module, example: Any) -> ExportedProgram:
         raise ShapeError("the example must be a tensor or a tuple of tensors", got=type(example), where="trace")
     # A batch of one would be burnt into the graph: the batch axis can only stay free if it is at least two.
     doubled = tuple(torch.cat([a, a]) if a.ndim and len(a) == 1 else a for a in arguments)
+    failure = Exception("not tried")
     for attempt, free in ((doubled, True), (arguments, False)):
         axes = tuple({0: Dim.AUTO} if a.ndim else None for a in attempt) if free else None
         try:
@@ -176,8 +177,8 @@ def _user_outputs(program: ExportedProgram, output: torch.fx.Node) -> tuple[Any,
     kinds = program.graph_signature.output_specs
     flat = [
         value
-        for spec, value in zip(kinds, output.args[0], strict=True)
-        if spec.kind.name == "USER_OUTPUT"  # pyright: ignore[reportArgumentType]
+        for spec, value in zip(kinds, cast("Sequence[Any]", output.args[0]), strict=True)
+        if spec.kind.name == "USER_OUTPUT"
     ]
     return tuple(_refs(value) for value in flat)
 
