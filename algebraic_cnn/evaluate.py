@@ -104,7 +104,7 @@ class Evaluator:
             return self._natively(call, values)
         raw = {name: self._raw(name, value, values) for name, value in call.bound().items()}
         dependent = frozenset(name for name, value in call.bound().items() if self._depends(value))
-        ringed = {name: self._ringed(name, value, raw[name]) for name, value in call.bound().items()}
+        ringed = {name: self._ringed(name, value, raw[name], linear) for name, value in call.bound().items()}
         ringed = {name: value for name, value in ringed.items() if value is not None}
         y = RULES[call.op].apply(Step(call.target, raw, ringed, dependent, self.ring, linear))
         for tensor in pytree.tree_leaves(y) if self.ring.exact else ():
@@ -125,13 +125,19 @@ class Evaluator:
             return scalar(self.graph, value)
         return pytree.tree_map(lambda leaf: self._value(leaf, values), value)
 
-    def _ringed(self, name: str, value: Any, raw: Any) -> Any:
-        """The argument in the ring, or None for one that is no number of the network (a stride, an axis)."""
+    def _ringed(self, name: str, value: Any, raw: Any, linear: bool) -> Any:
+        """The argument in the ring, or None for one that is no number of the network (a stride, an axis).
+
+        What a list joins to values that depend on the input is an added constant: 0 in the linear part.
+        """
         if isinstance(value, list | tuple) and self._depends(value):
-            return [self._ringed(name, item, part) for item, part in zip(value, raw, strict=True)]
+            items = [(item, self._ringed(name, item, part, linear)) for item, part in zip(value, raw, strict=True)]
+            return [part * 0 if linear and not self._depends(item) else part for item, part in items]
         if isinstance(value, Ref):
             if value.name in self._dependent or not isinstance(raw, Tensor) or not raw.is_floating_point():
                 return raw
+            if value.name not in self._constants:
+                return self.ring.embed(raw)
             if value.name not in self._embedded:
                 self._embedded[value.name] = self.ring.embed(raw)
             return self._embedded[value.name]
