@@ -22,8 +22,9 @@ ALGEBRA = [
 ]
 FLOORS = [
     *ALGEBRA,
-    *"graph trace programs rules evaluate bounds extract derivation forms certificate certification collapsing".split(),
-    *"homotopy models data training experiments testing plots bench".split(),
+    *"graph trace programs rules evaluate bounds reading extract derivation".split(),
+    *"forms certificate certification collapsing".split(),
+    *"homotopy models data training testing plots bench experiments".split(),
     *"cli __main__".split(),
 ]
 LONGEST = 300
