@@ -103,6 +103,25 @@ class SkipRecursion:
             if int(np.prod(getattr(self, name))) != size:
                 raise ShapeError(f"{name} does not fit", expected=f"{size} entries", got=shape, where="SkipRecursion")
 
+    @classmethod
+    def from_torch(cls, model: Any, example: Any = None) -> SkipRecursion:
+        """The recursion that an affine torch network computes, read off its traced calls, every number exact.
+
+        Args:
+            model: a module in evaluation mode, or an exported program.
+            example: an input tensor (N, *in_shape); not needed for a program.
+
+        Raises:
+            NotAffineError: if the network is not such a recursion; names the call and its source line.
+            TrainingModeError, TraceError: as ``derive`` raises them.
+            NonFiniteError: if a strength is NaN or infinite.
+            TooLargeError: if the matrices exceed 4 GiB; ``extract.recursion_of`` takes another budget.
+        """
+        from .extract import recursion_of
+        from .trace import trace
+
+        return recursion_of(trace(model, example))
+
     @property
     def sizes(self) -> tuple[int, ...]:
         """The lengths n_0 .. n_L of f^(0) .. f^(L).
