@@ -80,6 +80,10 @@ class Rule:
     accepts: Callable[[Mapping[str, Any]], str] = lambda raw: ""
 
 
+#: Inputs of at most so many pixels are convolved by a matrix product.
+_FEW_PIXELS = 64
+
+
 def _move(step: Step) -> Any:
     return step.call()
 
@@ -90,8 +94,26 @@ def _plus_channels(step: Step, y: Tensor, offset: Any, axis: int) -> Tensor:
     return step.ring.reduce(y + offset.reshape(-1, *[1] * (y.ndim - 1 - axis % y.ndim)))
 
 
+def _correlate(step: Step) -> Tensor:
+    """The convolution without its bias; as one matrix product for the whole batch where that reads less memory.
+
+    torch's float64 kernel reads the weights once per sample, which dominates where a sample has few pixels.
+    """
+    x, weight, raw = step["input"], step["weight"], step.raw
+    few = x.ndim == 4 and math.prod(x.shape[2:]) <= _FEW_PIXELS and x.dtype == torch.float64
+    if not few or step.target is not torch.ops.aten.conv2d.default or raw["groups"] != 1:
+        return step.call(bias=None)
+    kernel = list(weight.shape[2:])
+    stride, padding, dilation = ([*raw[name]] * (2 // len(raw[name])) for name in ("stride", "padding", "dilation"))
+    columns = torch.ops.aten.im2col(x, kernel, dilation, padding, stride)
+    pixels = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in
+              zip(x.shape[2:], kernel, stride, padding, dilation, strict=True)]  # fmt: skip
+    product = weight.flatten(1) @ columns.transpose(0, 1).flatten(1)
+    return product.unflatten(1, (len(x), *pixels)).transpose(0, 1)
+
+
 def _convolution(step: Step) -> Tensor:
-    y = step.ring.reduce(step.call(bias=None))
+    y = step.ring.reduce(_correlate(step))
     spatial = step["weight"].ndim - 2
     return _plus_channels(step, y, step.offset("bias"), -1 - spatial)
 
