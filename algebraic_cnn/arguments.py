@@ -102,9 +102,7 @@ def check_padding(spatial: Sequence[int], padding: Pairs, mode: str) -> None:
     for n, (before, after) in zip(spatial, padding, strict=True):
         if before < 0 or after < 0:
             raise GeometryError("padding is negative", expected="at least 0", got=(before, after), where="padding")
-        most = {"reflect": n - 1, "circular": n}.get(mode)
-        if mode == "replicate" and n == 0:
-            most = 0
+        most = {"reflect": max(n - 1, 0), "circular": n, "replicate": 0 if n == 0 else None}.get(mode)
         if most is not None and max(before, after) > most:
             raise GeometryError(
                 f"padding is too large for mode {mode!r} on an axis of length {n}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .conv import bias_vector, conv_matrix, conv_transpose_matrix
 from .formats import FORMATS, MEMORY_BUDGET, convert
+from .operator import DotTest, conv_operator, dot_test
 from .padding import pad_matrix
 from .pooling import adaptive_avg_pool_matrix, avg_pool_matrix
 from .rearrange import (
@@ -22,13 +23,16 @@ from .resampling import interpolate_matrix
 __all__ = [
     "FORMATS",
     "MEMORY_BUDGET",
+    "DotTest",
     "adaptive_avg_pool_matrix",
     "avg_pool_matrix",
     "bias_vector",
     "channel_shuffle_matrix",
     "conv_matrix",
+    "conv_operator",
     "conv_transpose_matrix",
     "convert",
+    "dot_test",
     "fold_matrix",
     "interpolate_matrix",
     "pad_matrix",

@@ -77,7 +77,7 @@ def _torch_csr(entries: Entries) -> Any:
 
     values = _tensor(entries)
     indptr, indices = (torch.from_numpy(a).to(values.device) for a in (entries.indptr, entries.indices))
-    return torch.sparse_csr_tensor(indptr, indices, values, entries.shape)
+    return torch.sparse_csr_tensor(indptr, indices, values, entries.shape, check_invariants=False)
 
 
 def _torch_coo(entries: Entries) -> Any:

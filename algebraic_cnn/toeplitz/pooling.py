@@ -36,7 +36,7 @@ def avg_pool_matrix(
     Args:
         input_shape: (c, *spatial).
         kernel_size: size of the box; an int, or one per axis.
-        stride: step between boxes; None is the kernel size.
+        stride: step between boxes; None (or, as in torch, nothing in a tuple) is the kernel size.
         padding: zeros on both sides of each axis; at most half the kernel.
         ceil_mode: also take boxes that hang over the far border, if they begin before it.
         count_include_pad: padded zeros count in the mean.
@@ -62,7 +62,7 @@ def avg_pool_matrix(
     """
     axes = len(input_shape) - 1
     kernel = per_axis(kernel_size, axes, "kernel_size", least=1)
-    steps = kernel if stride is None else per_axis(stride, axes, "stride", least=1)
+    steps = kernel if stride is None or stride == () else per_axis(stride, axes, "stride", least=1)
     pads = per_axis(padding, axes, "padding", least=0)
     if divisor_override == 0:
         raise GeometryError("the divisor must not be zero", got=0, where="divisor_override")
