@@ -11,7 +11,7 @@ entries       the ring Q[k00, k01, ...] as one more ring of numbers
 from __future__ import annotations
 
 from .display import expansion_table, to_latex, to_sympy
-from .entries import Polynomials, entry_map, symbol_array
+from .entries import Polynomials, entry_map, ring_of, symbol_array
 from .expansion import Part, Term, expand
 from .picture import save_formula
 from .polynomial import HomotopyPolynomial
@@ -26,6 +26,7 @@ __all__ = [
     "entry_map",
     "expand",
     "expansion_table",
+    "ring_of",
     "save_formula",
     "symbol_array",
     "to_latex",

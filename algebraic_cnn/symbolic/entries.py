@@ -2,6 +2,7 @@
 
 Polynomials      the ring, with the face of the rings of numbers: embed, reduce, matmul, divide, negate
 symbol_array     a kernel [[k00, k01], [k10, k11]] of symbols
+ring_of          the ring in all symbols of a recursion
 entry_map        W and B of a recursion, every entry a polynomial in the symbols of its kernels and strengths
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain
 from typing import Any
 
@@ -78,7 +79,8 @@ class Polynomials:
         """
         array = np.asarray(x.toarray() if sp.issparse(x) else x)
         elements = np.empty(array.shape, dtype=object)
-        elements.ravel()[:] = [self._element(value) for value in array.ravel().tolist()]
+        element = cache(self._element)  # a convolution's matrix repeats few values
+        elements.ravel()[:] = [element(value) for value in array.ravel().tolist()]
         return elements
 
     def _element(self, value: Any) -> Any:
@@ -129,6 +131,13 @@ class Polynomials:
         return expressions
 
 
+def ring_of(recursion: Any, *arrays: Any) -> Polynomials:
+    """The ring in all symbols of a ``SkipRecursion`` and of further arrays."""
+    of_layers = [x for layer in recursion.layers for x in (layer.W, layer.P, layer.b)]
+    of_skips = [x for skip in recursion.skips.values() for x in (skip.t, skip.R, skip.r)]
+    return Polynomials.of(*of_layers, *of_skips, *arrays)
+
+
 def entry_map(recursion: Any) -> AffineMap:
     """W and B of [JV24, Thm 3.1] with SymPy entries: polynomials in the symbols of kernels, biases and strengths.
 
@@ -149,9 +158,6 @@ def entry_map(recursion: Any) -> AffineMap:
            [0, k0**2, 2*k0*k1],
            [0, 0, k0**2]], dtype=object)
     """
-    layers, skips = recursion.layers, recursion.skips.values()
-    given = [x for layer in layers for x in (layer.W, layer.P, layer.b)]
-    given += [x for skip in skips for x in (skip.t, skip.R, skip.r)]
-    ring = Polynomials.of(*given)
+    ring = ring_of(recursion)
     f = recursion.collapse(ring)
     return AffineMap(ring.to_sympy(f.W), ring.to_sympy(f.b), f.in_shape, f.out_shape)
