@@ -145,8 +145,8 @@ class Plan:
         return self._written_indices(np.dtype(dtype))
 
     @cached_property
-    def _kept_indices(self) -> NDArray[np.int32]:
-        return self._written_indices(np.dtype(np.int32))
+    def _kept_indices(self) -> NDArray[np.int64]:
+        return self._written_indices(np.dtype(np.int64))
 
     def _written_indices(self, dtype: np.dtype[Any]) -> NDArray[Any]:
         groups, (outputs, inputs) = self.pattern.groups, self.pattern.channels

@@ -33,6 +33,8 @@ from algebraic_cnn.toeplitz.filling import conv_plan
 from algebraic_cnn.toeplitz.formats import Entries, bytes_needed, index_dtype
 from algebraic_cnn.toeplitz.plan import SMALL
 
+pytestmark = pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+
 WEIGHT = np.arange(36.0).reshape(4, 1, 3, 3) - 9
 MATRICES: dict[str, Any] = {
     "conv": lambda **how: conv_matrix(WEIGHT, (2, 5, 4), groups=2, stride=(1, 2), padding=1, **how),
