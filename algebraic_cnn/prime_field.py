@@ -108,10 +108,10 @@ class PrimeField:
         xp = namespace(x)
         bits = (x.detach() if xp is not np else x).view(xp.int32)
         high, low = (bits >> 16) & 0xFFFF, bits & 0xFFFF
-        start = (np.arange(2**16, dtype=np.uint32) << 16).view(np.float32).astype(np.float64)
-        step = ((np.arange(2**16, dtype=np.uint32) << 16) + 1).view(np.float32).astype(np.float64) - start
-        finite = np.isfinite(start) & np.isfinite(step)
-        tables = [self.embed(np.where(finite, table, 0.0)) for table in (start, step)]
+        starts = np.arange(2**16, dtype=np.uint32) << 16
+        starts[(starts >> 23) & 0xFF == 0xFF] = 0  # NaN and infinity do not occur
+        start, next_ = (bits.view(np.float32).astype(np.float64) for bits in (starts, starts + 1))
+        tables = [self.embed(table) for table in (start, next_ - start)]
         if xp is not np:
             tables = [xp.from_numpy(table).to(x.device) for table in tables]
         return self.reduce(tables[0][high] + low * tables[1][high])
