@@ -37,7 +37,7 @@ class Row:
 
 
 def linear_resnet34(seed: int = 0) -> nn.Module:
-    """The paper's network: ResNet34 without nonlinearities, one channel in, ten classes, BatchNorms that do something."""
+    """ResNet34 without nonlinearities for grey images and ten classes, its BatchNorms with statistics of their own."""
     torch.manual_seed(seed)
     model = resnet34(linear=True).eval()
     generator = torch.Generator().manual_seed(seed)

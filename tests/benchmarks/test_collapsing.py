@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from algebraic_cnn import collapse
 from algebraic_cnn.bench.collapsing import Row, derivation_rows, linear_resnet34, prediction_rows
 
