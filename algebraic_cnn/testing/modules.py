@@ -1,0 +1,169 @@
+"""Convolutions, by their geometry, and single affine modules of every kind.
+
+kind    (draw, shape, numbers) -> a module for inputs of that shape, its numbers not yet drawn
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..geometry import PADDING_MODES, Geometry, conv_geometry
+from .weights import Network, Numbers, Shape, filled, st
+
+_CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_CONV_TRANSPOSE = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_BATCH_NORM = {0: nn.BatchNorm1d, 1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+_ADAPTIVE = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}
+_AVG_POOL = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
+
+
+@st.composite
+def geometries(
+    draw: st.DrawFn,
+    *,
+    input_shape: Sequence[int] | None = None,
+    min_axes: int = 1,
+    max_axes: int = 3,
+    max_side: int = 6,
+    max_channels: int = 4,
+) -> Geometry:
+    """Geometries of convolutions that torch accepts: any stride, padding and its modes, dilation and groups.
+
+    Args:
+        draw: given by Hypothesis.
+        input_shape: (c_in, *spatial); drawn if None.
+        min_axes: fewest spatial axes to draw.
+        max_axes: most spatial axes to draw.
+        max_side: longest spatial axis to draw.
+        max_channels: most channels, in and out.
+
+    Returns:
+        Strategy for ``Geometry``; they shrink to one tap on one position.
+    """
+    if input_shape is None:
+        axes = draw(st.integers(min_axes, max_axes))
+        input_shape = (draw(st.integers(1, max_channels)), *draw(st.tuples(*[st.integers(1, max_side)] * axes)))
+    c_in, *spatial = input_shape
+    groups = draw(st.sampled_from([g for g in range(1, c_in + 1) if c_in % g == 0 and g <= max_channels]))
+    c_out = groups * draw(st.integers(1, max(1, max_channels // groups)))
+    mode = draw(st.sampled_from(PADDING_MODES))
+    same = draw(st.booleans())
+    axes = [draw(_axes(n, mode, same)) for n in spatial]
+    kernel, stride, padding, dilation = zip(*axes, strict=True)
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "padding_mode": mode}
+    return conv_geometry((c_out, c_in // groups, *kernel), input_shape, **options)
+
+
+@st.composite
+def _axes(draw: st.DrawFn, n: int, mode: str, same: bool) -> tuple[int, int, tuple[int, int], int]:
+    """Kernel, stride, padding and dilation that fit an axis of length n; ``same`` keeps its length."""
+    most = {"reflect": min(2, n - 1), "circular": min(2, n)}.get(mode, 2)
+    kernel = draw(st.integers(1, min(3, n + 2 * most, 2 * most + 1 if same else 3)))
+    room = (2 * most if same else n + 2 * most - 1) // max(kernel - 1, 1)
+    dilation = draw(st.integers(1, max(1, min(2, room))))
+    extent = dilation * (kernel - 1) + 1
+    if same:
+        return kernel, 1, ((extent - 1) // 2, extent - 1 - (extent - 1) // 2), dilation
+    padding = draw(st.integers(max(0, -(-(extent - n) // 2)), most))
+    return kernel, draw(st.integers(1, 3)), (padding, padding), dilation
+
+
+@st.composite
+def affine_modules(
+    draw: st.DrawFn, *, numbers: Numbers = "integers", dtype: Any = torch.float64, max_axes: int = 3
+) -> Network:
+    """Single affine modules of ``torch.nn``: convolutions, transposed ones, linear, BatchNorm, pools, pads, moves.
+
+    Args:
+        draw: given by Hypothesis.
+        numbers: "integers" or "floats".
+        dtype: torch.float32 or torch.float64.
+        max_axes: most spatial axes.
+
+    Returns:
+        Strategy for ``Network``.
+    """
+    sides = draw(st.lists(st.integers(1, 6), min_size=1, max_size=max_axes))
+    shape = (draw(st.integers(1, 4)), *sides)
+    kind = draw(st.sampled_from([conv, norm, linear, conv_transpose, avg_pool, adaptive_avg_pool, pad, move]))
+    return draw(filled(kind(draw, shape, numbers), shape, numbers, dtype))
+
+
+def conv(draw: st.DrawFn, shape: Shape, numbers: Numbers) -> nn.Module:
+    """A convolution with any of the ``geometries`` of that input shape."""
+    geometry = draw(geometries(input_shape=shape))
+    symmetric = all(before == after for before, after in geometry.padding)
+    return _CONV[len(geometry.kernel)](
+        shape[0],
+        geometry.out_channels,
+        geometry.kernel,
+        stride=geometry.stride,
+        padding=tuple(before for before, _ in geometry.padding) if symmetric else "same",
+        dilation=geometry.dilation,
+        groups=geometry.groups,
+        bias=draw(st.booleans()),
+        padding_mode=geometry.padding_mode,
+    )
+
+
+def conv_norm(draw: st.DrawFn, shape: Shape, numbers: Numbers) -> nn.Module:
+    """A convolution and its BatchNorm."""
+    first = conv(draw, shape, numbers)
+    return nn.Sequential(first, _BATCH_NORM[len(shape) - 1](first.out_channels))
+
+
+def norm(draw: st.DrawFn, shape: Shape, numbers: Numbers) -> nn.Module:
+    """A BatchNorm, with or without weight and bias."""
+    return _BATCH_NORM[len(shape) - 1](shape[0], affine=draw(st.booleans()))
+
+
+def linear(draw: st.DrawFn, shape: Shape, numbers: Numbers) -> nn.Module:
+    """A matrix along the last axis."""
+    return nn.Linear(shape[-1], draw(st.integers(1, 3)), bias=draw(st.booleans()))
+
+
+def conv_transpose(draw: st.DrawFn, shape: Shape, numbers: Numbers) -> nn.Module:
+    """A transposed convolution, dense or one kernel per channel."""
+    stride, groups = draw(st.integers(1, 2)), draw(st.sampled_from([1, shape[0]]))
+    return _CONV_TRANSPOSE[len(shape) - 1](
+        shape[0],
+        groups if groups > 1 else draw(st.integers(1, 3)),
+        draw(st.integers(1, 3)),
+        stride=stride,
+        output_padding=draw(st.integers(0, stride - 1)),
+        groups=groups,
+        bias=draw(st.booleans()),
+    )
+
+
+def avg_pool(draw: st.DrawFn, shape: Shape, numbers: Numbers) -> nn.Module:
+    """With integers windows of 1 or 2 along an axis: their means are exact in float64."""
+    kernel = draw(st.integers(1, 2 if numbers == "integers" else 3))
+    padding = draw(st.integers(0, kernel // 2))
+    kernel, padding = (kernel, padding) if min(shape[1:]) + 2 * padding >= kernel else (1, 0)
+    options = {"ceil_mode": draw(st.booleans()), "count_include_pad": draw(st.booleans())}
+    return _AVG_POOL[len(shape) - 1](kernel, draw(st.integers(1, 2)), padding, **options)
+
+
+def adaptive_avg_pool(draw: st.DrawFn, shape: Shape, numbers: Numbers) -> nn.Module:
+    """To any smaller size; with integers to one where every window has 1, 2 or 4 positions along an axis."""
+    sizes = [[m for m in range(1, n + 1) if numbers == "floats" or n in (m, 2 * m, 4 * m)] for n in shape[1:]]
+    return _ADAPTIVE[len(shape) - 1](tuple(draw(st.sampled_from(options)) for options in sizes))
+
+
+def pad(draw: st.DrawFn, shape: Shape, numbers: Numbers) -> nn.Module:
+    """One that every side can supply: at most 2, and n - 1 of a reflection."""
+    kind = draw(st.sampled_from(["Zero", "Replication", "Reflection", "Circular", "Constant"]))
+    most = min(2, min(shape[1:]) - (kind == "Reflection"))
+    pads = tuple(draw(st.integers(0, most)) for _ in range(2 * len(shape) - 2))
+    options = {"value": draw(st.integers(1, 2))} if kind == "Constant" else {}
+    return getattr(nn, f"{kind}Pad{len(shape) - 1}d")(pads, **options)
+
+
+def move(draw: st.DrawFn, shape: Shape, numbers: Numbers) -> nn.Module:
+    """A module that only copies entries."""
+    return draw(st.sampled_from([nn.Flatten(), nn.Identity(), nn.Dropout(), nn.Upsample(scale_factor=2)]))

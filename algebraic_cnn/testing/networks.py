@@ -1,0 +1,129 @@
+"""Whole networks: linear CNNs with any skips, residual networks, and the assertion that their collapse is exact."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..certification import certify
+from ..collapsing import collapse
+from ..errors import ShapeError
+from ..models import LinearCNN, SkipSpec
+from ..models.resize import resizing
+from ..models.resnet import BasicBlock, Bottleneck
+from .modules import avg_pool, conv, conv_norm, conv_transpose, norm
+from .weights import Network, Numbers, Shape, filled, kernels, st
+
+
+@st.composite
+def linear_cnns(
+    draw: st.DrawFn,
+    *,
+    numbers: Numbers = "integers",
+    dtype: Any = torch.float64,
+    max_layers: int = 4,
+    max_axes: int = 2,
+) -> Network:
+    """The paper's networks: convolutions, BatchNorm, pools, perhaps a matrix at the end; any skips, resized in any way.
+
+    Args:
+        draw: given by Hypothesis.
+        numbers: "integers" or "floats".
+        dtype: torch.float32 or torch.float64.
+        max_layers: most layers.
+        max_axes: most spatial axes.
+
+    Returns:
+        Strategy for ``Network`` with a ``LinearCNN``.
+    """
+    sides = draw(st.lists(st.integers(1, 6), min_size=1, max_size=max_axes))
+    shapes = [(draw(st.integers(1, 3)), *sides)]
+    strengths = st.sampled_from([1.0, 0.5, 2.0, -1.0, 0.0])
+    if numbers == "floats":
+        strengths = kernels((), numbers=numbers, dtype=dtype).map(float)
+    layers: list[nn.Module] = []
+    skips: dict[tuple[int, int], SkipSpec] = {}
+    for i in range(1, draw(st.integers(1, max_layers)) + 1):
+        entering = shapes[-1]
+        for k in range(i):
+            resize = draw(st.sampled_from([None, *_resizings(shapes[k], entering, numbers)]))
+            if resize is not None and (k < i - 1 or resize == "identity"):
+                normed = resize == "conv" and draw(st.booleans())
+                skips[k, i] = SkipSpec(draw(strengths), resize, normed)
+        kind = draw(st.sampled_from([conv, conv_norm, avg_pool, norm, conv_transpose, None]))
+        if kind is None:
+            layers.append(nn.Linear(math.prod(entering), draw(st.integers(1, 3))))
+            break
+        layers.append(kind(draw, entering, numbers))
+        with torch.no_grad():
+            shapes.append(tuple(layers[-1].eval()(torch.zeros(1, *entering)).shape[1:]))
+    return draw(filled(LinearCNN(shapes[0], layers, skips), shapes[0], numbers, dtype))
+
+
+@st.composite
+def residual_networks(
+    draw: st.DrawFn,
+    *,
+    numbers: Numbers = "integers",
+    dtype: Any = torch.float64,
+    max_blocks: int = 2,
+    linear: bool = True,
+) -> Network:
+    """Small residual networks: a stem, basic and bottleneck blocks with skip strengths, a mean, a matrix.
+
+    Args:
+        draw: given by Hypothesis.
+        numbers: "integers" or "floats".
+        dtype: torch.float32 or torch.float64.
+        max_blocks: most residual blocks.
+        linear: without the ReLUs.
+
+    Returns:
+        Strategy for ``Network``.
+    """
+    side = draw(st.sampled_from([4, 8] if numbers == "integers" else [4, 5, 6, 7]))
+    shape, channels = (draw(st.integers(1, 2)), side, side), draw(st.integers(1, 2))
+    parts: list[nn.Module] = [nn.Conv2d(shape[0], channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)]
+    for _ in range(draw(st.integers(0, max_blocks))):
+        block = draw(st.sampled_from([BasicBlock, Bottleneck]))
+        width, stride = draw(st.integers(1, 2)), draw(st.integers(1, 2))
+        parts.append(block(channels, width, stride, linear, draw(st.sampled_from([1.0, 0.5, 0.0]))))
+        channels = width * block.expansion
+    parts += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, draw(st.integers(1, 3)))]
+    return draw(filled(nn.Sequential(*parts), shape, numbers, dtype))
+
+
+def assert_collapse_is_exact(model: nn.Module, example: Tensor, *, points: int = 8, seed: int = 0) -> None:
+    """Fail unless ``collapse`` gives the function of an affine model, decided modulo random primes.
+
+    Args:
+        model: an affine network in evaluation mode.
+        example: an input tensor (N, *in_shape).
+        points: how many primes and random points.
+        seed: of their choice.
+
+    Raises:
+        AssertionError: if it does not; the message is the certificate with its witness.
+        AlgebraicError: as ``collapse`` raises it.
+
+    >>> assert_collapse_is_exact(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten()).eval(), torch.zeros(1, 1, 5, 5))
+    """
+    result = collapse(model, example, certify=None)
+    certificate = certify(model, result.model, example, points=points, seed=seed)
+    if not certificate.ok:
+        raise AssertionError(str(certificate))
+
+
+def _resizings(source: Shape, target: Shape, numbers: Numbers) -> list[str]:
+    """The kinds of resizing that fit; with integers no mean over windows of three or more."""
+    fitting = []
+    for kind in ("identity", "conv", "stride", "pool"):
+        with contextlib.suppress(ShapeError):
+            resizing(kind, source, target)
+            if kind != "pool" or numbers == "floats" or all(n <= 2 * m for n, m in zip(source, target, strict=True)):
+                fitting.append(kind)
+    return fitting
