@@ -31,7 +31,7 @@ from .geometry import padding_pairs
 from .graph import Call, Graph, Ref
 from .reading import Reading, float64
 from .recursion import SkipRecursion
-from .rules import MOVES, batch_norm_scale
+from .rules import DROPOUTS, MOVES, batch_norm_scale
 from .toeplitz import (
     MEMORY_BUDGET,
     adaptive_avg_pool_matrix,
@@ -279,6 +279,6 @@ READERS: dict[str, Callable[[Reading, Call, Arguments], Any]] = {
     "mean": _total(mean=True),
     **{f"avg_pool{n}d": _avg_pool for n in (1, 2, 3)},
     **{f"adaptive_avg_pool{n}d": _adaptive_avg_pool for n in (1, 2, 3)},
-    "dropout": lambda reading, call, a: a["input"],
+    **dict.fromkeys(DROPOUTS, lambda reading, call, a: a["input"]),
     "sym_size": lambda reading, call, a: (reading.batch, *a["self"].shape)[a["dim"]],
 }

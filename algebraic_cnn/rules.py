@@ -257,8 +257,10 @@ MOVES = (
     "upsample_nearest3d"
 ).split()
 
+DROPOUTS = ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
+
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(MOVES, Rule(_move)),
+    **dict.fromkeys(MOVES, Rule(_move, ("self", "input"))),
     "view": Rule(_move, accepts=_not_if("dtype", "it reinterprets bits")),
     **dict.fromkeys(("cat", "concat", "stack"), Rule(_move, ("tensors",))),
     **{f"conv{n}d": Rule(_convolution, ("input",), contraction="weight") for n in (1, 2, 3)},
@@ -285,5 +287,7 @@ RULES: dict[str, Rule] = {
     **{f"adaptive_avg_pool{n}d": Rule(_adaptive_avg_pool(n)) for n in (1, 2, 3)},
     "constant_pad_nd": Rule(_constant_pad),
     "pad": Rule(_pad),
-    "dropout": Rule(lambda step: step["input"], ("input",), accepts=_not_if("train", "it drops at random")),
+    **dict.fromkeys(
+        DROPOUTS, Rule(lambda step: step["input"], ("input",), accepts=_not_if("train", "it drops at random"))
+    ),
 }
