@@ -46,24 +46,28 @@ def trace(model: torch.nn.Module | ExportedProgram, example: Any = None) -> Grap
     >>> [call.op for call in graph.calls], graph.single()
     (['conv2d', 'flatten'], ((1, 8, 8), (72,)))
     """
-    program = model if isinstance(model, ExportedProgram) else _export(model, example)
+    program = model if isinstance(model, ExportedProgram) else export(model, example)
     if any(_mutates(node.target) for node in program.graph.nodes):
         program = program.run_decompositions({})
     return _graph(program)
 
 
-def export(model: torch.nn.Module, example: Any) -> ExportedProgram:
+def export(
+    model: torch.nn.Module, example: Any, *, training: bool = False, signatures: Sequence[str] = ()
+) -> ExportedProgram:
     """The program of a model with a free batch axis where the model allows one; it can be saved as ``.pt2``.
 
+    Args:
+        model: a module.
+        example: an input tensor (N, *in_shape), or a tuple of input tensors.
+        training: take the model in whatever mode it is, to learn which calls training makes.
+        signatures: dotted paths of modules; the program then says what each call of them was given and returned.
+
     Raises:
-        TrainingModeError: if the model or a part of it is in training mode.
+        TrainingModeError: if the model or a part of it is in training mode, and this was not asked for.
         TraceError: if ``torch.export`` cannot take the model.
     """
-    return _export(model, example)
-
-
-def _export(model: torch.nn.Module, example: Any) -> ExportedProgram:
-    for name, module in model.named_modules():
+    for name, module in () if training else model.named_modules():
         if module.training:
             where = f"module {name!r}" if name else "the model"
             raise TrainingModeError(
@@ -79,7 +83,12 @@ def _export(model: torch.nn.Module, example: Any) -> ExportedProgram:
         axes = tuple({0: Dim.AUTO} if a.ndim else None for a in attempt) if free else None
         try:
             with torch.no_grad(), _quiet():
-                program = torch.export.export(model, attempt, dynamic_shapes=_axes_of(model, axes))
+                program = torch.export.export(
+                    model,
+                    attempt,
+                    dynamic_shapes=_axes_of(model, axes),
+                    preserve_module_call_signature=tuple(signatures),
+                )
         except Exception as error:  # export raises errors of a dozen unrelated classes
             failure = error
         else:
