@@ -1,0 +1,38 @@
+"""``algebraic-cnn``: every command, lazily, so that ``--help`` does not wait for torch.
+
+    exit code 0     done, and what was to be certified is certified
+    exit code 1     a certificate that says no
+    exit code 2     a mistake in the input: one line on the standard error says what, expected, got, where
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+import typer
+
+from .collapse import certify_command, collapse_command
+from .demo import demo_command
+from .group import ErrorsAsLines
+from .matrix import toeplitz_command
+
+app = typer.Typer(
+    cls=ErrorsAsLines,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="The algebra of convolutional networks, executable, exact and checked.",
+)
+app.command("demo")(demo_command)
+app.command("collapse")(collapse_command)
+app.command("certify")(certify_command)
+app.command("toeplitz")(toeplitz_command)
+
+
+def main() -> None:
+    """The console script."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    app()

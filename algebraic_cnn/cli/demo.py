@@ -1,0 +1,83 @@
+"""``algebraic-cnn demo``: the theorem on a network that is trained before your eyes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import AsJson, Device, Seed, device_of, duration, print_json
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..experiments.demo import Outcome
+
+
+def demo_command(
+    data: Annotated[str, typer.Option(help="Images to learn: digits (embedded) or mnist.")] = "digits",
+    data_root: Annotated[Path | None, typer.Option(help="Folder of MNIST's four IDX files.")] = None,
+    model: Annotated[str, typer.Option(help="resnet18, resnet34 or resnet50, made linear.")] = "resnet34",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the images. Default: what the data needs.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for everything that is made.")] = Path("demo"),
+    seed: Seed = 0,
+    device: Device = "cpu",
+    json: AsJson = False,
+) -> None:
+    """Train a linear residual network, collapse it to one matrix, prove it, and compare.
+
+    Interrupted, it keeps the epochs that were finished; called again with the same options, it goes on from there.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from ..experiments.demo import Config, run
+
+    root = None if data_root is None else str(data_root)
+    config = Config(data, root, model, epochs, seed, str(device_of(device)))
+    columns = [TextColumn("{task.description:9}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn()]
+    console = Console(stderr=True)
+    tasks: dict[str, TaskID] = {}
+    try:
+        with Progress(*columns, TextColumn("{task.fields[words]}"), console=console) as bars:
+
+            def show(stage: str, done: int, steps: int, words: str) -> None:
+                if stage not in tasks:
+                    tasks[stage] = bars.add_task(stage, total=steps, words="")
+                bars.update(tasks[stage], completed=done, total=steps, words=words)
+
+            outcome = run(config, out, progress=show)
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; finished epochs are kept in {out}, the same command goes on from there", err=True)
+        raise typer.Exit(130) from None
+    if json:
+        print_json(asdict(outcome) | {"reduction_percent": {b: outcome.reduction(b) for b in outcome.before.seconds}})
+        return
+    screen = Console()
+    screen.print(_table(outcome))
+    screen.print(outcome.certificate)
+    for kind, path in outcome.files.items():
+        screen.print(f"{kind:12} {path}", highlight=False)
+
+
+def _table(outcome: Outcome) -> Table:
+    from rich.table import Table
+
+    before, after = outcome.before, outcome.after
+    config = outcome.config
+    table = Table(title=f"linear {config.model} on {config.data}, {len(outcome.records)} epochs, {config.device}")
+    for heading in ("", "network", "collapsed", "change"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    table.add_row("layers (convolutions, matrices)", str(before.layers), str(after.layers))
+    fewer = f"{before.parameters / max(after.parameters, 1):,.0f} x fewer"
+    table.add_row("parameters", f"{before.parameters:,}", f"{after.parameters:,}", fewer)
+    right = [f"{100 * side.correct / outcome.images:.2f} %" for side in (before, after)]
+    table.add_row(f"accuracy on {outcome.images:,} test images", *right, f"{outcome.changed} classified differently")
+    for batch in before.seconds:
+        times = [duration(side.seconds[batch]) for side in (before, after)]
+        table.add_row(f"prediction, batch {batch}, per image", *times, f"-{outcome.reduction(batch):.2f} %")
+    table.add_row("time to derive W and B", "", duration(outcome.derivation_seconds))
+    table.add_row("certified", "", "yes" if outcome.certified else "no")
+    return table

@@ -1,0 +1,115 @@
+"""``algebraic-cnn toeplitz``: the matrix of a convolution, counted, drawn and saved."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import DataError, GeometryError, UnknownNameError
+from .options import AsJson, Device, MemoryBudget, bytes_of, device_of, per_axis, print_json, sizes
+
+_SCREEN = (40, 40)
+
+
+def toeplitz_command(
+    shape: Annotated[str, typer.Argument(help="Shape of the input, channels first: 1x5x5", show_default=False)],
+    kernel: Annotated[str, typer.Option(help="Sizes of the kernel: 3 or 3x3.")] = "3",
+    out_channels: Annotated[int, typer.Option(help="Output channels.", min=1)] = 1,
+    weight: Annotated[Path | None, typer.Option(help="The weight (.npy); without it, taps are 1, 2, 3, ...")] = None,
+    stride: Annotated[str, typer.Option(help="2 or 2x1")] = "1",
+    padding: Annotated[str, typer.Option(help="1 or 1x0 or same or valid")] = "0",
+    dilation: Annotated[str, typer.Option(help="2 or 2x1")] = "1",
+    groups: Annotated[int, typer.Option(help="Groups of channels.", min=1)] = 1,
+    padding_mode: Annotated[str, typer.Option(help="zeros, reflect, replicate or circular")] = "zeros",
+    out: Annotated[Path | None, typer.Option(help="Where to write the matrix (SciPy's .npz).")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Where to draw it (.png or .svg).")] = None,
+    memory_budget: MemoryBudget = 4.0,
+    seed: Annotated[int | None, typer.Option(help="Draw the weight from -9 .. 9 with this seed.", min=0)] = None,
+    device: Device = "cpu",
+    json: AsJson = False,
+) -> None:
+    """Write a convolution as the doubly block Toeplitz matrix that it is."""
+    from ..toeplitz import conv_matrix
+
+    input_shape = sizes(shape, "the shape")
+    axes = len(input_shape) - 1
+    if axes < 1:
+        raise GeometryError("the input has channels and at least one axis", expected="1x5x5", got=shape)
+    if device != "cpu":
+        device_of(device)
+        raise UnknownNameError("the matrix is built on the", expected="cpu", got=device)
+    if out is not None and out.suffix != ".npz":
+        raise UnknownNameError("a matrix is saved as .npz", expected=out.with_suffix(".npz").name, got=out.name)
+    if input_shape[0] % groups:
+        expected = f"a divisor of {input_shape[0]}"
+        raise GeometryError("groups must divide the input channels", expected=expected, got=groups)
+    values = _weight(weight, out_channels, input_shape[0] // groups, per_axis(kernel, axes, "the kernel"), axes, seed)
+    matrix = conv_matrix(
+        values,
+        input_shape,
+        stride=per_axis(stride, axes, "the stride"),
+        padding=padding if padding in ("same", "valid") else per_axis(padding, axes, "the padding"),
+        dilation=per_axis(dilation, axes, "the dilation"),
+        groups=groups,
+        padding_mode=padding_mode,
+        memory_budget=bytes_of(memory_budget),
+    )
+    size = matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes
+    facts = {"rows": matrix.shape[0], "columns": matrix.shape[1], "entries": int(matrix.nnz), "bytes": int(size)}
+    if out is not None:
+        _save(matrix, out)
+        facts["matrix"] = str(out)
+    if picture is not None:
+        from ..plots import save_figure, spy_figure
+
+        blocks = (matrix.shape[0] // values.shape[0], math.prod(input_shape[1:]))
+        facts["picture"] = str(save_figure(spy_figure(matrix, blocks=blocks), picture))
+    if json:
+        print_json(facts)
+        return
+    if all(n <= limit for n, limit in zip(matrix.shape, _SCREEN, strict=True)):
+        typer.echo(_drawn(matrix))
+    for name, value in facts.items():
+        typer.echo(f"{name:8} {value:,}" if isinstance(value, int) else f"{name:8} {value}")
+
+
+def _weight(path: Path | None, c_out: int, c_in: int, taps: int | tuple[int, ...], axes: int, seed: int | None) -> Any:
+    """The weight from a file, or drawn, or taps numbered 1, 2, 3, ... that show where each of them goes."""
+    import numpy as np
+
+    if path is None:
+        shape = (c_out, c_in, *(taps if isinstance(taps, tuple) else (taps,) * axes))
+        if seed is not None:
+            return np.random.default_rng(seed).integers(-9, 10, size=shape).astype(float)
+        return np.arange(1.0, 1 + np.prod(shape)).reshape(shape)
+    try:
+        weight = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise DataError("there is no such file", expected="a .npy file", where=path) from error
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"not an array of numbers ({str(error).splitlines()[0]})", where=path) from error
+    if not isinstance(weight, np.ndarray):
+        raise DataError("not one array", expected="a .npy file", where=path)
+    return weight
+
+
+def _save(matrix: Any, path: Path) -> None:
+    import scipy.sparse as sp
+
+    from ..files import whole_file
+
+    with whole_file(path) as unfinished, unfinished.open("wb") as file:
+        sp.save_npz(file, matrix)
+
+
+def _drawn(matrix: Any) -> str:
+    """A small matrix as text, a dot where nothing is stored."""
+    words = [["." for _ in range(matrix.shape[1])] for _ in range(matrix.shape[0])]
+    entries = matrix.tocoo()
+    for r, c, value in zip(entries.row, entries.col, entries.data, strict=True):
+        words[r][c] = f"{value:g}"
+    width = max(len(word) for row in words for word in row)
+    return "\n".join(" ".join(word.rjust(width) for word in row) for row in words)
