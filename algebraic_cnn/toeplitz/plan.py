@@ -171,6 +171,15 @@ class Plan:
         Returns:
             Fresh array of ``pattern.shape[0] + 1`` entry numbers.
         """
+        if self.pattern.nnz <= SMALL:
+            return self._kept_indptr.astype(dtype)
+        return self._written_indptr(np.dtype(dtype))
+
+    @cached_property
+    def _kept_indptr(self) -> NDArray[np.int64]:
+        return self._written_indptr(np.dtype(np.int64))
+
+    def _written_indptr(self, dtype: np.dtype[Any]) -> NDArray[Any]:
         lengths = np.array(self.pattern.channels[1])
         for axis in self.pattern.axes:
             lengths = np.multiply.outer(lengths, np.array(axis.counts, np.int64))
