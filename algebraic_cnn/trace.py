@@ -5,6 +5,7 @@ twice, Python control flow is gone, and functional calls count like modules.
 
     trace        model -> Graph, in-place calls made functional, constants folded
     export       model -> ExportedProgram, what ``.pt2`` files hold
+    line_in      stack trace -> the line of the model
     free batch   the batch axis stays symbolic wherever the model allows it
 """
 
@@ -95,7 +96,7 @@ def export(
             if not free or _keeps_batch_free(program):
                 return program
     raise TraceError(
-        f"torch.export cannot take the model: {_reason(failure)}", where=_line_in(str(failure))
+        f"torch.export cannot take the model: {_reason(failure)}", where=line_in(str(failure))
     ) from failure
 
 
@@ -213,7 +214,7 @@ def _call(node: torch.fx.Node) -> Call:
         args=tuple(_refs(argument) for argument in node.args),
         kwargs={key: _refs(value) for key, value in node.kwargs.items()},
         shape=_shape(node),
-        where=_line_in(node.meta.get("stack_trace") or "") or "a line that torch.export did not record",
+        where=line_in(node.meta.get("stack_trace") or "") or "a line that torch.export did not record",
         module="" if path.startswith("_empty_nn_module_stack") else path,
     )
 
@@ -236,7 +237,7 @@ def _shape(node: torch.fx.Node) -> Size:
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\w+)\n\s*(.*)')
 
 
-def _line_in(stack: str) -> str | None:
+def line_in(stack: str) -> str | None:
     """The innermost frame of a stack trace that is not torch's own."""
     frames = [frame for frame in _FRAME.findall(stack) if not re.search(r"[\\/]torch[\\/]", "/" + frame[0])]
     if not frames:
