@@ -214,7 +214,8 @@ def _seconds_per_image(
                 torch.cuda.synchronize()
 
         with torch.no_grad():
-        found = interleaved_seconds({"before": lambda: predict(before), "after": lambda: predict(after)}, seconds=2.0)
+            both = {"before": lambda: predict(before), "after": lambda: predict(after)}
+            found = interleaved_seconds(both, seconds=2.0)
         for side, name in zip(times, ("before", "after"), strict=True):
             side[size] = found[name] / len(batch)
     return times
