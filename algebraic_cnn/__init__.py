@@ -22,12 +22,20 @@ _HOME = {
         "NonFiniteError DataError UnknownNameError UncertifiedError MissingExtraError"
     ),
     "ring": "Float PrimeField Rationals",
+    "toeplitz": (
+        "conv_matrix conv_transpose_matrix avg_pool_matrix adaptive_avg_pool_matrix pad_matrix interpolate_matrix "
+        "pixel_shuffle_matrix pixel_unshuffle_matrix channel_shuffle_matrix unfold_matrix fold_matrix bias_vector "
+        "conv_operator dot_test"
+    ),
     "affine": "AffineMap",
+    "layers": "affine_map",
     "recursion": "Layer Skip SkipRecursion",
     "derivation": "derive",
     "certificate": "Certificate Witness",
     "certification": "certify",
     "collapsing": "collapse",
+    "models": "LinearCNN SkipSpec resnet18 resnet34 resnet50",
+    "data": "load_digits load_mnist",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 
