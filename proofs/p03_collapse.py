@@ -46,7 +46,7 @@ def prove(collapse: Collapse = SkipRecursion.collapse, seed: int = 3) -> Record:
         theorem="f^(L)(X) = W X + B for any layers and skips [JV24, Thm 3.1]",
         derived="the induction step in noncommuting letters; L = 3, all skips, every entry a symbol",
         instances=2 * INSTANCES,
-        rocq=("linear_cnn", "Wof_rec", "Bof_rec"),
+        rocq=("linear_cnn", "Wof_rec", "Bof_rec", "shortcut_bias", "cnn_affine"),
     )
 
 

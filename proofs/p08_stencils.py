@@ -105,7 +105,7 @@ def prove(compose: Compose = composed, seed: int = 8) -> Record:
         theorem="two convolutions are one in the interior; the border differs by - V (1 - P P^T) Z",
         derived=f"every tap a symbol, {len(geometries)} geometries with strides and paddings",
         instances=INSTANCES,
-        rocq=("stencil_interior", "stencil_border"),
+        rocq=("xcorr_compose", "composition_error", "composition_exact", "composition_wrong"),
     )
 
 

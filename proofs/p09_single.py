@@ -82,7 +82,7 @@ def prove(condition: Conditions = conditions, seed: int = 9) -> Record:
         theorem="two convolutions are one at every pixel iff no window meets a phantom pixel",
         derived=f"every tap and bias a symbol, {len(geometries)} geometries",
         instances=INSTANCES,
-        rocq=("stencil_exact",),
+        rocq=("composition_exact", "composition_bias_exact", "composition_wrong", "composition_bias_wrong"),
     )
 
 
