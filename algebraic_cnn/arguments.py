@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from operator import index
+from typing import Any
 
 from .errors import GeometryError, UnknownNameError
 
@@ -79,10 +80,19 @@ def padding_pairs(padding: Padding, kernel: Sequence[int], stride: Sequence[int]
         totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
         return tuple((total // 2, total - total // 2) for total in totals)
     if isinstance(padding, Sequence) and padding and all(isinstance(pair, Sequence) for pair in padding):
-        if len(padding) != len(kernel) or any(len(pair) != 2 for pair in padding if isinstance(pair, Sequence)):
-            raise GeometryError("padding needs one pair per axis", expected=len(kernel), got=padding, where="padding")
-        return tuple((index(before), index(after)) for before, after in padding)  # pyright: ignore[reportGeneralTypeIssues]
+        return _pairs(padding, len(kernel))
     return tuple((p, p) for p in per_axis(padding, len(kernel), "padding", least=0))  # pyright: ignore[reportArgumentType]
+
+
+def _pairs(padding: Any, axes: int) -> Pairs:
+    try:
+        pairs = tuple((index(before), index(after)) for before, after in padding)
+    except (TypeError, ValueError):
+        pairs = ()
+    if len(pairs) != axes:
+        expected = f"{axes} pairs (before, after)"
+        raise GeometryError("padding needs one pair per axis", expected=expected, got=padding, where="padding")
+    return pairs
 
 
 def check_padding(spatial: Sequence[int], padding: Pairs, mode: str) -> None:
