@@ -59,7 +59,8 @@ Lemma cnn_layerP (f : forall i, Out i -> K) j :
   weight cnn_net j.+1 *m pad cnn_net j.+1 *m
     (\sum_(k < j.+1) t k j *: (recursion.resize cnn_net k j *m vec (@f k))) + cnn_bias j.+1.
 Proof.
-have -> : \sum_(k < j.+1) t k j *: (recursion.resize cnn_net k j *m vec (@f k)) = vec (cnn_feed f (j := j)).
+have -> : \sum_(k < j.+1) t k j *: (recursion.resize cnn_net k j *m vec (@f k)) =
+    vec (cnn_feed f (j := j)).
   by rewrite vec_sum; apply: eq_bigr => k _; rewrite mxf_vec.
 by rewrite -mulmxA pad2P conv2dP -vecD.
 Qed.

@@ -67,7 +67,8 @@ Qed.
 (* no path from s to L has more than (L - s)/2 skips *)
 Theorem coef_gt s L c : ((L - s)./2 < c)%N -> coef s L c = 0.
 Proof.
-move=> Lc; rewrite /coef; case: ltnP => [sL|_]; last by rewrite gtn_eqF ?scale0r // (leq_ltn_trans _ Lc).
+move=> Lc; rewrite /coef; case: ltnP => [sL|_]; last first.
+  by rewrite gtn_eqF ?scale0r // (leq_ltn_trans _ Lc).
 rewrite big_seq_cond big1 // => q /andP[]; rewrite mem_paths // => /skips_le.
 by rewrite -geq_half_double => sL2 /eqP sc; move: Lc; rewrite -sc ltnNge sL2.
 Qed.

@@ -101,6 +101,7 @@ by rewrite (leq_ltn_trans (geq_minr _ _)) // prednK.
 Qed.
 
 End OneAxis.
+Arguments src : simpl never.
 
 Section Pad1.
 Variables (K : comRingType) (mode : padding_mode) (n before after : nat).
