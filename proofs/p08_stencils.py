@@ -16,6 +16,8 @@ Proof.  (V Z)[o, v] sums K2[a] K1[b] over the taps with v = s1 (s2 o + a - p2) +
 (p1 + s1 p2): that is K at u = s1 a + b.  Layer 1 keeps the rows of Z inside, T1 = P^T Z; layer 2 pads, T2 = V P.  Hence
 T2 T1 = V P P^T Z.  So the single convolution invents values at the phantoms, and the two layers see zeros there.
 
+Dilations are left to the machine-checked proof.
+
 Derived here with a symbol for every tap, for every geometry in a grid on one axis and some on two.  The instances have
 several channels, over Q and F_p.
 """

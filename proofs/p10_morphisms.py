@@ -2,18 +2,20 @@
 
 Notation.  phi: Z[1/2] -> F_p sends a float m 2^e to m 2^e mod p, p odd.  phi of a network takes phi of every weight.
 
-Statement.  (a) phi is a ring morphism, and the collapse of phi(network) is (phi(W), phi(B)): a check mod p speaks of
-the real network.  (b) If (W, B) != (W', B') over F_p, then W x + B = W' x + B' holds for at most p^(n-1) of the p^n
-points x, so a uniformly random one misses the difference with probability at most 1/p, and k of them with at most
-p^-k. (c) A nonzero integer of absolute value below a^c has fewer than c prime factors that are at least a: few primes
-are unlucky, and hide a difference over Q.
+Statement.
+(a) phi is a ring morphism, and the collapse of phi(network) is (phi(W), phi(B)): a check mod p speaks of the real
+    network.
+(b) If (W, B) != (W', B') over F_p, then W x + B = W' x + B' holds for at most p^(n-1) of the p^n points x: a uniformly
+    random one misses the difference with probability at most 1/p, and k of them with at most p^-k.
+(c) A nonzero integer of absolute value below a^c has fewer than c prime factors that are at least a: few primes are
+    unlucky, and hide a difference over Q.
 
 Proof.  (a) W and B are sums of products of weights (Theorem 5), and phi goes through both.  (b) Some row r of the
 difference is nonzero.  If its linear part is 0, no x agrees.  Else some coefficient r_j is invertible: for every
 choice of the other coordinates exactly one x_j agrees.  (c) c such primes would have a product of at least a^c.
 
-Checked here, not derived with symbols: (a) on random networks with dyadic weights of any size, (b) for every single row
-(W - W', B - B') over F_3 and F_5 in up to two unknowns, (c) for every integer up to 3000.
+Checked here, not derived with symbols: (a) on random networks, and on floats of 20 bits with distant exponents, (b) for
+every single row (W - W', B - B') over F_3 and F_5 in up to two unknowns, (c) for every integer up to 3000.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 r"""Theorem 13.  BatchNorm, average pooling and the resizings of skips are matrices and bias vectors.
 
-Statement.  (a) BatchNorm in evaluation mode, gamma (z - mean) / sqrt(var + eps) + beta for each channel, is s z + c
-with s = gamma / sqrt(var + eps) and c = beta - s mean: a diagonal matrix and a bias.  After a convolution it is the
-convolution with the kernel s K and the bias s b + c. (b) Average pooling over windows of m pixels is the convolution
-of each channel with the kernel 1 / m and the stride and padding of the pooling; padded zeros count. (c) Subsampling
-by s is the convolution of each channel with a 1x1 kernel 1 and stride s; filling with zero channels is P, padding on
-the channel axis; a 1x1 convolution with stride is W; nearest-neighbour enlarging is a 0/1 selection.
-
+Statement.
+(a) BatchNorm in evaluation mode, gamma (z - mean) / sqrt(var + eps) + beta for each channel, is s z + c with
+    s = gamma / sqrt(var + eps) and c = beta - s mean: a diagonal matrix and a bias.  After a convolution it is the
+    convolution with the kernel s K and the bias s b + c.
+(b) Average pooling over windows of m pixels is the convolution of each channel with the kernel 1 / m and the stride and
+    padding of the pooling; padded zeros count.
+(c) Subsampling by s is the convolution of each channel with a 1x1 kernel 1 and stride s; filling with zero channels is
+    P, padding on the channel axis; a 1x1 convolution with stride is W; nearest-neighbour enlarging is a 0/1 selection.
 So Theorem 3 covers networks that use them.
 
 Proof.  Each is written as a sum of input entries with constant coefficients, plus constants; (a) by multiplying out.

@@ -1,4 +1,4 @@
-"""Every theorem is proved, and no proof goes through for something that is false: each is handed what is nearly right."""
+"""Every theorem is proved, and no proof goes through for what is false: each is handed something nearly right."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class Polynomials:
         """Numbers (a float is the rational it is), symbols and expressions as elements of the ring.
 
         Raises:
-            ShapeError: if an entry is no polynomial in the symbols.
+            ShapeError: if an entry is no finite number and no polynomial in the symbols.
         """
         array = np.asarray(x.toarray() if sp.issparse(x) else x)
         elements = np.empty(array.shape, dtype=object)
@@ -84,17 +84,16 @@ class Polynomials:
         return elements
 
     def _element(self, value: Any) -> Any:
-        from sympy import QQ, sympify
+        from sympy import QQ, Basic
         from sympy.polys.polyerrors import CoercionFailed, GeneratorsError
 
-        if isinstance(value, int | float | Fraction):
-            fraction = Fraction(value)
-            return self._ring.ground_new(QQ(fraction.numerator, fraction.denominator))
         if getattr(value, "ring", None) == self._ring:
             return value
         try:
-            return self._ring.from_expr(sympify(value))
-        except (CoercionFailed, GeneratorsError, ValueError) as error:
+            if isinstance(value, Basic):
+                return self._ring.from_expr(value)
+            return self._ring.ground_new(QQ(*Fraction(value).as_integer_ratio()))
+        except (CoercionFailed, GeneratorsError, TypeError, ValueError, OverflowError) as error:
             names = ", ".join(map(str, self.symbols))
             raise ShapeError("an entry is not in the ring", expected=f"a polynomial in {names}", got=value) from error
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from math import inf
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
-from sympy import Integer, Rational, Symbol, expand
+from sympy import Integer, Rational, Symbol, expand, oo
 
 from algebraic_cnn import Layer, ShapeError, Skip, SkipRecursion
 from algebraic_cnn.symbolic import Polynomials, entry_map, ring_of, symbol_array
@@ -74,7 +75,7 @@ def test_the_ring_takes_numbers_symbols_and_expressions_for_what_they_are() -> N
     assert ring.exact
 
 
-@pytest.mark.parametrize("foreign", [Symbol("z"), 1 / Symbol("x"), "x + "])
+@pytest.mark.parametrize("foreign", [Symbol("z"), 1 / Symbol("x"), oo, "x", None, float("nan"), inf])
 def test_what_is_no_polynomial_in_the_symbols_is_refused(foreign: object) -> None:
     with pytest.raises(ShapeError, match="not in the ring"):
         Polynomials((Symbol("x"),)).embed(np.array([foreign], dtype=object))

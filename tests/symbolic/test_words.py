@@ -1,4 +1,4 @@
-"""The expansion against brute force: subsets of layers, powers of a matrix, products of numbers, SymPy's own printer."""
+"""The expansion against brute force: subsets of layers, powers of a matrix, matrices put in, SymPy's own printer."""
 
 from __future__ import annotations
 
