@@ -142,7 +142,7 @@ def collapse(
     certificate = None
     if certify is not None:
         certificate = certify_networks(
-            graph, dense, _example(graph, device), level=certify, memory_budget=memory_budget
+            graph, dense, _example(graph, dense), level=certify, memory_budget=memory_budget
         )
         if not certificate.ok:
             raise UncertifiedError("the collapse is not the network", got=str(certificate), where="collapse")
@@ -154,9 +154,9 @@ def collapse(
     return Collapse(dense if region.form == "dense" else _as_given(model), report, certificate, affine)
 
 
-def _example(graph: Graph, device: torch.device) -> torch.Tensor:
-    in_shape, _ = graph.single()
-    return torch.zeros(graph.batch or 1, *in_shape, dtype=graph.dtype, device=device)
+def _example(graph: Graph, dense: Dense) -> torch.Tensor:
+    """An input of the dense form, in its dtype, which need not be the network's."""
+    return dense.weight.new_zeros(graph.batch or 1, *dense.in_shape)
 
 
 def _as_given(model: nn.Module | ExportedProgram) -> nn.Module:

@@ -48,6 +48,7 @@ def trace(model: torch.nn.Module | ExportedProgram, example: Any = None) -> Grap
     (['conv2d', 'flatten'], ((1, 8, 8), (72,)))
     """
     program = model if isinstance(model, ExportedProgram) else export(model, example)
+    _require_evaluation(program)
     if any(_mutates(node.target) for node in program.graph.nodes):
         program = program.run_decompositions({})
     return _graph(program)
@@ -98,6 +99,19 @@ def export(
     raise TraceError(
         f"torch.export cannot take the model: {_reason(failure)}", where=line_in(str(failure))
     ) from failure
+
+
+#: Calls that compute another function in training, and the place of the argument that says so.
+_TRAINING_FLAG = {"batch_norm": 5, "dropout": 2, "feature_dropout": 2, "alpha_dropout": 2}
+
+
+def _require_evaluation(program: ExportedProgram) -> None:
+    """Refuse a program that was exported from a model in training mode."""
+    for node in program.graph.nodes:
+        name = getattr(getattr(node.target, "overloadpacket", None), "__name__", "").rstrip("_")
+        if node.args[_TRAINING_FLAG.get(name, len(node.args)) :][:1] == (True,):
+            what = f"the program was exported in training mode: its {name} computes no fixed function"
+            raise TrainingModeError(what, expected="an export of model.eval()", where=_call(node).where)
 
 
 def _axes_of(model: torch.nn.Module, axes: tuple[Any, ...] | None) -> Any:
