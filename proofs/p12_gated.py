@@ -1,9 +1,9 @@
 """Theorem 12.  On the region of x, a ReLU network is a linear CNN, with its gates inserted after the layers.
 
 Notation.  z^(i) is layer i before its activation, f^(i) = act(z^(i)), where act(z) = z for z > 0 and act(z) = s z for
-z <= 0: ReLU for s = 0, a leaky or parametric one for other s.  The gates of x are d^(i) = 1 where z^(i)(x) > 0, and s
-elsewhere; D^(i) = diag(d^(i)).  The region of x: all x' with the same gates.  The gated network has D^(i) W^(i) for W^(i)
-and D^(i) B^(i) for B^(i).
+z <= 0: ReLU for s = 0, a leaky or parametric one for other s.  The gates of x are d^(i) = 1 where z^(i)(x) > 0, s
+elsewhere; D^(i) = diag(d^(i)).  The region of x: all x' with the same gates.  The gated network has D^(i) W^(i) for
+W^(i) and D^(i) B^(i) for B^(i).
 
 Statement.  For all x' in the region of x, f^(L)(x') = W(x) x' + B(x), with W(x), B(x) the collapse of the gated
 network.  The region is cut out by half-spaces: the z^(i) are affine on it, by the same theorem for the first i layers.

@@ -92,7 +92,8 @@ class Polynomials:
         try:
             if isinstance(value, Basic):
                 return self._ring.from_expr(value)
-            return self._ring.ground_new(QQ(*Fraction(value).as_integer_ratio()))
+            fraction = Fraction(value)
+            return self._ring.ground_new(QQ(int(fraction.numerator), int(fraction.denominator)))
         except (CoercionFailed, GeneratorsError, TypeError, ValueError, OverflowError) as error:
             names = ", ".join(map(str, self.symbols))
             raise ShapeError("an entry is not in the ring", expected=f"a polynomial in {names}", got=value) from error

@@ -66,7 +66,7 @@ def test_three_layers_with_one_kernel_are_polynomials_in_its_taps() -> None:
 def test_the_ring_takes_numbers_symbols_and_expressions_for_what_they_are() -> None:
     x, y = Symbol("x"), Symbol("y")
     ring = Polynomials((x, y))
-    given_ = np.array([0.1, 3, Fraction(1, 3), x, x * y + Rational(1, 2), ring.embed(np.array([y]))[0]], dtype=object)
+    given_ = np.array([0.1, np.int64(3), Fraction(1, 3), x, x * y + Rational(1, 2), ring.embed(np.array([y]))[0]], dtype=object)
     back = ring.to_sympy(ring.embed(given_))
     assert list(back) == [Rational(*(0.1).as_integer_ratio()), 3, Rational(1, 3), x, x * y + Rational(1, 2), y]
     assert list(ring.to_sympy(ring.embed(sp.csr_array(np.eye(2)))[1])) == [0, 1]
