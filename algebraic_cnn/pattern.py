@@ -113,16 +113,16 @@ class Axis:
                 columns[source].append((output, slot))
         return Axis(self.outputs, tuple(map(tuple, columns)), self.slots)
 
-    def runs(self) -> list[Run]:
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
         """The outputs that see any input, split into runs.
 
         Two outputs share a template if their slots and their relative inputs agree; a run must moreover be affine in
         its inputs and in the number of entries before it, so that one strided view reaches all of its rows.
 
-        Returns:
-            Runs that cover every output with at least one input exactly once.
+        Together the runs cover every output with at least one input exactly once.
 
-        >>> [(run.first, run.count, run.slots) for run in conv_axis(5, 3, 1, 1, 1, 1, "zeros").runs()]
+        >>> [(run.first, run.count, run.slots) for run in conv_axis(5, 3, 1, 1, 1, 1, "zeros").runs]
         [(0, 1, (1, 2)), (1, 3, (0, 1, 2)), (4, 1, (0, 1))]
         """
         templates: dict[tuple[tuple[int, int], ...], list[int]] = {}
@@ -138,7 +138,7 @@ class Axis:
                 step, shift, jump = _difference(places, start + 1) if count > 1 else (0, 0, 0)
                 inputs, slots = zip(*self.rows[first], strict=True)
                 runs.append(Run(first, step, count, slots, inputs, shift, before[first], jump))
-        return runs
+        return tuple(runs)
 
 
 def _progressions(places: list[tuple[int, int, int]]) -> Iterable[tuple[int, int]]:

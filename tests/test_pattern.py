@@ -27,7 +27,7 @@ def axes(draw: st.DrawFn) -> Axis:
 @given(axes())
 def test_runs_describe_every_row_once(axis: Axis) -> None:
     rows = {}
-    for run in axis.runs():
+    for run in axis.runs:
         for i in range(run.count):
             output = run.first + i * run.step
             assert output not in rows

@@ -88,7 +88,7 @@ def _gathered(plan: Plan, kernel: Any) -> Any:
 
     kernel = merged(kernel, plan.pattern.axes, torch.stack)
     channels = kernel.reshape(plan.pattern.groups * plan.pattern.channels[0], -1)
-    places = torch.from_numpy(plan.places()).to(kernel.device)
+    places = torch.from_numpy(plan.places).to(kernel.device)
     return channels.index_select(1, places).reshape(-1)
 
 

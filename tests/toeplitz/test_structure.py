@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from algebraic_cnn.geometry import conv_geometry
-from algebraic_cnn.toeplitz import conv_matrix, conv_operator, conv_transpose_matrix, dot_test
+from algebraic_cnn.pattern import conv_pattern
+from algebraic_cnn.toeplitz import conv_matrix, conv_operator, conv_transpose_matrix, dot_test, plan
+from algebraic_cnn.toeplitz.plan import Plan
 
 from .oracle import kronecker_matrix
 
@@ -46,6 +49,24 @@ def test_conv_matrix_is_a_sum_of_kronecker_products(c: tuple[np.ndarray, tuple[i
     stride, padding, dilation, groups, mode = how.values()
     expected = kronecker_matrix(weight, shape[1:], stride, padding, dilation, groups, mode)
     assert np.array_equal(conv_matrix(weight, shape, **how, format="dense"), expected)
+
+
+@given(convolutions())
+def test_every_way_of_writing_the_entries_agrees(c: tuple[np.ndarray, tuple[int, ...], dict[str, Any]]) -> None:
+    weight, shape, how = c
+    pattern = conv_pattern(conv_geometry(weight.shape, shape, **how))
+    slots = [len(axis.slots) for axis in pattern.axes]
+    kernel = np.arange(pattern.groups * np.prod(pattern.channels) * np.prod(slots))
+    kernel = kernel.reshape(pattern.groups, *pattern.channels, *slots)
+    kept, copied, irregular = Plan(pattern), Plan(pattern), Plan(pattern)
+    irregular.__dict__["is_regular"] = False
+    with patch.object(plan, "SMALL", -1):
+        expected = copied.values(kernel), copied.indices(np.int32), copied.indptr(np.int32)
+        assert not copied._keeps
+    for other in (kept, irregular):
+        assert other._keeps
+        found = other.values(kernel), other.indices(np.int32), other.indptr(np.int32)
+        assert all(map(np.array_equal, found, expected))
 
 
 @given(convolutions())
