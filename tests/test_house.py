@@ -18,12 +18,12 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "algebraic_cnn"
 ALGEBRA = [
     *"errors files arrays arguments geometry prime_field primes ring matrices pattern toeplitz affine layers".split(),
-    *"stencil recursion symbolic assembly".split(),
+    *"lattice stencil kernels recursion symbolic assembly".split(),
 ]
 FLOORS = [
     *ALGEBRA,
-    *"graph trace programs rules evaluate bounds reading extract derivation".split(),
-    *"forms certificate certification collapsing".split(),
+    *"graph trace programs rules evaluate bounds heights reading extract derivation".split(),
+    *"forms certificate check bounded modular certification collapsing".split(),
     *"homotopy models data training testing plots bench experiments".split(),
     *"cli __main__".split(),
 ]

@@ -1,0 +1,152 @@
+"""Layers of a network as stencils: where their taps lie, and the numbers in them.
+
+conv_footprint            a convolution's channels, groups, stride, padding (of any size, negative crops), dilation
+conv_transpose_footprint  a transposed convolution's: its stride makes phases
+transposed_taps           its weight, sorted by phase
+shuffle_footprint         a pixel shuffle's: channels become phases
+pointwise                 a footprint that keeps every position
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .lattice import Axis
+from .stencil import Footprint
+
+Array = NDArray[Any]
+Pairs = Sequence[tuple[int, int]]
+
+
+def pointwise(c_in: int, c_out: int, groups: int, sizes: Sequence[int]) -> Footprint:
+    """A map of channels that is the same at every position; taps of shape (1.., c_out, c_in / groups, 1..).
+
+    >>> pointwise(3, 3, 3, (5, 5)).diagonal
+    True
+    """
+    return Footprint(c_in, c_out, groups, tuple(Axis(n, n) for n in sizes))
+
+
+def conv_footprint(
+    weight_shape: Sequence[int],
+    sizes: Sequence[int],
+    *,
+    stride: Sequence[int],
+    padding: Pairs,
+    dilation: Sequence[int],
+    groups: int = 1,
+) -> Footprint:
+    """The footprint of a convolution; its taps are its weight, (1.., c_out, c_in / groups, *kernel).
+
+    Args:
+        weight_shape: (c_out, c_in / groups, *kernel).
+        sizes: of the input's spatial axes.
+        stride: one for each axis.
+        padding: zeros (before, after) each axis; a negative number crops.
+        dilation: one for each axis.
+        groups: as torch has it.
+
+    >>> conv_footprint((1, 1, 3), (8,), stride=(2,), padding=[(1, 1)], dilation=(1,)).axes
+    (Axis(n=8, m=4, down=2, up=1, start=-1, width=3, step=1, ring=(0, 0)),)
+    """
+    axes = []
+    for n, k, s, (before, after), d in zip(sizes, weight_shape[2:], stride, padding, dilation, strict=True):
+        m = (n + before + after - d * (k - 1) - 1) // s + 1
+        axes.append(Axis(n, m, down=s, start=-before, width=k, step=d if k > 1 else 1))
+    return Footprint(weight_shape[1] * groups, weight_shape[0], groups, tuple(axes))
+
+
+def conv_transpose_footprint(
+    weight_shape: Sequence[int],
+    sizes: Sequence[int],
+    *,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    output_padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int = 1,
+) -> Footprint:
+    """The footprint of a transposed convolution: x[j + start + t] meets weight tap (q + p - s (start + t)) / d.
+
+    Args:
+        weight_shape: (c_in, c_out / groups, *kernel).
+        sizes: of the input's spatial axes.
+        stride: s, one for each axis.
+        padding: p, one for each axis.
+        output_padding: one for each axis.
+        dilation: d, one for each axis.
+        groups: as torch has it.
+    """
+    axes = []
+    numbers = zip(sizes, weight_shape[2:], stride, padding, output_padding, dilation, strict=True)
+    for n, k, s, p, extra, d in numbers:
+        start, last = -((d * (k - 1) - p) // s), (s - 1 + p) // s
+        m = (n - 1) * s - 2 * p + d * (k - 1) + extra + 1
+        axes.append(Axis(n, m, up=s, start=start, width=last - start + 1))
+    return Footprint(weight_shape[0], weight_shape[1] * groups, groups, tuple(axes))
+
+
+def transposed_taps(weight: Array, footprint: Footprint, padding: Sequence[int], dilation: Sequence[int]) -> Array:
+    """The taps of a transposed convolution, from its weight (c_in, c_out / groups, *kernel)."""
+    axes, groups = footprint.axes, footprint.groups
+    kernel = weight.reshape(groups, -1, *weight.shape[1:]).swapaxes(1, 2)
+    kernel = kernel.reshape(footprint.c_out, -1, *weight.shape[2:])
+    taps = np.zeros(footprint.taps_shape, dtype=weight.dtype)
+    for index in np.ndindex(*(axis.up for axis in axes), *(axis.width for axis in axes)):
+        phase, t = index[: len(axes)], index[len(axes) :]
+        places = [
+            divmod(q + p - axis.up * (axis.start + i), d)
+            for q, p, axis, i, d in zip(phase, padding, axes, t, dilation, strict=True)
+        ]
+        if all(rest == 0 and 0 <= k < size for (k, rest), size in zip(places, kernel.shape[2:], strict=True)):
+            taps[(*phase, ..., *t)] = kernel[(..., *(k for k, _ in places))]
+    return taps
+
+
+def weight_of_phases(taps: Array, footprint: Footprint) -> Array:
+    """The inverse: the weight, without dilation, of the transposed convolution with these taps; axes need ``down`` 1.
+
+    Output up j + q reads x[j + start + t] through weight tap q + up (width - 1 - t).
+
+    Returns:
+        (c_in, c_out / groups, *kernel), kernel = up width; padding up (width - 1 + start), where that is not negative.
+    """
+    axes, groups = footprint.axes, footprint.groups
+    d = len(axes)
+    order = [d, d + 1, *(axis for i in range(d) for axis in (d + 2 + i, i))]
+    flipped = np.flip(taps, tuple(range(d + 2, 2 * d + 2))).transpose(order)
+    kernel = flipped.reshape(footprint.c_out, -1, *(axis.up * axis.width for axis in axes))
+    kernel = kernel.reshape(groups, -1, *kernel.shape[1:]).swapaxes(1, 2)
+    return kernel.reshape(footprint.c_in, -1, *kernel.shape[3:])
+
+
+def shuffle_footprint(c_in: int, factor: int, sizes: Sequence[int]) -> Footprint:
+    """A pixel shuffle: output channel c at phases (q_1, q_2) is input channel (c factor + q_1) factor + q_2."""
+    axes = tuple(Axis(n, n * factor, up=factor) for n in sizes)
+    return Footprint(c_in, c_in // factor ** len(sizes), c_in // factor ** len(sizes), axes)
+
+
+def shuffle_taps(footprint: Footprint) -> Array:
+    """The zeros and ones of a pixel shuffle."""
+    taps = np.zeros(footprint.taps_shape)
+    ups = [axis.up for axis in footprint.axes]
+    for place, phase in enumerate(np.ndindex(*ups)):
+        taps[(*phase, slice(None), place)] = 1
+    return taps
+
+
+def unshuffle_footprint(c_in: int, factor: int, sizes: Sequence[int]) -> Footprint:
+    """A pixel unshuffle: a convolution of stride and width ``factor``, one output channel for each tap."""
+    axes = tuple(Axis(n, n // factor, down=factor, width=factor) for n in sizes)
+    return Footprint(c_in, c_in * factor ** len(sizes), c_in, axes)
+
+
+def unshuffle_taps(footprint: Footprint) -> Array:
+    """The zeros and ones of a pixel unshuffle."""
+    widths = [axis.width for axis in footprint.axes]
+    one = np.eye(int(np.prod(widths))).reshape(-1, 1, *widths)
+    return np.tile(one, (footprint.c_in, *[1] * (one.ndim - 1))).reshape(footprint.taps_shape)
