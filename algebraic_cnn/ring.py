@@ -155,8 +155,11 @@ class Rationals:
         return x
 
     def matmul(self, a: Any, b: Any) -> Any:
-        """The matrix product a b of object arrays."""
-        return a @ b
+        """The matrix product a b of object arrays, over the nonzero entries of a: most of a convolution's are 0."""
+        product = np.full((len(a), *b.shape[1:]), Fraction(0))
+        for i, j in zip(*a.nonzero(), strict=True):
+            product[i] = product[i] + b[j] * a[i, j]
+        return product
 
     def negate(self, x: Any) -> Any:
         """-x."""
