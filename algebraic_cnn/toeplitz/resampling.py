@@ -47,6 +47,8 @@ def interpolate_matrix(
         mode: "nearest", "nearest-exact", "linear" (1 axis), "bilinear", "bicubic" (2), "trilinear" (3), or "area".
         align_corners: whether the corners of input and output coincide; for the smooth modes only; None is False.
         dtype: of the entries; ``object`` gives exact fractions; None is float64, or exact for "sympy" and "domain".
+            The nearest modes choose the neighbour that torch chooses on a CPU for an image of this dtype: where a
+            centre falls on a border between two inputs, rounding decides, and float32 may decide otherwise.
         format: as for ``conv_matrix``.
         memory_budget: bytes that the result may take.
 
@@ -74,7 +76,10 @@ def interpolate_matrix(
     sizes, factors = _sizes(spatial, size, scale_factor)
     if min((*spatial, *sizes), default=1) < 1:
         raise GeometryError("interpolation needs positions on both sides", got=(spatial, sizes), where="size")
-    rows = [_axis_rows(n, m, f, mode, bool(align_corners)) for n, m, f in zip(spatial, sizes, factors, strict=True)]
+    real = np.float32 if dtype is not None and np.dtype(dtype).itemsize < 8 else np.float64
+    rows = [
+        _axis_rows(n, m, f, mode, bool(align_corners), real) for n, m, f in zip(spatial, sizes, factors, strict=True)
+    ]
     return separable_matrix(input_shape, rows, dtype=dtype, format=format, memory_budget=memory_budget)
 
 
@@ -102,12 +107,14 @@ def _sizes(
     return tuple(floor(n * (f or 0.0)) for n, f in zip(spatial, factors, strict=True)), factors
 
 
-def _axis_rows(n: int, m: int, factor: float | None, mode: str, align_corners: bool) -> list[Row]:
+def _axis_rows(
+    n: int, m: int, factor: float | None, mode: str, align_corners: bool, real: type[np.floating[Any]]
+) -> list[Row]:
     """The rows of one axis from n inputs to m outputs."""
     if mode == "area":
         return adaptive_rows(n, m)
     if mode.startswith("nearest"):
-        return [{i: Fraction(1)} for i in _nearest(n, m, factor, half=0.5 if mode == "nearest-exact" else 0.0)]
+        return [{i: Fraction(1)} for i in _nearest(n, m, factor, mode == "nearest-exact", real)]
     cubic = mode == "bicubic"
     weigh: Callable[[Fraction], Sequence[Fraction]] = _cubic if cubic else _linear
     rows = []
@@ -145,9 +152,12 @@ def _cubic(t: Fraction) -> tuple[Fraction, ...]:
     return far[0], *near, far[1]
 
 
-def _nearest(n: int, m: int, factor: float | None, half: float) -> list[int]:
-    """The input that each output copies; in single precision, because torch's choice of neighbour is made so."""
-    scale = np.float32(1 / factor) if factor else np.float32(n) / np.float32(m)
-    if half == 0 and m in (n, 2 * n):
-        return [o * n // m for o in range(m)]
-    return [min(floor(np.float32((o + half) * scale)), n - 1) for o in range(m)]
+def _nearest(n: int, m: int, factor: float | None, exact: bool, real: type[np.floating[Any]]) -> list[int]:
+    """The input that each output copies, in the arithmetic in which torch's CPU kernel chooses it."""
+    scale = real(1 / factor) if factor else real(n) / real(m)
+    if exact:  # scale (o + 1/2) - 1/2 is rounded once, by a fused multiply-add
+        rounded = (real(float(scale) * (o + 0.5) - 0.5) for o in range(m))
+        centres = [max(centre, real(0)) + real(0.5) for centre in rounded]
+    else:
+        centres = [scale * real(o) for o in range(m)]
+    return [min(floor(np.float32(centre)), n - 1) for centre in centres]

@@ -195,19 +195,20 @@ def is_out_of_scope(op: Any, sample: Any) -> bool:
 
 
 def rounding_bound(W: Any, magnitude: np.ndarray, x: np.ndarray, kwargs: dict[str, Any], shape: Sequence[int]) -> Any:
-    """How far torch may be from W x + b, transposed: nothing if W holds integers.
+    """How far torch may be from W x + b, transposed: nothing if no number is rounded.
 
     A sum of n products errs by gamma_n |W| |x|; our entries and torch's divisions add a few factors 1 + u.
     Interpolation errs besides in the centre of an output, by at most 3u (n + 1) on an axis of n inputs; Keys' kernel
     has slope at most 1.35, absolute values that sum to at most 1.75, and 8 operations on numbers below 36 to evaluate;
     the linear one is tamer.
     """
-    if all(np.array_equal(a, np.round(a)) for a in (W.data, magnitude)):
+    resamples = {"mode", "scale_factor", "size"} & set(kwargs) and "nearest" not in kwargs.get("mode", "")
+    if not resamples and all(np.array_equal(a, np.round(a)) for a in (W.data, magnitude)):
         return 0.0
     terms = max(np.diff(W.indptr), default=0) + 16
     gamma = terms * U / (1 - terms * U)
     bound = 2 * gamma * (abs(W) @ abs(x) + magnitude[:, None])
-    if {"mode", "scale_factor", "size"} & set(kwargs):
+    if resamples:
         axes = len(shape) - 1
         per_axis = 4 * (1.35 * 3 * U * (max(shape[1:]) + 1) + 36 * 8 * U)
         bound = bound + axes * 1.75 ** (axes - 1) * per_axis * abs(x).max(initial=0)
