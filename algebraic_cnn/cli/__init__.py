@@ -12,6 +12,7 @@ import warnings
 
 import typer
 
+from .bench import bench
 from .collapse import certify_command, collapse_command
 from .demo import demo_command
 from .group import ErrorsAsLines
@@ -29,6 +30,7 @@ app.command("demo")(demo_command)
 app.command("collapse")(collapse_command)
 app.command("certify")(certify_command)
 app.command("toeplitz")(toeplitz_command)
+app.add_typer(bench, name="bench")
 
 
 def main() -> None:
