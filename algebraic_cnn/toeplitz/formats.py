@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ..errors import ShapeError, TooLargeError, UnknownNameError
+from .exact import domain_matrix, sparse_matrix
 
 MEMORY_BUDGET = 4 * 2**30
 """Bytes that an explicit matrix may take unless the caller says otherwise: 4 GiB."""
@@ -91,58 +90,6 @@ def _torch_coo(entries: Entries) -> Any:
     )
 
 
-def _domain(entries: Entries) -> Any:
-    from sympy.polys.constructor import construct_domain
-
-    expressions, which = _expressions(entries)
-    domain, elements = construct_domain(expressions)
-    return _domain_matrix(entries, domain, list(elements), which)
-
-
-def _sympy(entries: Entries) -> Any:
-    from sympy import EXRAW, SparseMatrix
-
-    expressions, which = _expressions(entries)
-    # SparseMatrix's own constructor visits every entry of the matrix; this takes the representation as it is.
-    return SparseMatrix._fromrep(_domain_matrix(entries, EXRAW, expressions, which))
-
-
-def _domain_matrix(entries: Entries, domain: Any, elements: list[Any], which: list[int]) -> Any:
-    """SymPy's sparse rows hold no zeros, so entries that are zero are left out."""
-    from sympy.polys.matrices import DomainMatrix
-    from sympy.polys.matrices.sdm import SDM
-
-    present = [bool(element) for element in elements]
-    columns, bounds, rows = entries.indices.tolist(), entries.indptr.tolist(), {}
-    for row, (start, stop) in enumerate(pairwise(bounds)):
-        held = {columns[e]: elements[which[e]] for e in range(start, stop) if present[which[e]]}
-        if held:
-            rows[row] = held
-    return DomainMatrix.from_rep(SDM(rows, entries.shape, domain))
-
-
-def _expressions(entries: Entries) -> tuple[list[Any], list[int]]:
-    """The distinct values as SymPy expressions, floats as exact rationals, and which of them each entry has."""
-    from sympy import I, Integer, Rational, sympify
-
-    def exact(value: Any) -> Any:
-        if isinstance(value, complex):
-            return exact(value.real) + I * exact(value.imag)
-        if isinstance(value, float | Fraction):
-            return Rational(*value.as_integer_ratio())
-        return Integer(value) if isinstance(value, int) else sympify(value)
-
-    data = entries.data
-    if data.dtype == object:
-        values = data.tolist()
-        numbers: dict[int, int] = {}
-        which = [numbers.setdefault(id(value), len(numbers)) for value in values]
-        distinct = dict(zip(which, values, strict=True))
-        return [exact(distinct[i]) for i in range(len(distinct))], which
-    distinct, which = np.unique(data, return_inverse=True)
-    return [exact(value) for value in distinct.tolist()], which.tolist()
-
-
 FORMATS: dict[str, Callable[[Entries], Any]] = {
     "csr": _csr,
     "csc": _csc,
@@ -150,8 +97,8 @@ FORMATS: dict[str, Callable[[Entries], Any]] = {
     "dense": _dense,
     "torch_csr": _torch_csr,
     "torch_coo": _torch_coo,
-    "sympy": _sympy,
-    "domain": _domain,
+    "sympy": sparse_matrix,
+    "domain": domain_matrix,
 }
 """How to build each representation from compressed rows ("csc": from the compressed rows of the transpose)."""
 
