@@ -3,6 +3,7 @@
 Every ring carries the same code.  Arrays are NumPy arrays or torch tensors; torch is never imported here, it is
 recognised.  A float is a dyadic rational m 2^e, so the exact rings receive *the numbers that the floats are*.
 
+    Ring             what all of them have in common
     Float(dtype)     IEEE floating point; results are rounded
     PrimeField(p)    residues modulo an odd prime, centred in [-(p-1)/2, (p-1)/2], carried exactly in float64
     Rationals()      ``fractions.Fraction`` entries in object arrays; exact and slow
@@ -16,13 +17,44 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.sparse as sp
 
 from .arrays import as_float64, namespace, require_finite
 from .prime_field import PrimeField
+
+__all__ = ["Float", "Majorant", "PrimeField", "Rationals", "Ring"]
+
+
+class Ring(Protocol):
+    """What a computation asks of its numbers; any class with these members will do."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether sums and products are free of rounding."""
+        ...
+
+    def embed(self, x: Any) -> Any:
+        """The image of an array of numbers in the ring."""
+        ...
+
+    def reduce(self, x: Any) -> Any:
+        """The representatives of sums and products."""
+        ...
+
+    def matmul(self, a: Any, b: Any) -> Any:
+        """The matrix product a b."""
+        ...
+
+    def negate(self, x: Any) -> Any:
+        """-x."""
+        ...
+
+    def divide(self, x: Any, n: Any) -> Any:
+        """x / n for an array n of integers that are units of the ring."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -168,6 +200,3 @@ class Rationals:
     def divide(self, x: Any, n: Any) -> Any:
         """x / n entry by entry, n an array of integers."""
         return x / self.embed(n)
-
-
-Ring = Float | PrimeField | Rationals | Majorant

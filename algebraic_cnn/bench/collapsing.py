@@ -43,8 +43,9 @@ def linear_resnet34(seed: int = 0) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            for tensor, low, high in ((module.running_var, 0.5, 1.5), (module.running_mean, -0.5, 0.5)):
-                tensor.copy_(torch.rand(tensor.shape, generator=generator) * (high - low) + low)
+            for name, low, high in (("running_var", 0.5, 1.5), ("running_mean", -0.5, 0.5)):
+                statistics = module.get_buffer(name)
+                statistics.copy_(torch.rand(statistics.shape, generator=generator) * (high - low) + low)
     return model
 
 
@@ -52,7 +53,7 @@ def prediction_rows(batches: tuple[int, ...] = (1, 128), *, size: int = 28, seco
     """The collapsed network beside the original and beside a bare ``torch.addmm`` of its size, per batch size."""
     model = linear_resnet34()
     collapsed = collapse(model, torch.zeros(1, 1, size, size), certify=None).model
-    weight, bias = collapsed.weight.T.contiguous(), collapsed.bias
+    weight, bias = collapsed.get_parameter("weight").T.contiguous(), collapsed.get_parameter("bias")
     rows = []
     for batch in batches:
         x = torch.randn(batch, 1, size, size, generator=torch.Generator().manual_seed(batch))
