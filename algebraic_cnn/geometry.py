@@ -167,7 +167,7 @@ def conv_transpose_geometry(
             does not fit.
         GeometryError: a stride or dilation below 1, negative padding, groups that do not divide, output padding not
             smaller than stride or dilation, or an output of negative length.
-        UnknownNameError: padding given as a word other than "valid".
+        UnknownNameError: padding given as a word.
 
     >>> conv_transpose_geometry((8, 4, 3), (8, 5), stride=2, padding=1, output_padding=1).output_shape
     (4, 10)
@@ -176,6 +176,8 @@ def conv_transpose_geometry(
     kernel, axes = weight_shape[2:], len(weight_shape) - 2
     steps, spread = per_axis(stride, axes, "stride", least=1), per_axis(dilation, axes, "dilation", least=1)
     extra = per_axis(output_padding, axes, "output_padding", least=0)
+    if isinstance(padding, str):
+        raise UnknownNameError("a transposed convolution takes padding as numbers", got=padding, where="padding")
     pairs = padding_pairs(padding, kernel, steps, spread)
     check_padding(input_shape[1:], pairs, "zeros")
     _check_groups(groups, weight_shape[0], "c_in")

@@ -67,6 +67,10 @@ class Numbers:
     def array(self, x: Any) -> NDArray[Any]:
         """A parameter as an array of these numbers."""
         array = as_array(x)
+        if array.dtype.kind == "c" != self.dtype.kind:
+            raise ShapeError(
+                "complex weights need a complex dtype", expected=self.dtype, got=array.dtype, where="dtype"
+            )
         return Rationals().embed(array) if self.dtype.hasobject else array.astype(self.dtype)
 
 
@@ -95,9 +99,9 @@ def affine_map(
 
     Raises:
         NotAffineError: the module is none of these, overrides ``forward``, has hooks, or normalises by its batch.
-        TrainingModeError: batch normalisation or dropout in training mode.
+        TrainingModeError: batch normalisation, dropout, or a parametrized module in training mode.
         GeometryError: arguments that torch refuses too, or a module that does not keep the batch axis.
-        ShapeError: an input shape that does not fit.
+        ShapeError: an input shape that does not fit, or complex weights where ``dtype`` is real.
         TooLargeError: W would take more than ``memory_budget`` bytes.
 
     >>> import torch
@@ -108,6 +112,8 @@ def affine_map(
     shape, numbers = tuple(input_shape), Numbers(np.dtype(dtype), memory_budget)
     if module._forward_hooks or module._forward_pre_hooks:
         raise NotAffineError("the module has forward hooks, which may compute anything", got=module, where="module")
+    if module.training and hasattr(module, "parametrizations"):
+        raise TrainingModeError("a parametrized module may change", expected="eval mode", got=module, where="module")
     if _computes_like(module, _nn().Sequential) and len(module):
         return _composed(module, shape, numbers)
     rule = next((rule for known, rule in _rules().items() if _computes_like(module, known)), None)
@@ -184,9 +190,10 @@ def _batch_norm(m: Any, shape: Shape, numbers: Numbers) -> tuple[Any, Any]:
     if m.running_mean is None:
         raise NotAffineError("batch normalisation without running statistics uses the batch", got=m, where="module")
     mean, variance = as_array(m.running_mean), as_array(m.running_var).astype(np.float64)
-    weight, bias = (1.0, 0.0) if m.weight is None else (as_array(m.weight), as_array(m.bias))
+    weight = 1.0 if m.weight is None else as_array(m.weight)
+    bias = np.zeros_like(mean) if m.bias is None else as_array(m.bias)
     scale = numbers.array(weight / np.sqrt(variance + m.eps))
-    shift = numbers.array(np.broadcast_to(bias, mean.shape)) - numbers.array(mean) * scale
+    shift = numbers.array(bias) - numbers.array(mean) * scale
     each = scale.reshape(-1, 1, *(1 for _ in shape[1:]))
     return conv_matrix(each, shape, groups=len(scale), **numbers.form), _channels(shift, shape)
 

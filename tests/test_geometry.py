@@ -86,6 +86,12 @@ REFUSALS: dict[str, tuple[Any, Any, type[AlgebraicError], str]] = {
         GeometryError,
         "no positions",
     ),
+    "transposed padding word": (
+        lambda: nn.ConvTranspose2d(4, 4, 3, padding="same")(X),  # type: ignore[arg-type]
+        transposed(padding="same"),
+        UnknownNameError,
+        "as numbers",
+    ),
     "pool kernel": (lambda: F.avg_pool2d(X, 6), lambda: avg_pool_matrix((4, 5, 5), 6), GeometryError, "kernel exceeds"),
     "pool padding": (
         lambda: F.avg_pool2d(X, 3, padding=2),

@@ -25,6 +25,7 @@ MODULES: list[tuple[nn.Module, tuple[int, ...]]] = [
     (nn.BatchNorm1d(3), (3,)),
     (nn.BatchNorm1d(3), (3, 4)),
     (nn.BatchNorm2d(3, affine=False), (3, 2, 2)),
+    (nn.BatchNorm2d(3, bias=False), (3, 2, 2)),
     (nn.BatchNorm3d(2), (2, 2, 2, 2)),
     (nn.AvgPool1d(2, padding=1), (2, 6)),
     (nn.AvgPool2d(4, stride=2, padding=1), (2, 7, 6)),
@@ -106,7 +107,7 @@ def test_weights_are_rounded_to_the_dtype_asked_for() -> None:
 
 
 def test_parametrized_modules_are_read_through_their_parametrization() -> None:
-    module = torch.nn.utils.parametrizations.weight_norm(nn.Linear(3, 2).double())
+    module = torch.nn.utils.parametrizations.weight_norm(nn.Linear(3, 2).double()).eval()
     assert np.array_equal(affine_map(module, (3,)).W, module.weight.detach().numpy())
 
 
@@ -136,6 +137,8 @@ def hooked() -> nn.Module:
         (nn.BatchNorm2d(2, track_running_stats=False).eval(), (2, 2, 2), NotAffineError),
         (nn.BatchNorm2d(2), (2, 2, 2), TrainingModeError),
         (nn.Dropout(0.5), (2,), TrainingModeError),
+        (torch.nn.utils.parametrizations.spectral_norm(nn.Linear(2, 2)), (2,), TrainingModeError),
+        (nn.Linear(2, 2, dtype=torch.complex64), (2,), ShapeError),
         (nn.Flatten(0), (2, 2), GeometryError),
         (nn.Conv2d(3, 1, 1), (2, 4, 4), ShapeError),
         (nn.Linear(3, 1), (2,), ShapeError),

@@ -53,10 +53,9 @@ def conv_filled(geometry: Geometry, kernel: Any, format: str, memory_budget: int
         ShapeError: Python objects in a format for numbers.
     """
     check_format(format)
-    by_columns = format == "csc"
-    return filled(
-        conv_plan(geometry, by_columns), kernel.swapaxes(1, 2) if by_columns else kernel, format, memory_budget
-    )
+    if format == "csc":
+        return filled(conv_plan(geometry, by_columns=True), kernel.swapaxes(1, 2), format, memory_budget)
+    return filled(conv_plan(geometry), kernel, format, memory_budget)
 
 
 def filled(plan: Plan, kernel: Any, format: str, memory_budget: int) -> Any:
@@ -78,7 +77,7 @@ def filled(plan: Plan, kernel: Any, format: str, memory_budget: int) -> Any:
     shape, nnz = plan.pattern.shape, plan.pattern.nnz
     check_budget(shape, nnz, kernel.dtype.itemsize, format, memory_budget)
     data = plan.values(merged(kernel, plan.pattern.axes)) if namespace(kernel) is np else _gathered(plan, kernel)
-    dtype = index_dtype(shape, nnz, format)
+    dtype = index_dtype(shape, nnz)
     return FORMATS[format](Entries(data, plan.indices(dtype), plan.indptr(dtype), shape))
 
 

@@ -133,8 +133,9 @@ def convert(matrix: Any, format: str) -> Any:
 def _entries(matrix: Any) -> Entries:
     if not sparse.issparse(matrix):
         rows, columns = np.nonzero(matrix)
+        index = index_dtype(matrix.shape, rows.size)
         indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(matrix)))])
-        return Entries(matrix[rows, columns], columns, indptr, matrix.shape)
+        return Entries(matrix[rows, columns], columns.astype(index), indptr.astype(index), matrix.shape)
     rows = sparse.csr_array(matrix)
     if not rows.has_canonical_format:
         rows = rows.copy()
@@ -155,22 +156,20 @@ def check_format(format: str) -> None:
         raise UnknownNameError("unknown format", expected=tuple(FORMATS), got=format, where="format")
 
 
-def index_dtype(shape: tuple[int, int], nnz: int, format: str) -> np.dtype[Any]:
-    """The integer type of a matrix's indices: int32 while every number fits, then int64 (torch COO: always int64).
+def index_dtype(shape: tuple[int, int], nnz: int) -> np.dtype[Any]:
+    """The integer type of a matrix's indices: int32 while every number fits, then int64.
 
     Args:
         shape: rows and columns.
         nnz: number of entries.
-        format: a key of ``FORMATS``.
 
     Returns:
         The dtype.
 
-    >>> index_dtype((10, 2**31), 10, "csr")
+    >>> index_dtype((10, 2**31), 10)
     dtype('int64')
     """
-    wide = format == "torch_coo" or max(*shape, nnz) > np.iinfo(np.int32).max
-    return np.dtype(np.int64 if wide else np.int32)
+    return np.dtype(np.int64 if max(*shape, nnz) > np.iinfo(np.int32).max else np.int32)
 
 
 def bytes_needed(shape: tuple[int, int], nnz: int, itemsize: int, format: str) -> int:
@@ -188,7 +187,7 @@ def bytes_needed(shape: tuple[int, int], nnz: int, itemsize: int, format: str) -
     >>> bytes_needed((784, 784), 6724, 8, "csr")
     83828
     """
-    index = index_dtype(shape, nnz, format).itemsize
+    index = 8 if format == "torch_coo" else index_dtype(shape, nnz).itemsize
     if format == "dense":
         return shape[0] * shape[1] * itemsize
     if format in ("sympy", "domain"):

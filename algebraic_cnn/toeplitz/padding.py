@@ -38,7 +38,7 @@ def pad_matrix(
         input_shape: (c, *spatial).
         padding: an int for every spatial axis, one int per spatial axis, or one (before, after) pair per axis, the
             first spatial axis first; with one pair more than spatial axes, the first pair pads the channels.
-            Negative numbers crop.
+            Negative numbers in a pair crop.
         padding_mode: "zeros", "reflect", "replicate" or "circular".
         dtype: of the entries; None is float64, or exact for "sympy" and "domain".
         format: as for ``conv_matrix``.
@@ -64,7 +64,7 @@ def pad_matrix(
     References:
         Joyce and Verschelde (2024), arXiv:2408.07815, the matrices P^(i) of the skip recursion.
     """
-    source = numbered(input_shape)
+    source = numbered(input_shape, memory_budget)
     padded = pad_numbers(source, pairs_of(input_shape, padding), padding_mode)
     return selection_matrix(padded, source.size, dtype=dtype, format=format, memory_budget=memory_budget)
 

@@ -54,7 +54,7 @@ def pixel_shuffle_matrix(
     r = upscale_factor
     c, h, w = _image(input_shape)
     _check_divides("upscale_factor ** 2", r * r if r > 0 else r, "the channels", c)
-    source = numbered((c // r**2, r, r, h, w)).transpose(0, 3, 1, 4, 2)
+    source = numbered((c // r**2, r, r, h, w), memory_budget).transpose(0, 3, 1, 4, 2)
     return selection_matrix(source, source.size, dtype=dtype, format=format, memory_budget=memory_budget)
 
 
@@ -91,7 +91,7 @@ def pixel_unshuffle_matrix(
     c, h, w = _image(input_shape)
     _check_divides("downscale_factor", r, "the height", h)
     _check_divides("downscale_factor", r, "the width", w)
-    source = numbered((c, h // r, r, w // r, r)).transpose(0, 2, 4, 1, 3)
+    source = numbered((c, h // r, r, w // r, r), memory_budget).transpose(0, 2, 4, 1, 3)
     return selection_matrix(source, source.size, dtype=dtype, format=format, memory_budget=memory_budget)
 
 
@@ -124,7 +124,7 @@ def channel_shuffle_matrix(
     array([0, 3, 1, 4, 2, 5], dtype=int32)
     """
     _check_divides("groups", groups, "the channels", input_shape[0])
-    source = numbered((groups, input_shape[0] // groups, *input_shape[1:])).swapaxes(0, 1)
+    source = numbered((groups, input_shape[0] // groups, *input_shape[1:]), memory_budget).swapaxes(0, 1)
     return selection_matrix(source, source.size, dtype=dtype, format=format, memory_budget=memory_budget)
 
 
@@ -166,7 +166,7 @@ def unfold_matrix(
            [0., 1., 0.],
            [0., 0., 1.]])
     """
-    source = _patches(input_shape, kernel_size, dilation, padding, stride)
+    source = _patches(input_shape, kernel_size, dilation, padding, stride, memory_budget)
     return selection_matrix(source, prod(input_shape), dtype=dtype, format=format, memory_budget=memory_budget)
 
 
@@ -213,7 +213,7 @@ def fold_matrix(
     spatial = tuple(output_size) if isinstance(output_size, Sequence) else (output_size, output_size)
     taps = prod(kernel_size) if isinstance(kernel_size, Sequence) else kernel_size ** len(spatial)
     channels = max(input_shape[0] // taps, 1) if taps > 0 else 1
-    source = _patches((channels, *spatial), kernel_size, dilation, padding, stride)
+    source = _patches((channels, *spatial), kernel_size, dilation, padding, stride, memory_budget)
     expected = (source.shape[0] * taps, source.size // (source.shape[0] * taps))
     if tuple(input_shape) != expected:
         raise ShapeError(
@@ -226,12 +226,14 @@ def fold_matrix(
     return matrix_of_ones(pixels[order], kept[order], shape, dtype, format, memory_budget)
 
 
-def _patches(input_shape: Sequence[int], kernel: Any, dilation: Any, padding: Any, stride: Any) -> NDArray[np.int64]:
+def _patches(
+    input_shape: Sequence[int], kernel: Any, dilation: Any, padding: Any, stride: Any, memory_budget: int
+) -> NDArray[np.int64]:
     """The source of unfolding, (c, *kernel, *positions)."""
     axes, channels = len(input_shape) - 1, input_shape[0]
     taps = per_axis(kernel, axes, "kernel_size", least=1)
     g = conv_geometry((1, channels, *taps), input_shape, stride=stride, padding=padding, dilation=dilation)
-    padded = pad_numbers(numbered(input_shape), [(0, 0), *g.padding], "zeros")
+    padded = pad_numbers(numbered(input_shape, memory_budget), [(0, 0), *g.padding], "zeros")
     spans = tuple(d * (k - 1) + 1 for k, d in zip(g.kernel, g.dilation, strict=True))
     windows = sliding_window_view(padded, spans, tuple(range(1, axes + 1)))
     seen = windows[(slice(None), *(slice(None, None, step) for step in (*g.stride, *g.dilation)))]

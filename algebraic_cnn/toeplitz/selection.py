@@ -15,26 +15,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ..errors import TooLargeError
 from .filling import entry_dtype
-from .formats import FORMATS, Entries, check_budget, check_format, index_dtype
+from .formats import FORMATS, MEMORY_BUDGET, Entries, check_budget, check_format, index_dtype
 
 NOTHING = -1
 """The source of an output that is zero whatever the input."""
 
 
-def numbered(shape: Sequence[int]) -> NDArray[np.int64]:
+def numbered(shape: Sequence[int], memory_budget: int = MEMORY_BUDGET) -> NDArray[np.int64]:
     """The array whose entry at each position is that position's row-major number.
 
     Args:
         shape: of the array.
+        memory_budget: bytes that it may take; a selection matrix takes more.
 
     Returns:
         ``arange(prod(shape))`` in that shape.
+
+    Raises:
+        TooLargeError: it would take more; nothing was allocated.
 
     >>> numbered((2, 3))
     array([[0, 1, 2],
            [3, 4, 5]])
     """
+    if 8 * prod(shape) > memory_budget:
+        what = f"numbering the {prod(shape):,} inputs exceeds the memory budget"
+        raise TooLargeError(what, needed=8 * prod(shape), budget=memory_budget, where="memory_budget")
     return np.arange(prod(shape), dtype=np.int64).reshape(tuple(shape))
 
 
@@ -97,7 +105,7 @@ def matrix_of_ones(
         rows, columns, shape = columns[order], rows[order], (shape[1], shape[0])
     numbers = entry_dtype(dtype, format)
     check_budget(shape, rows.size, numbers.itemsize, format, memory_budget)
-    index = index_dtype(shape, rows.size, format)
+    index = index_dtype(shape, rows.size)
     indptr = np.zeros(shape[0] + 1, index)
     np.cumsum(np.bincount(rows, minlength=shape[0]), out=indptr[1:])
     return FORMATS[format](Entries(np.ones(rows.size, numbers), columns.astype(index), indptr, shape))

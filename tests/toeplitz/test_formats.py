@@ -185,15 +185,25 @@ def test_bytes_are_counted_right(format: str) -> None:
         MATRICES["conv"](format=format, memory_budget=taken - 1)
 
 
-def test_a_matrix_of_many_terabytes_is_refused_at_once() -> None:
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: conv_matrix(np.ones((512, 512, 3, 3)), (512, 1024, 1024), padding=1),
+        lambda: avg_pool_matrix((512, 2048, 2048), 3, stride=1),
+        lambda: pad_matrix((512, 8192, 8192), 1),
+        lambda: unfold_matrix((512, 8192, 8192), 3),
+        lambda: channel_shuffle_matrix((512, 8192, 8192), 2),
+    ],
+)
+def test_a_matrix_of_many_gigabytes_is_refused_at_once(make: Any) -> None:
     with pytest.raises(TooLargeError, match="bytes"):
-        conv_matrix(np.ones((512, 512, 3, 3)), (512, 1024, 1024), padding=1)
+        make()
 
 
 def test_indices_are_narrow_while_they_fit() -> None:
-    assert index_dtype((2**31 - 1, 5), 7, "csr") == np.int32
-    assert index_dtype((2**31, 5), 7, "csr") == np.int64
-    assert index_dtype((5, 5), 2**31, "csr") == np.int64
+    assert index_dtype((2**31 - 1, 5), 7) == np.int32
+    assert index_dtype((2**31, 5), 7) == np.int64
+    assert index_dtype((5, 5), 2**31) == np.int64
     assert bytes_needed((5, 5), 2**31, 4, "csr") == 2**31 * 12 + 6 * 8
 
 
