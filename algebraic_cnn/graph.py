@@ -9,7 +9,7 @@ free batch  the first axis is symbolic: the graph runs on any batch size
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -81,6 +81,8 @@ class Graph:
         out_spec: how the flat outputs nest.
         batch: the batch size that the graph is bound to, or None if it runs on any.
         dtype: floating dtype of the first input.
+        in_spec: how the flat inputs nest into the model's arguments; None for a part of a model.
+        paths: dotted path in the model of every parameter and buffer among the constants.
     """
 
     inputs: tuple[str, ...]
@@ -91,6 +93,8 @@ class Graph:
     out_spec: Any
     batch: int | None
     dtype: torch.dtype
+    in_spec: Any = None
+    paths: Mapping[str, str] = field(default_factory=dict)
 
     def shapes(self) -> dict[str, Size]:
         """The shape of every value by name: inputs, constants and calls."""

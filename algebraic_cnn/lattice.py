@@ -114,7 +114,7 @@ class Axis:
         untold = ~outside & ((reads < first) | (reads >= last))
         windows = self.window(reads)
         sees_the_image = ((windows >= 0) & (windows < self.n)).any(-1)
-        told = ~np.asarray(untold | (outside & sees_the_image)).any(-1, keepdims=True)[:, 0]
+        told: np.ndarray = np.all(~(untold | (outside & sees_the_image)), axis=-1)
         told[: after.told[0]] = told[after.told[1] :] = False
         return _ends(told)
 

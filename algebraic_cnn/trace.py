@@ -27,6 +27,7 @@ from torch.utils import _pytree as pytree
 
 from .errors import ShapeError, TraceError, TrainingModeError
 from .graph import Call, Graph, Ref, Size
+from .inplace import functional, is_identity
 
 
 def trace(model: torch.nn.Module | ExportedProgram, example: Any = None) -> Graph:
@@ -49,9 +50,11 @@ def trace(model: torch.nn.Module | ExportedProgram, example: Any = None) -> Grap
     """
     program = model if isinstance(model, ExportedProgram) else export(model, example)
     _require_evaluation(program)
-    if any(_mutates(node.target) for node in program.graph.nodes):
-        program = program.run_decompositions({})
-    return _graph(program)
+    pure = functional(*_calls(program))
+    if pure is None:
+        program = _without_dropouts(program).run_decompositions({})
+        pure = _calls(program)
+    return _graph(program, *pure)
 
 
 def export(
@@ -142,12 +145,21 @@ def _keeps_batch_free(program: ExportedProgram) -> bool:
     return all(_shape(node)[:1] in ((), (None,)) for node in inputs + outputs)
 
 
-def _mutates(target: Any) -> bool:
-    schema = getattr(target, "_schema", None)
-    return schema is not None and schema.is_mutable
+def _without_dropouts(program: ExportedProgram) -> ExportedProgram:
+    """The same program: a dropout in evaluation mode shares the memory of its argument, which torch would forget."""
+    for node in program.graph.find_nodes(op="call_function", target=torch.ops.aten.dropout.default):
+        if is_identity("dropout", node.args) and all(user.op != "output" for user in node.users):
+            node.replace_all_uses_with(node.args[0])
+            program.graph.erase_node(node)
+    return program
 
 
-def _graph(program: ExportedProgram) -> Graph:
+def _calls(program: ExportedProgram) -> tuple[list[Call], tuple[Any, ...]]:
+    nodes = list(program.graph.nodes)
+    return [_call(node) for node in nodes if node.op == "call_function"], _user_outputs(program, nodes[-1])
+
+
+def _graph(program: ExportedProgram, calls: Sequence[Call], outputs: tuple[Any, ...]) -> Graph:
     signature = program.graph_signature
     values = {**program.state_dict, **program.constants}
     lifted = {
@@ -155,11 +167,9 @@ def _graph(program: ExportedProgram) -> Graph:
         **signature.inputs_to_buffers,
         **signature.inputs_to_lifted_tensor_constants,
     }
-    nodes = list(program.graph.nodes)
-    inputs = [n for n in nodes if n.op == "placeholder" and n.name in signature.user_inputs]
+    inputs = [n for n in program.graph.nodes if n.op == "placeholder" and n.name in signature.user_inputs]
     constants = {name: values[target].detach() for name, target in lifted.items()}
-    calls = _fold([_call(node) for node in nodes if node.op == "call_function"], constants)
-    outputs = _user_outputs(program, nodes[-1])
+    calls = _fold(calls, constants)
     needed = _needed(calls, outputs)
     shapes = tuple(_shape(node) for node in inputs)
     dtypes = [node.meta["val"].dtype for node in inputs if isinstance(node.meta.get("val"), Tensor)]
@@ -173,7 +183,9 @@ def _graph(program: ExportedProgram) -> Graph:
         calls=tuple(call for call in calls if call.name in needed),
         constants={name: value for name, value in constants.items() if name in used},
         outputs=outputs,
+        in_spec=program.call_spec.in_spec,
         out_spec=program.call_spec.out_spec,
+        paths={name: path for name, path in lifted.items() if name in used},
         batch=batch,
         dtype=dtypes[0] if dtypes else torch.get_default_dtype(),
     )
@@ -216,21 +228,23 @@ def _needed(calls: Sequence[Call], outputs: Sequence[Any]) -> set[str]:
 
 
 def _call(node: torch.fx.Node) -> Call:
-    target: Any = node.target
-    packet = getattr(target, "overloadpacket", None)
-    op = packet.__name__ if packet is not None else f"{target.__module__.lstrip('_')}.{target.__name__}"
     modules = list((node.meta.get("nn_module_stack") or {}).values())
     path = modules[-1][0] if modules else ""
     return Call(
         name=node.name,
-        op=op,
-        target=target,
+        op=_op(node.target),
+        target=cast("Any", node.target),
         args=tuple(_refs(argument) for argument in node.args),
         kwargs={key: _refs(value) for key, value in node.kwargs.items()},
         shape=_shape(node),
         where=line_in(node.meta.get("stack_trace") or "") or "a line that torch.export did not record",
         module="" if path.startswith("_empty_nn_module_stack") else path,
     )
+
+
+def _op(target: Any) -> str:
+    packet = getattr(target, "overloadpacket", None)
+    return packet.__name__ if packet is not None else f"{target.__module__.lstrip('_')}.{target.__name__}"
 
 
 def _refs(value: Any) -> Any:

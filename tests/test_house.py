@@ -22,7 +22,7 @@ ALGEBRA = [
 ]
 FLOORS = [
     *ALGEBRA,
-    *"graph trace programs rules evaluate bounds heights reading extract derivation".split(),
+    *"graph inplace trace programs rules evaluate bounds heights reading extract derivation".split(),
     *"forms certificate check bounded modular certification collapsing".split(),
     *"homotopy models data training testing plots bench experiments".split(),
     *"cli __main__".split(),

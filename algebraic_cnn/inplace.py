@@ -1,0 +1,79 @@
+"""In-place calls as functional ones, where nothing else can see the memory that they overwrite.
+
+twin       the functional call of the same name: relu for relu_
+fresh      a value whose memory its own call allocated, and of which no view was taken
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+
+from .graph import Call, Ref
+
+#: Calls whose results share no memory with their arguments.
+_ALLOCATING = frozenset(
+    "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d convolution linear addmm mm bmm matmul "
+    "batch_norm layer_norm group_norm instance_norm native_layer_norm add sub rsub mul div neg cat stack mean sum "
+    "avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d adaptive_avg_pool1d adaptive_avg_pool2d "
+    "adaptive_avg_pool3d upsample_nearest1d upsample_nearest2d upsample_bilinear2d softmax relu relu6 hardtanh elu "
+    "leaky_relu silu gelu mish sigmoid hardsigmoid hardswish tanh softplus clamp exp sqrt rsqrt pow addcmul".split()
+)
+
+
+def functional(calls: Sequence[Call], outputs: Sequence[Any]) -> tuple[list[Call], tuple[Any, ...]] | None:
+    """The calls with twins for the in-place ones, and the outputs renamed; None if that is not surely right.
+
+    A value that is overwritten must be fresh: then every later reader of its memory reads it by its name.
+    """
+    fresh: set[str] = set()
+    current: dict[str, str] = {}
+
+    def renamed(leaf: Any) -> Any:
+        return Ref(current.get(leaf.name, leaf.name)) if isinstance(leaf, Ref) else leaf
+
+    pure = []
+    for call in calls:
+        args, kwargs = pytree.tree_map(renamed, (call.args, dict(call.kwargs)))
+        call = replace(call, args=args, kwargs=kwargs)
+        if is_identity(call.op, call.args):
+            current[call.name] = call.args[0].name
+            continue
+        if mutates(call.target):
+            twin, target = _twin(call), call.args[0]
+            if twin is None or not isinstance(target, Ref) or target.name not in fresh:
+                return None
+            original = call.args[0].name
+            current |= {name: call.name for name, now in current.items() if now == original} | {original: call.name}
+            call = replace(call, op=call.op.removesuffix("_"), target=twin)
+        if call.op in _ALLOCATING:
+            fresh.add(call.name)
+        elif call.op != "sym_size":
+            fresh.difference_update(call.refs())
+        pure.append(call)
+    return pure, tuple(renamed(out) for out in outputs)
+
+
+def is_identity(op: str, args: Sequence[Any]) -> bool:
+    """Whether a call is a dropout in evaluation mode."""
+    return op in ("dropout", "feature_dropout") and len(args) == 3 and args[2] is False
+
+
+def mutates(target: Any) -> bool:
+    """Whether a call of this overload overwrites one of its arguments."""
+    schema = getattr(target, "_schema", None)
+    return schema is not None and schema.is_mutable
+
+
+def _twin(call: Call) -> Any:
+    """The functional overload with the same arguments, which overwrites nothing; None if there is none."""
+    schema = call.target._schema  # pyright: ignore[reportFunctionMemberAccess]
+    written = [a.name for a in schema.arguments if a.alias_info is not None and a.alias_info.is_write]
+    packet = getattr(torch.ops.aten, call.op.removesuffix("_"), None)
+    twin = getattr(packet, schema.overload_name or "default", None)
+    same = twin is not None and [a.name for a in twin._schema.arguments] == [a.name for a in schema.arguments]
+    return twin if same and call.op.endswith("_") and written == [schema.arguments[0].name] else None
