@@ -2,10 +2,11 @@
 (*      The resizings R of skips, as matrices                                 *)
 (*                                                                            *)
 (*   subsample s1 s2 x == every s1-th row, every s2-th column of x            *)
+(*   enlarge s1 s2 x   == every row s1 times, every column s2 times (nearest) *)
 (*   fill_channels x   == x with `before` and `after` channels of zeros       *)
 (*   conv1x1 s1 s2 kern x == a 1x1 convolution with strides                   *)
-(*   subsample_mx, fill_channels_mx == matrices of the first two, selections  *)
-(*   conv1x1_mx        == the matrix of the last                              *)
+(*   subsample_mx, enlarge_mx, fill_channels_mx == their matrices, selections *)
+(*   conv1x1_mx        == its matrix                                          *)
 (* The identity is the selection of everything (select_mx_id in pattern.v);   *)
 (* average pooling is in pooling.v, BatchNorm in batchnorm.v.                 *)
 (******************************************************************************)
@@ -37,6 +38,25 @@ by move=> Ei Ej; rewrite /subsample /select /subsample_src /= -Ei -Ej !valK.
 Qed.
 
 End Subsample.
+
+Section Enlarge.
+Variables (K : comRingType) (c h w s1 s2 : nat).
+Local Notation Inp := ('I_c * 'I_h * 'I_w)%type.
+Local Notation Out := ('I_c * 'I_(h * s1) * 'I_(w * s2))%type.
+
+Definition enlarge_src (o : Out) : option Inp :=
+  place (Some o.1.1) (insub (o.1.2 %/ s1)%N) (insub (o.2 %/ s2)%N).
+Definition enlarge (x : Inp -> K) : Out -> K := select enlarge_src x.
+Definition enlarge_mx : 'M[K]_(#|{: Out}|, #|{: Inp}|) := select_mx K enlarge_src.
+
+Theorem enlargeP x : enlarge_mx *m vec x = vec (enlarge x).
+Proof. exact: selectP. Qed.
+
+Theorem enlargeE x q (u : 'I_(h * s1)) (v : 'I_(w * s2)) (i : 'I_h) (j : 'I_w) :
+  i = (u %/ s1)%N :> nat -> j = (v %/ s2)%N :> nat -> enlarge x (q, u, v) = x (q, i, j).
+Proof. by move=> Ei Ej; rewrite /enlarge /select /enlarge_src /= -Ei -Ej !valK. Qed.
+
+End Enlarge.
 
 Section FillChannels.
 Variables (K : comRingType) (c h w before after : nat).
@@ -107,6 +127,8 @@ Qed.
 
 Print Assumptions subsampleP.
 Print Assumptions subsampleE.
+Print Assumptions enlargeP.
+Print Assumptions enlargeE.
 Print Assumptions fill_channelsP.
 Print Assumptions fill_channels_old.
 Print Assumptions fill_channels_new.

@@ -69,6 +69,39 @@ Qed.
 
 End Axes.
 
+(* one layer of the axis `after`, its input padded enough behind, is as long as the two layers *)
+Theorem out_size_after n behind1 behind2 (a1 a2 : axis) :
+  let n1 := out_size (before a1 + n + behind1) (taps a1) (stride a1) (dilation a1) in
+  (0 < stride a1)%N -> (0 < stride a2)%N ->
+  (dilation a1 * (taps a1).-1 < before a1 + n + behind1)%N ->
+  (dilation a2 * (taps a2).-1 < before a2 + n1 + behind2)%N ->
+  out_size (before a2 + n1 + behind2) (taps a2) (stride a2) (dilation a2) =
+  out_size (before (after a1 a2) + n + (behind1 + stride a1 * behind2))
+           (taps (after a1 a2)) (stride (after a1 a2)) 1.
+Proof.
+move=> n1 s1 s2 fit1 fit2.
+set D1 := (dilation a1 * _)%N in fit1; set D2 := (dilation a2 * _)%N in fit2.
+set N1 := (before a1 + n + behind1)%N in n1 fit1 fit2 *.
+have inner w : (w < before a2 + n1 + behind2)%N =
+    (w * stride a1 + D1 < N1 + stride a1 * (before a2 + behind2))%N.
+  rewrite addnAC addnC; case: (leqP (before a2 + behind2) w) => [/subnKC <-|wp].
+    rewrite [(n1 + _)%N]addnC ltn_add2l out_sizeP // mulnDl [(stride a1 * _)%N]mulnC.
+    by rewrite -addnA [(N1 + _)%N]addnC ltn_add2l.
+  rewrite ltn_addl //; apply/esym; rewrite addnC -addSn leq_add // mulnC leq_mul2l ltnW ?orbT //.
+have padded : (before (after a1 a2) + n + (behind1 + stride a1 * behind2) =
+               N1 + stride a1 * (before a2 + behind2))%N.
+  by rewrite mulnDr /= [(before a1 + _ + n)%N]addnAC addnACA.
+have last u : (u * stride (after a1 a2) + 1 * (taps (after a1 a2)).-1 =
+               (u * stride a2 + D2) * stride a1 + D1)%N.
+  by rewrite /= mul1n mulnDl addnA mulnAC [(stride a1 * _)%N]mulnC mulnA.
+have fit : (1 * (taps (after a1 a2)).-1 < N1 + stride a1 * (before a2 + behind2))%N.
+  by have := last 0%N; rewrite !mul0n !add0n => ->; rewrite -inner.
+rewrite padded; set l := out_size _ _ _ _; set r := out_size _ _ _ _.
+have same u : (u < l)%N = (u < r)%N.
+  by rewrite !out_sizeP ?muln_gt0 ?s1 ?s2 // last inner.
+by apply/eqP; rewrite eqn_leq leqNgt same ltnn leqNgt -same ltnn.
+Qed.
+
 (* one layer *)
 Section OneLayer.
 Variables (K : comRingType) (ci co h w oh ow : nat) (av ah : axis).
@@ -206,6 +239,7 @@ Qed.
 
 End Polynomials.
 
+Print Assumptions out_size_after.
 Print Assumptions xcorr_conv2d.
 Print Assumptions xcorr_compose.
 Print Assumptions stencil_compose.

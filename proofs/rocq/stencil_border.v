@@ -17,7 +17,7 @@ From AlgebraicCNN Require Import flatten pattern padding correlation border sten
 Set Implicit Arguments.
 Unset Strict Implicit.
 Unset Printing Implicit Defensive.
-Import GRing.Theory.
+Import GRing.Theory Num.Theory.
 Local Open Scope ring_scope.
 
 Section Border2.
@@ -226,6 +226,31 @@ rewrite -[xcorr_read _ _ _ _]/(crop2 (spot v t)); move: out; rewrite -crop2_None
 by rewrite eq_sym oner_eq0.
 Qed.
 
+(* one network shows them all: every tap 1, every input 1 *)
+Section Ones.
+Variable K : numDomainType.
+Let ones1 (_ : 'I_c1) (_ : 'I_c0) (_ : 'I_(taps av1)) (_ : 'I_(taps ah1)) : K := 1.
+Let ones2 (_ : 'I_c2) (_ : 'I_c1) (_ : 'I_(taps av2)) (_ : 'I_(taps ah2)) : K := 1.
+Let image (_ : Inp) : K := 1.
+
+Theorem composition_ones (v : Out) :
+  (xcorr ones2 (xcorr ones1 image : Mid -> K) v != xcorr (compose ones1 ones2) image v) = border2 v.
+Proof.
+apply/idP/idP=> [|/existsP[t2 /andP[out /existsP[t1 sees]]]].
+  by apply: contraR => /(composition_exact ones1 ones2 image) ->.
+have count z t : value image (first2 z t) = (seen z t)%:R.
+  by rewrite -first2_None; case: first2.
+rewrite eq_sym -subr_eq0 composition_error.
+have -> : \sum_(t | ~~ kept (spot v t)) ones2 v.1.1 t.1.1 t.1.2 t.2 * (\sum_(t' : T1)
+      ones1 t.1.1 t'.1.1 t'.1.2 t'.2 * value image (first2 (spot v t) t')) =
+    (\sum_(t | ~~ kept (spot v t)) \sum_(t' : T1) seen (spot v t) t')%:R.
+  rewrite natr_sum; apply: eq_bigr => t _; rewrite mul1r natr_sum; apply: eq_bigr => t' _.
+  by rewrite mul1r count.
+by rewrite pnatr_eq0 (bigD1 t2) //= (bigD1 t1) //= sees.
+Qed.
+
+End Ones.
+
 End Border2.
 
 Print Assumptions border2_inner.
@@ -237,3 +262,4 @@ Print Assumptions composition_bias_exact.
 Print Assumptions composition_error.
 Print Assumptions composition_wrong.
 Print Assumptions composition_bias_wrong.
+Print Assumptions composition_ones.
