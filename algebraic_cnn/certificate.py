@@ -126,9 +126,28 @@ class Certificate:
         try:
             witness = None if value["witness"] is None else Witness(**value["witness"])
             pairs = {name: tuple(value[name]) for name in ("primes", "fingerprints")}
-            return cls(**{**value, **pairs, "witness": witness})
+            loaded = cls(**{**value, **pairs, "witness": witness})
+            if json.loads(loaded.to_json()) != value or not _sound(loaded):
+                raise TypeError("entries of the wrong types")
         except (TypeError, KeyError) as error:
             raise DataError("not a certificate", expected="JSON written by Certificate.save", where=path) from error
+        return loaded
+
+    def speaks_of(self, original: Graph | AffineMap, collapsed: Graph | AffineMap) -> bool:
+        """Whether this certificate was made for these very networks, as ``trace`` gives them."""
+        return self.fingerprints == (fingerprint(original), fingerprint(collapsed))
+
+
+def _sound(certificate: Certificate) -> bool:
+    """Whether what a reader relies on is of its type."""
+    numbers = (certificate.error_probability, certificate.bound, certificate.observed)
+    return (
+        isinstance(certificate.statement, str)
+        and isinstance(certificate.ok, bool)
+        and all(number is None or isinstance(number, float) for number in numbers)
+        and all(isinstance(prime, int) for prime in certificate.primes)
+        and [type(print_) for print_ in certificate.fingerprints] == [str, str]
+    )
 
 
 def fingerprint(network: Graph | AffineMap) -> str:

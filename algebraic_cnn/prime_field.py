@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -95,26 +96,28 @@ class PrimeField:
         x = np.asarray(x) if namespace(x) is np else x
         require_finite(x, "PrimeField.embed")
         xp = namespace(x)
-        if x.dtype == xp.float32 and math.prod(x.shape) > 2**17:
-            return self._embed_by_halves(x)
+        if x.dtype == xp.float32:
+            return self._embed_float32(x)
         mantissa, exponent = xp.frexp(as_float64(x))  # x = mantissa 2^exponent, its 53 bits taken as 26 high, 27 low
         high = (mantissa * 2.0**26).round()
         low = mantissa * 2.0**53 - high * 2.0**27
         integer = self.reduce(self.reduce(high) * self._residue(Fraction(2**27)) + self.reduce(low))
         return self.reduce(integer * self._powers_of_two(exponent))
 
-    def _embed_by_halves(self, x: Any) -> Any:
-        """Residues of many float32: a float is affine in its low 16 bits, with coefficients that its high 16 choose."""
+    def _embed_float32(self, x: Any) -> Any:
+        """Residues of m 2^e, |m| < 2^24: the product with 2^-e (2^e mod p) is an integer, and not rounded."""
         xp = namespace(x)
-        bits = (x.detach() if xp is not np else x).view(xp.int32)
-        high, low = (bits >> 16) & 0xFFFF, bits & 0xFFFF
-        starts = np.arange(2**16, dtype=np.uint32) << 16
-        starts[(starts >> 23) & 0xFF == 0xFF] = 0  # NaN and infinity do not occur
-        start, next_ = (bits.view(np.float32).astype(np.float64) for bits in (starts, starts + 1))
-        tables = [self.embed(table) for table in (start, next_ - start)]
-        if xp is not np:
-            tables = [xp.from_numpy(table).to(x.device) for table in tables]
-        return self.reduce(tables[0][high] + low * tables[1][high])
+        if xp is np:
+            return self.reduce(x * self._float32_factors[(x.view(np.int32) >> 23) & 255])
+        x = x.detach()
+        factors = xp.from_numpy(self._float32_factors).to(x.device)
+        return self.reduce(factors[(x.view(xp.int32) >> 23).bitwise_and_(255)].mul_(x))
+
+    @cached_property
+    def _float32_factors(self) -> np.ndarray:
+        """2^-e (2^e mod p) for the exponent e of the last bit of a float32, by its exponent bits."""
+        exponents = [max(bits, 1) - 150 for bits in range(255)]
+        return np.array([math.ldexp(self._residue(Fraction(2) ** e), -e) for e in exponents])
 
     def _residue(self, value: Fraction) -> int:
         if value.denominator % self.p == 0:

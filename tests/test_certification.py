@@ -1,0 +1,255 @@
+"""Certificates say yes to what is right and no to what is wrong by one bit, in the network or in its collapse.
+
+    network     a small residual network with BatchNorm, uneven strengths and biases, its numbers drawn from a seed
+    mutant      a copy with one defect; every level must tell which of them it can see
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from algebraic_cnn import AffineMap, certify, derive
+from algebraic_cnn.errors import NonFiniteError, NotAffineError, ShapeError, TrainingModeError, UnknownNameError
+from algebraic_cnn.graph import Graph
+from algebraic_cnn.models import LinearCNN, SkipSpec
+from algebraic_cnn.trace import trace
+
+EXAMPLE = torch.zeros(2, 2, 6, 6)
+
+
+def drawn(model: nn.Module, seed: int = 0, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """The model in evaluation mode with numbers of all magnitudes near one, BatchNorm statistics included."""
+    rng = np.random.default_rng(seed)
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point():
+            values = rng.standard_normal(tensor.shape)
+            tensor.copy_(torch.from_numpy(abs(values) + 0.5 if name.endswith("running_var") else values))
+    return model.to(dtype).eval()
+
+
+def network(seed: int = 0, dtype: torch.dtype = torch.float32) -> nn.Module:
+    layers = [
+        nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), nn.BatchNorm2d(3)),
+        nn.Conv2d(3, 3, 3, padding=1),
+        nn.Conv2d(3, 4, 3, stride=2, padding=1),
+        nn.Sequential(nn.AvgPool2d(2, stride=1), nn.Flatten(), nn.Linear(16, 3)),
+    ]
+    skips = {(0, 2): SkipSpec(0.75, "conv"), (1, 3): SkipSpec(-1.5, "conv", True)}
+    return drawn(LinearCNN((2, 6, 6), layers, skips), seed, dtype)
+
+
+@pytest.fixture(scope="module")
+def original() -> nn.Module:
+    return network()
+
+
+@pytest.fixture(scope="module")
+def graph(original: nn.Module) -> Graph:
+    return trace(original, EXAMPLE)
+
+
+def step(tensor: Tensor, index: int, ulps: int = 1) -> None:
+    """One entry to a neighbouring float."""
+    flat = tensor.detach().view(-1)
+    for _ in range(ulps):
+        flat[index] = torch.nextafter(flat[index], torch.tensor(math.inf, dtype=flat.dtype))
+
+
+def weight_by_an_ulp(model: nn.Module) -> None:
+    step(model.layers[1].weight, 5)
+
+
+def bias_by_an_ulp(model: nn.Module) -> None:
+    step(model.layers[0][0].bias, 1)
+
+
+def running_mean_by_an_ulp(model: nn.Module) -> None:
+    step(model.layers[0][1].running_mean, 2)
+
+
+def flipped_kernel(model: nn.Module) -> None:
+    model.layers[2].weight.data = model.layers[2].weight.flip(-1)
+
+
+def transposed_kernel(model: nn.Module) -> None:
+    model.layers[2].weight.data = model.layers[2].weight.mT.contiguous()
+
+
+def shifted_padding(model: nn.Module) -> None:
+    model.layers[1].padding = (0, 0)
+    model.layers[1] = nn.Sequential(nn.ZeroPad2d((0, 2, 2, 0)), model.layers[1])
+
+
+def padded_by_copies(model: nn.Module) -> None:
+    conv = model.layers[2]
+    replicating = nn.Conv2d(3, 4, 3, stride=2, padding=1, padding_mode="replicate")
+    replicating.load_state_dict(conv.state_dict())
+    model.layers[2] = replicating
+
+
+def dropped_skip(model: nn.Module) -> None:
+    model.strengths[0, 2] = 0.0
+
+
+def dropped_bias(model: nn.Module) -> None:
+    model.layers[1].bias.data.zero_()
+
+
+def another_eps(model: nn.Module) -> None:
+    model.layers[0][1].eps *= 2
+
+
+MUTATIONS: list[Callable[[nn.Module], None]] = [
+    weight_by_an_ulp,
+    bias_by_an_ulp,
+    running_mean_by_an_ulp,
+    flipped_kernel,
+    transposed_kernel,
+    shifted_padding,
+    padded_by_copies,
+    dropped_skip,
+    dropped_bias,
+    another_eps,
+]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_network_is_itself(seed: int) -> None:
+    model = network(seed)
+    certificate = certify(model, copy.deepcopy(model), EXAMPLE)
+    assert certificate.ok
+    assert certificate.witness is None
+    assert "same function over the rational numbers" in certificate.statement
+
+
+def test_the_same_numbers_in_another_dtype_are_the_same_network(original: nn.Module) -> None:
+    wider = copy.deepcopy(original).double()
+    program = torch.export.export(wider, (EXAMPLE.double(),))
+    assert certify(torch.export.export(original, (EXAMPLE,)), program).ok
+
+
+@pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda mutate: mutate.__name__)
+def test_every_mutant_is_refuted(original: nn.Module, graph: Graph, mutate: Callable[[nn.Module], None]) -> None:
+    mutant = copy.deepcopy(original)
+    mutate(mutant)
+    mutant.eval()
+    certificate = certify(graph, mutant, EXAMPLE, points=1)
+    assert not certificate.ok
+    assert certificate.error_probability is None
+    assert certificate.witness is not None
+    assert certificate.witness.original != certificate.witness.collapsed
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("method", ["forward", "adjoint"])
+def test_a_collapse_is_certified_to_the_last_bit(graph: Graph, dtype: torch.dtype, method: str) -> None:
+    dense = derive(graph, method=method).to_module(dtype)
+    certificate = certify(graph, dense, EXAMPLE, method=method)
+    assert certificate.ok
+    assert certificate.error_probability <= 2.0**-80
+    assert f"rounded to {str(dtype).removeprefix('torch.')}, equal to the last bit" in certificate.statement
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("name", "index"), [("weight", 0), ("weight", 100), ("bias", 2)])
+def test_one_ulp_in_a_collapse_is_refuted(graph: Graph, dtype: torch.dtype, name: str, index: int) -> None:
+    dense = derive(graph).to_module(dtype)
+    step(getattr(dense, name), index)
+    certificate = certify(graph, dense, EXAMPLE)
+    assert not certificate.ok
+    place = f"{divmod(index, 72)} of W" if name == "weight" else f"{(index,)} of b"
+    assert certificate.witness.what == f"entry {place}"
+
+
+@pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda mutate: mutate.__name__)
+def test_a_mutant_collapse_is_refuted(original: nn.Module, graph: Graph, mutate: Callable[[nn.Module], None]) -> None:
+    mutant = copy.deepcopy(original)
+    mutate(mutant)
+    mutant.eval()
+    collapsed = derive(mutant, EXAMPLE).to_module()
+    assert not certify(graph, collapsed, EXAMPLE).ok
+
+
+def test_an_explicit_map_is_compared_as_it_stands(graph: Graph) -> None:
+    affine = derive(graph)
+    assert certify(affine, affine).ok
+    assert certify(affine, affine.to("csr")).ok
+    rounded = AffineMap(affine.W.astype(np.float32), affine.b.astype(np.float32), affine.in_shape, affine.out_shape)
+    assert certify(affine, rounded).ok
+    rounded.W[1, 7] = np.nextafter(rounded.W[1, 7], np.float32(np.inf))
+    assert certify(affine, rounded).witness.what == "entry (1, 7) of W"
+
+
+def test_a_network_of_rounded_products_is_not_the_network() -> None:
+    """Folding a BatchNorm rounds every weight: another function, by a little, and said so."""
+    model = drawn(nn.Sequential(nn.Conv2d(2, 3, 3, bias=False), nn.BatchNorm2d(3), nn.Conv2d(3, 1, 2)))
+    folded = torch.nn.utils.fuse_conv_bn_eval(copy.deepcopy(model[0]), copy.deepcopy(model[1]))
+    certificate = certify(model, nn.Sequential(folded, model[2]).eval(), EXAMPLE)
+    assert not certificate.ok
+    assert "not the same function" in certificate.statement
+
+
+def test_a_witness_can_be_checked_by_hand() -> None:
+    """The values of a witness are those of the exact functions at its input, modulo its prime."""
+    first = drawn(nn.Linear(2, 1))
+    second = copy.deepcopy(first)
+    step(second.weight, 1)
+    pair = [nn.Sequential(layer, nn.Linear(1, 1, bias=False)) for layer in (first, second)]
+    for model in pair:
+        nn.init.constant_(model[1].weight, 3.0)
+    witness = certify(*(model.eval() for model in pair), torch.zeros(1, 2)).witness
+    for layer, value in ((first, witness.original), (second, witness.collapsed)):
+        numbers = [Fraction(w) for w in (*layer.weight[0].tolist(), layer.bias.item())]
+        exact = 3 * (numbers[0] * int(witness.input[0]) + numbers[1] * int(witness.input[1]) + numbers[2])
+        assert (exact.numerator - int(value) * exact.denominator) % witness.modulus == 0
+
+
+@pytest.mark.parametrize("points", [1, 8, 12])
+def test_the_error_probability_is_what_was_asked_for(graph: Graph, points: int) -> None:
+    certificate = certify(graph, graph, points=points)
+    assert 0 < certificate.error_probability <= 2.0 ** (-10 * points)
+    assert len(certificate.primes) >= points or certificate.error_probability < 2.0**-80
+    assert certificate.points == points
+
+
+def test_the_seed_decides_primes_and_inputs(graph: Graph) -> None:
+    first, again, other = (certify(graph, graph, seed=seed) for seed in (5, 5, 6))
+    assert first.primes == again.primes != other.primes
+
+
+def test_progress_is_reported(graph: Graph) -> None:
+    seen: list[tuple[int, int]] = []
+    certificate = certify(graph, graph, progress=lambda done, total: seen.append((done, total)))
+    count = len(certificate.primes)
+    assert seen == [(done, count) for done in range(1, count + 1)]
+
+
+def test_what_cannot_be_compared_is_refused(original: nn.Module) -> None:
+    smaller = drawn(nn.Sequential(nn.Flatten(), nn.Linear(72, 2)))
+    with pytest.raises(ShapeError, match=r"differ in their shapes: expected .*3.* got .*2"):
+        certify(original, smaller, EXAMPLE)
+    with pytest.raises(ShapeError, match="needs points: expected at least 1, got 0"):
+        certify(original, original, EXAMPLE, points=0)
+    with pytest.raises(UnknownNameError, match=r"no such level.*bounded.*modular.*got certain"):
+        certify(original, original, EXAMPLE, level="certain")
+    with pytest.raises(UnknownNameError, match="no such method"):
+        certify(original, original, EXAMPLE, method="guessed")
+    with pytest.raises(TrainingModeError):
+        certify(original, copy.deepcopy(original).train(), EXAMPLE)
+    with pytest.raises(NotAffineError, match="relu"):
+        certify(original, nn.Sequential(copy.deepcopy(original), nn.ReLU()).eval(), EXAMPLE)
+
+
+def test_a_weight_that_is_no_number_is_refused(original: nn.Module) -> None:
+    broken = copy.deepcopy(original)
+    broken.layers[2].bias.data[0] = math.nan
+    with pytest.raises(NonFiniteError):
+        certify(original, broken, EXAMPLE)
