@@ -164,9 +164,13 @@ class PrimeField:
     def divide(self, x: Any, n: Any) -> Any:
         """x n^-1 modulo p; every entry of n must be invertible.
 
+        A gradient that torch sends back through it is reduced as well: a rule may divide more than once.
+
         Raises:
             ZeroDivisionError: if an entry of n is divisible by p.
         """
+        if getattr(x, "requires_grad", False):
+            x.register_hook(self.reduce)
         xp = namespace(n)
         values = n.detach().cpu().numpy() if xp is not np else np.asarray(n, dtype=np.float64)
         distinct, where = np.unique(values, return_inverse=True)

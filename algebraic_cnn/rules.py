@@ -123,9 +123,9 @@ def _linear(step: Step) -> Tensor:
 
 
 def _addmm(step: Step) -> Tensor:
-    product = step.ring.reduce(step["mat1"] @ step["mat2"])
-    scaled = step.ring.reduce(product * step["alpha"])
-    return step.ring.reduce(scaled + step.ring.reduce(step.offset("self") * step["beta"]))
+    matrix = step.ring.reduce(step["mat2"] * step["alpha"])
+    product = step.ring.reduce(step["mat1"] @ matrix)
+    return step.ring.reduce(product + step.ring.reduce(step.offset("self") * step["beta"]))
 
 
 def _product(step: Step) -> Tensor:
