@@ -148,6 +148,18 @@ REFUSALS: dict[str, tuple[Any, Any, type[AlgebraicError], str]] = {
         GeometryError,
         "scale_factor has the wrong number",
     ),
+    "negative scale": (
+        lambda: F.interpolate(X, scale_factor=-1.0),
+        lambda: interpolate_matrix((4, 5, 5), scale_factor=-1.0),
+        GeometryError,
+        "scale factors are positive",
+    ),
+    "scale that is no number": (
+        lambda: F.interpolate(X, scale_factor=float("nan")),
+        lambda: interpolate_matrix((4, 5, 5), scale_factor=float("nan")),
+        GeometryError,
+        "scale factors are positive",
+    ),
     "corners": (
         lambda: F.interpolate(X, 3, mode="nearest", align_corners=True),
         lambda: interpolate_matrix((4, 5, 5), size=3, align_corners=True),

@@ -52,6 +52,7 @@ def avg_pool_matrix(
     Raises:
         GeometryError: arguments that torch refuses too: a kernel larger than the padded input, padding larger than half
             the kernel, a stride below 1, divisor 0.
+        ShapeError: an integer dtype for entries that are fractions.
         UnknownNameError: an unknown format.
         TooLargeError: the result would take more than ``memory_budget`` bytes.
 
@@ -99,6 +100,7 @@ def adaptive_avg_pool_matrix(
 
     Raises:
         GeometryError: a wrong number of sizes, a negative one, or an empty spatial axis to average.
+        ShapeError: an integer dtype for entries that are fractions.
         UnknownNameError: an unknown format.
         TooLargeError: the result would take more than ``memory_budget`` bytes.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from math import floor
+from math import floor, inf
 from typing import Any
 
 import numpy as np
@@ -57,8 +57,9 @@ def interpolate_matrix(
         row-major (C, *spatial).  Weights are exact rationals, rounded once; torch rounds its own along the way.
 
     Raises:
-        GeometryError: both or neither of ``size`` and ``scale_factor``, an output or input of no length, corners
-            aligned in a mode without corners.
+        GeometryError: both or neither of ``size`` and ``scale_factor``, a scale that is not positive, an output or
+            input of no length, corners aligned in a mode without corners.
+        ShapeError: an integer dtype for entries that are fractions.
         UnknownNameError: an unknown mode or format, or a mode for another number of axes.
         TooLargeError: the result would take more than ``memory_budget`` bytes.
 
@@ -100,11 +101,13 @@ def _sizes(
         raise GeometryError("give either size or scale_factor", got=(size, scale_factor), where="size")
     if size is not None:
         return per_axis(size, len(spatial), "size", least=0), [None] * len(spatial)
-    factors = scale_factor if isinstance(scale_factor, Sequence) else (scale_factor,) * len(spatial)
+    factors: Sequence[Any] = scale_factor if isinstance(scale_factor, Sequence) else (scale_factor,) * len(spatial)
     if len(factors) != len(spatial):
         got, where = scale_factor, "scale_factor"
         raise GeometryError("scale_factor has the wrong number of entries", expected=len(spatial), got=got, where=where)
-    return tuple(floor(n * (f or 0.0)) for n, f in zip(spatial, factors, strict=True)), factors
+    if not all(f is not None and 0 < f < inf for f in factors):
+        raise GeometryError("scale factors are positive numbers", got=scale_factor, where="scale_factor")
+    return tuple(floor(n * f) for n, f in zip(spatial, factors, strict=True)), factors
 
 
 def _axis_rows(

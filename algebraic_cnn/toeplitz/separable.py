@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ..errors import ShapeError
 from ..pattern import Axis, Pattern
 from .filling import entry_dtype, filled
 from .formats import check_format
@@ -45,6 +46,7 @@ def separable_matrix(
         Matrix of shape (c * prod(outputs of each axis), prod(input_shape)).
 
     Raises:
+        ShapeError: an integer dtype for entries that are fractions.
         UnknownNameError: an unknown format.
         TooLargeError: the result would take more than ``memory_budget`` bytes.
 
@@ -53,23 +55,22 @@ def separable_matrix(
     array([[0.5, 0.5]])
     """
     check_format(format)
-    numbers = [
-        {weight: tap for tap, weight in enumerate({w: 0 for row in rows for w in row.values()})} for rows in axes
-    ]
+    weights = [list(dict.fromkeys(weight for row in rows for weight in row.values())) for rows in axes]
     pattern = Pattern(
-        tuple(_axis(n, rows, taps) for n, rows, taps in zip(input_shape[1:], axes, numbers, strict=True)),
+        tuple(_axis(n, rows, taps) for n, rows, taps in zip(input_shape[1:], axes, weights, strict=True)),
         input_shape[0],
         (1, 1),
     )
-    products = reduce(
-        np.multiply.outer, (np.array(list(taps), dtype=object) for taps in numbers), np.array(Fraction(1))
-    )
-    kernel = products.astype(entry_dtype(dtype, format))
-    plan = Plan(pattern.transpose() if format == "csc" else pattern)
-    return filled(plan, np.broadcast_to(kernel, (input_shape[0], 1, 1, *kernel.shape)), format, memory_budget)
+    exact = reduce(np.multiply.outer, (np.array(taps, dtype=object) for taps in weights), np.array(Fraction(1)))
+    numbers = entry_dtype(dtype, format)
+    if numbers.kind in "biu" and any(weight.denominator > 1 for taps in weights for weight in taps):
+        raise ShapeError("the entries are fractions", expected="a dtype for fractions", got=numbers, where="dtype")
+    kernel = np.broadcast_to(exact.astype(numbers), (input_shape[0], 1, 1, *exact.shape))
+    return filled(Plan(pattern.transpose() if format == "csc" else pattern), kernel, format, memory_budget)
 
 
-def _axis(length: int, rows: Sequence[Row], taps: Mapping[Fraction, int]) -> Axis:
+def _axis(length: int, rows: Sequence[Row], weights: Sequence[Fraction]) -> Axis:
     """The pattern of one axis, its taps numbered by their weights."""
-    hits = ((o, i, taps[weight]) for o, row in enumerate(rows) for i, weight in row.items())
-    return Axis.from_hits(length, len(rows), len(taps), hits)
+    number = {weight: tap for tap, weight in enumerate(weights)}
+    hits = ((o, i, number[weight]) for o, row in enumerate(rows) for i, weight in row.items())
+    return Axis.from_hits(length, len(rows), len(weights), hits)

@@ -147,6 +147,12 @@ def test_fractions_stay_fractions() -> None:
     assert avg_pool_matrix((1, 6), 3, format="sympy")[1, 3] == sympy.Rational(1, 3)
 
 
+def test_fractions_are_not_cut_to_integers() -> None:
+    with pytest.raises(ShapeError, match="fractions"):
+        avg_pool_matrix((1, 4), 2, dtype=int)
+    assert avg_pool_matrix((1, 4), 2, divisor_override=1, dtype=int).toarray().tolist() == [[1, 1, 0, 0], [0, 0, 1, 1]]
+
+
 def test_residues_are_filled_like_any_numbers() -> None:
     p = 10007
     weight = np.random.default_rng(0).integers(0, p, (2, 3, 3, 3))
