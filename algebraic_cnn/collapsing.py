@@ -142,7 +142,7 @@ def collapse(
     certificate = None
     if certify is not None:
         certificate = certify_networks(
-            graph, dense, _example(graph, dense), level=certify, memory_budget=memory_budget
+            graph, dense, _example(graph, dense), level=certify, method=method, memory_budget=memory_budget
         )
         if not certificate.ok:
             raise UncertifiedError("the collapse is not the network", got=str(certificate), where="collapse")

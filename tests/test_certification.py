@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from algebraic_cnn import AffineMap, certify, derive
+from algebraic_cnn import AffineMap, certify, collapse, derive
 from algebraic_cnn.errors import NonFiniteError, NotAffineError, ShapeError, TrainingModeError, UnknownNameError
 from algebraic_cnn.graph import Graph
 from algebraic_cnn.models import LinearCNN, SkipSpec
@@ -156,6 +156,10 @@ def test_a_collapse_is_certified_to_the_last_bit(graph: Graph, dtype: torch.dtyp
     assert certificate.ok
     assert certificate.error_probability <= 2.0**-80
     assert f"rounded to {str(dtype).removeprefix('torch.')}, equal to the last bit" in certificate.statement
+
+
+def test_collapse_says_how_it_derived(original: nn.Module) -> None:
+    assert collapse(original, EXAMPLE, dtype=torch.float64, method="forward").certificate.ok
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
