@@ -15,6 +15,7 @@ import math
 import os
 import sys
 import zipfile
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,13 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from .errors import DataError, NonFiniteError, ShapeError
+from .errors import DataError, NonFiniteError, ShapeError, UnknownNameError
 from .files import whole_file
 
 Shape = tuple[int, ...]
+
+#: What NumPy and zipfile raise over a file that is missing, damaged or of another kind.
+UNREADABLE = (OSError, KeyError, ValueError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +43,7 @@ class AffineMap:
         out_shape: shape of f(x) without batch axis.
 
     Raises:
-        ShapeError: if W or b does not fit the shapes.
+        ShapeError: if W or b is no array or does not fit the shapes.
         NonFiniteError: if W or b has NaN or infinite entries.
 
     >>> f = AffineMap(np.array([[1.0, 2.0], [0.0, 1.0]]), np.array([0.5, 0.0]), (2,), (2,))
@@ -55,16 +59,22 @@ class AffineMap:
     in_shape: Shape
     out_shape: Shape
 
+    __array_ufunc__ = None  # so that NumPy's numbers leave ``s * f`` to the map
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "in_shape", tuple(int(n) for n in self.in_shape))
         object.__setattr__(self, "out_shape", tuple(int(n) for n in self.out_shape))
+        for name, array in (("W", self.W), ("b", self.b)):
+            if not (isinstance(array, np.ndarray) or (name == "W" and sp.issparse(array))):
+                got = type(array).__name__
+                raise ShapeError(f"{name} must be an array", expected="NumPy or SciPy", got=got, where="AffineMap")
         expected = (math.prod(self.out_shape), math.prod(self.in_shape))
         if tuple(self.W.shape) != expected:
             raise ShapeError("W does not fit the shapes", expected=expected, got=tuple(self.W.shape), where="AffineMap")
         if tuple(self.b.shape) != expected[:1]:
             raise ShapeError("b does not fit the output", expected=expected[:1], got=self.b.shape, where="AffineMap")
         for name, array in (("W", self.W.data if sp.issparse(self.W) else self.W), ("b", self.b)):
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
+            if array.dtype.kind in "fc" and not np.isfinite(array).all():
                 raise NonFiniteError(f"{name} has NaN or infinite entries", expected="finite", where="AffineMap")
 
     @classmethod
@@ -91,7 +101,8 @@ class AffineMap:
         """
         torch = sys.modules.get("torch")
         if torch is not None and isinstance(x, torch.Tensor):
-            y = self(x.detach().cpu().numpy())
+            host = x.detach().cpu()
+            y = self((host.float() if x.dtype == torch.bfloat16 else host).numpy())
             return torch.from_numpy(np.ascontiguousarray(y)).to(x.device)
         x = np.asarray(x)
         batched = x.shape[1:] == self.in_shape and x.ndim == len(self.in_shape) + 1
@@ -108,6 +119,8 @@ class AffineMap:
         Raises:
             ShapeError: if the output of ``other`` is not the input of ``self``.
         """
+        if not isinstance(other, AffineMap):
+            return NotImplemented
         self._require(other.out_shape == self.in_shape, "the maps do not compose", self.in_shape, other.out_shape)
         return AffineMap(self.W @ other.W, self.W @ other.b + self.b, other.in_shape, self.out_shape)
 
@@ -117,6 +130,8 @@ class AffineMap:
         Raises:
             ShapeError: if the maps differ in their shapes.
         """
+        if not isinstance(other, AffineMap):
+            return NotImplemented
         shapes, others = (self.in_shape, self.out_shape), (other.in_shape, other.out_shape)
         self._require(shapes == others, "the maps cannot be added", shapes, others)
         mixed = sp.issparse(self.W) != sp.issparse(other.W)
@@ -124,7 +139,12 @@ class AffineMap:
         return replace(self, W=W, b=self.b + other.b)
 
     def __mul__(self, scalar: Any) -> AffineMap:
-        """The pointwise multiple x -> scalar self(x)."""
+        """The pointwise multiple x -> scalar self(x).
+
+        Raises:
+            ShapeError: if the scalar is an array.
+        """
+        self._require(np.ndim(scalar) == 0, "a map is multiplied by a number", "a scalar", scalar)
         return replace(self, W=self.W * scalar, b=self.b * scalar)
 
     __rmul__ = __mul__
@@ -162,9 +182,13 @@ class AffineMap:
 
         Raises:
             UnknownNameError: if the format is none of these.
+            ShapeError: if W holds objects, for a format other than "dense".
         """
         from .toeplitz import convert
 
+        formats = ("dense", "csr", "csc", "coo")
+        if format not in formats:
+            raise UnknownNameError("no such format of a map", expected=formats, got=format, where="AffineMap.to")
         return replace(self, W=convert(self.W, format))
 
     def row_image(self, i: int) -> np.ndarray:
@@ -196,7 +220,8 @@ class AffineMap:
             ShapeError: if W holds objects, which an ``.npz`` cannot carry without pickling.
             DataError: if the file cannot be written.
         """
-        self._require(self.b.dtype != object, "a map of objects cannot be saved", "numbers", "objects")
+        pickles = object in (self.W.dtype, self.b.dtype)
+        self._require(not pickles, "a map of objects cannot be saved", "numbers", "objects")
         W = {"W": self.W}
         if sp.issparse(self.W):
             csr = self.W.tocsr()
@@ -213,14 +238,15 @@ class AffineMap:
             DataError: if the file is missing, damaged, or not such a map.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 b, in_shape, out_shape = file["b"], tuple(file["in_shape"]), tuple(file["out_shape"])
                 if "W" in file:
                     return cls(file["W"], b, in_shape, out_shape)
                 parts = (file["data"], file["indices"], file["indptr"])
                 W = sp.csr_array(parts, shape=(math.prod(out_shape), math.prod(in_shape)))
+                W.check_format()  # SciPy's products trust the indices
                 return cls(W, b, in_shape, out_shape)
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             raise DataError("not a readable map", expected=".npz written by AffineMap.save", where=path) from error
 
     def _require(self, condition: bool, what: str, expected: object, got: object) -> None:
