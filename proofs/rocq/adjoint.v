@@ -2,7 +2,7 @@
 (*        The adjoint recursion: W by one backward pass per output            *)
 (*                                                                            *)
 (*   G_L = 1,                                                                 *)
-(*   G_k = sum_(k < i <= L) t^(k,i-1) R^(k,i-1)^T P^(i)^T W^(i)^T G_i          *)
+(*   G_k = sum_(k < i <= L) t^(k,i-1) R^(k,i-1)^T P^(i)^T W^(i)^T G_i         *)
 (*                                                                            *)
 (*   adjoint N L k == G_k, of size d k x d L                                  *)
 (******************************************************************************)

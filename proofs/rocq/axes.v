@@ -1,7 +1,7 @@
 (******************************************************************************)
 (*      Any number of axes: convolution and padding in n dimensions           *)
 (*                                                                            *)
-(* There are D axes; axis a has n a positions.  The order of vec is any fixed  *)
+(* There are D axes; axis a has n a positions.  The order of vec is any fixed *)
 (* order of the positions.                                                    *)
 (*                                                                            *)
 (*      grid n == the positions: one of 'I_(n a) for every axis a             *)
@@ -10,6 +10,8 @@
 (*               strides s a and dilations dl a, of an already padded input   *)
 (*    convn_mx == its matrix     padn, padn_mx == padding, and its matrix     *)
 (*        taun == the entry of convn_mx on the diagonals z a (integers)       *)
+(*     place_n == the channel and the position with given numbers             *)
+(*    padn_src == what a padded position copies, if anything                  *)
 (******************************************************************************)
 From mathcomp Require Import all_ssreflect all_algebra.
 From AlgebraicCNN Require Import flatten pattern padding toeplitz.

@@ -4,9 +4,9 @@
 (* isd c stands for 1/sqrt(var c + eps): any number, here; a program uses the *)
 (* float that it computed.                                                    *)
 (*                                                                            *)
-(*   batchnorm x (c, i, j) == gamma c * ((x (c, i, j) - mu c) * isd c) + beta c *)
-(*   bn_scale c == gamma c * isd c                                            *)
-(*   bn_shift c == beta c - bn_scale c * mu c                                 *)
+(*  batchnorm x q == gamma c * ((x q - mu c) * isd c) + beta c, q = (c, i, j) *)
+(*     bn_scale c == gamma c * isd c                                          *)
+(*     bn_shift c == beta c - bn_scale c * mu c                               *)
 (******************************************************************************)
 From mathcomp Require Import all_ssreflect all_algebra.
 From AlgebraicCNN Require Import flatten pattern correlation.

@@ -95,6 +95,14 @@ def _rows(name: str, source: str, run: subprocess.CompletedProcess[str]) -> list
     return [Row(theorem, f"{name}.v", said.get(theorem, "its assumptions are not printed")) for theorem in stated]
 
 
+def _run(command: list[str], folder: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder; one that runs too long has failed."""
+    try:
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 124, "", f"no answer in {_SECONDS} s")
+
+
 def check(folder: Path) -> list[Row]:
     """Compile a copy of ``folder`` in a temporary one, in parallel, and judge every theorem.
 
@@ -112,22 +120,21 @@ def check(folder: Path) -> list[Row]:
         for line in re.findall(r"^From AlgebraicCNN Require Import ([^.]*)\.", sources[name], re.MULTILINE):
             for needed in line.split():
                 done[needed].result()
-        command = ["coqc", *_options(folder), f"{name}.v"]
-        return subprocess.run(command, cwd=build, capture_output=True, text=True, timeout=_SECONDS, check=False)
+        return _run(["coqc", *_options(folder), f"{name}.v"], build)
 
-    with tempfile.TemporaryDirectory() as build, ThreadPoolExecutor(cpu_count()) as pool:
+    with tempfile.TemporaryDirectory() as build, ThreadPoolExecutor(min(8, cpu_count() or 1)) as pool:
         for name in names:
             shutil.copy(folder / f"{name}.v", build)
             done[name] = pool.submit(compile_one, name)
         rows = [row for name in names for row in _rows(name, sources[name], done[name].result())]
-        return rows if any(not row.proved for row in rows) else [*rows, *_second_opinion(Path(build), names)]
+        return rows if any(not row.proved for row in rows) else [*rows, *_second_opinion(build, names)]
 
 
-def _second_opinion(build: Path, names: list[str]) -> list[Row]:
+def _second_opinion(build: str, names: list[str]) -> list[Row]:
     """What coqchk, a proof checker apart from the compiler, has against the compiled files: no row if nothing."""
     modules = [word for name in names for word in ("-norec", f"AlgebraicCNN.{name}")]
     command = ["coqchk", "-silent", "-Q", ".", "AlgebraicCNN", *modules]
-    run = subprocess.run(command, cwd=build, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    run = _run(command, build)
     return [Row("-", "coqchk", " ".join((run.stdout + run.stderr).split())[-300:])] if run.returncode else []
 
 

@@ -12,6 +12,9 @@
 (*                    enters layer j+1: subsample, fill_channels, conv1x1,    *)
 (*                    pool and every other linear resizing has this form      *)
 (*   cnn_net == the network of the matrices W^(i), P^(i), R^(k,j), t^(k,j)    *)
+(*   cnn_feed f j == what enters layer j+1: the sum of the resized skips      *)
+(*   cnn_layer y == one layer on what enters it, in the words of torch        *)
+(*   cnn_bias i == B^(i), one number per channel                              *)
 (******************************************************************************)
 From mathcomp Require Import all_ssreflect all_algebra.
 From AlgebraicCNN Require Import recursion linear_cnn gated flatten pattern padding correlation.

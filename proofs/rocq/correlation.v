@@ -13,6 +13,8 @@
 (*   conv2d g s1 s2 d1 d2 kern x == the multichannel 2-D cross-correlation    *)
 (*   conv2_mx ...    == its matrix W                                          *)
 (*   convF ...       == its entries, by the positions of output and input     *)
+(*   at3 x c i j == x at any three numbers, 0 where there is nothing          *)
+(*   conv2_read, conv2_kern == conv2d as an index pattern and a kernel        *)
 (******************************************************************************)
 From mathcomp Require Import all_ssreflect all_algebra.
 From AlgebraicCNN Require Import flatten pattern.

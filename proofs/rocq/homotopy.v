@@ -11,6 +11,8 @@
 (*       coef N s L d == the sum of the words of the paths with d skips;      *)
 (*                        A_(L,d) = coef N 0 L d                              *)
 (*            Apoly N L == A_L as a matrix of polynomials                     *)
+(*           constant == K -> K[t], the numbers as polynomials                *)
+(*               ones == a network that attains the degree                    *)
 (******************************************************************************)
 From mathcomp Require Import all_ssreflect all_algebra.
 From AlgebraicCNN Require Import recursion linear_cnn response paths morphism.

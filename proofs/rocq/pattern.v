@@ -8,7 +8,7 @@
 (*           value x r == x i where r = Some i, and 0 where r = None          *)
 (*     gather read k x == the tensor o |-> sum_a k o a * value x (read o a)   *)
 (*   pattern_mx read k == its matrix                                          *)
-(*          select s x == the tensor j |-> value x (s j): one tap, of weight 1 *)
+(*          select s x == the tensor j |-> value x (s j): one tap, weight 1   *)
 (*         select_mx s == its matrix: 0/1, at most one 1 in a row             *)
 (*       place a b c   == the position (a, b, c), if all three are inside     *)
 (******************************************************************************)

@@ -5,9 +5,9 @@
 (*   pool_mx win f == its matrix                                              *)
 (*   mean_factor win o == 1 / (the size of the window): global, adaptive and  *)
 (*        count_include_pad=False pooling; a constant is divisor_override     *)
-(*   adaptive_window h oh u == the rows floor(u h/oh) .. ceil((u+1) h/oh) - 1  *)
-(*   avg_pool2 f s1 s2 x == sums over kh x kw windows of a padded input, times *)
-(*        f: count_include_pad=True where f = 1/(kh kw)                       *)
+(*   adaptive_window h oh u == rows floor(u h/oh) .. ceil((u+1) h/oh) - 1     *)
+(*   avg_pool2 f s1 s2 x == f times the sums over the kh x kw windows of a    *)
+(*        padded input: count_include_pad=True where f = 1/(kh kw)            *)
 (******************************************************************************)
 From mathcomp Require Import all_ssreflect all_algebra.
 From AlgebraicCNN Require Import flatten pattern correlation.

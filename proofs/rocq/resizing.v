@@ -9,6 +9,7 @@
 (*   conv1x1_mx        == its matrix                                          *)
 (* The identity is the selection of everything (select_mx_id in pattern.v);   *)
 (* average pooling is in pooling.v, BatchNorm in batchnorm.v.                 *)
+(*   ..._src           == the input position that an output position copies   *)
 (******************************************************************************)
 From mathcomp Require Import all_ssreflect all_algebra.
 From AlgebraicCNN Require Import flatten pattern padding correlation.

@@ -1,7 +1,7 @@
 (******************************************************************************)
 (*      A resizing with a bias of its own (a 1x1 convolution with BatchNorm)  *)
 (*                                                                            *)
-(* Where a skip adds R f + r and not R f, the recursion is that of [JV24] with *)
+(* Where a skip adds R f + r and not R f, the recursion is that of [JV24] with*)
 (* other biases: r passes W and P of the layer that it enters.                *)
 (*                                                                            *)
 (*   biased N r B i == B^(i) + W^(i) P^(i) (sum_(k < i) t^(k,i-1) r^(k,i-1))  *)

@@ -16,7 +16,10 @@
 (*   joint_ord a1 a2 j i == the tap that tap i of a1 and tap j of a2 make     *)
 (*   compose kern1 kern2 == the composed kernel: the sum, over all pairs of   *)
 (*           taps that meet, of the products                                  *)
-(*   stencil y z kern == the matrix with entries sum_(i, j) kern_(i, j) y^i z^j *)
+(*   stencil y z kern == the matrix of the sums over i, j of                  *)
+(*           kern_(i, j) y^i z^j                                              *)
+(*   meet t2 t1 == the tap that tap t2 of the second and t1 of the first make *)
+(*   number == K -> K[y][z], the numbers as polynomials                       *)
 (******************************************************************************)
 From mathcomp Require Import all_ssreflect all_algebra.
 From AlgebraicCNN Require Import flatten pattern padding correlation border.

@@ -11,6 +11,7 @@
 (*                 border to z, would meet the input, not its padding         *)
 (*    border2 v == some t2 has a spot not kept from which the input is seen   *)
 (* border2_bias v == some t2 has a spot that is not kept                      *)
+(*  first2, crop2, grid2 == the two layers in the words of border.v           *)
 (******************************************************************************)
 From mathcomp Require Import all_ssreflect all_algebra.
 From AlgebraicCNN Require Import flatten pattern padding correlation border stencil.
