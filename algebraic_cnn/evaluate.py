@@ -199,15 +199,24 @@ def _obstacle(call: Call, dependent: frozenset[str]) -> str:
 def terms(graph: Graph) -> int:
     """How many products of two ring elements a forward or backward pass sums before it reduces, at most.
 
-    A forward pass sums over the inputs of a contraction, a backward pass over its outputs and over all calls that use
-    one value; one more term is added for a bias.
+    A forward pass sums over the inputs of a contraction, a backward pass over its outputs, over the places to which a
+    product spreads a value, and over all calls that use it; one more term is added for a bias.
     """
     sums = call_terms(graph)
+    shapes = {name: tuple(n or 1 for n in shape) for name, shape in graph.shapes().items()}
     backward = dict.fromkeys(graph.dependent(), 0)
     for call in graph.calls:
         for name in backward.keys() & set(call.refs()) if call.name in sums else ():
-            backward[name] += sums[call.name]
+            backward[name] += max(sums[call.name], _spread(call, name, shapes))
     return max(1, *sums.values(), *backward.values()) + 1 if sums else 2
+
+
+def _spread(call: Call, name: str, shapes: dict[str, tuple[int, ...]]) -> int:
+    """In how many products an element of the value ``name`` occurs, where the call may broadcast it."""
+    if call.op not in ("mul", "div", "matmul"):
+        return 1
+    inner = shapes[call.bound()["self"].name][-1] if call.op == "matmul" else 1
+    return math.prod(shapes[call.name]) * inner // max(1, math.prod(shapes[name]))
 
 
 def call_terms(graph: Graph) -> dict[str, int]:
