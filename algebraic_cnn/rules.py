@@ -138,8 +138,8 @@ def _multiple(step: Step) -> Tensor:
 
 def batch_norm_scale(raw: Mapping[str, Any]) -> Tensor:
     """w / sqrt(var + eps) per channel in float64: what a BatchNorm multiplies by, in every ring."""
-    scale = (raw["running_var"].double() + raw["eps"]).rsqrt()
-    return scale if raw["weight"] is None else scale * raw["weight"].double()
+    deviation = (raw["running_var"].double() + raw["eps"]).sqrt()  # a reciprocal square root need not be IEEE's
+    return (1.0 if raw["weight"] is None else raw["weight"].double()) / deviation
 
 
 def _batch_norm(step: Step) -> Tensor:
