@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,7 +52,7 @@ def demo_command(
         typer.echo(f"interrupted; finished epochs are kept in {out}, the same command goes on from there", err=True)
         raise typer.Exit(130) from None
     if json:
-        print_json(asdict(outcome) | {"reduction_percent": {b: outcome.reduction(b) for b in outcome.before.seconds}})
+        print_json(outcome.to_dict())
         return
     screen = Console()
     screen.print(_table(outcome))
@@ -70,14 +69,14 @@ def _table(outcome: Outcome) -> Table:
     table = Table(title=f"linear {config.model} on {config.data}, {len(outcome.records)} epochs, {config.device}")
     for heading in ("", "network", "collapsed", "change"):
         table.add_column(heading, justify="left" if not heading else "right")
-    table.add_row("layers (convolutions, matrices)", str(before.layers), str(after.layers))
+    table.add_row("convolutions and matrices", str(before.layers), str(after.layers))
     fewer = f"{before.parameters / max(after.parameters, 1):,.0f} x fewer"
     table.add_row("parameters", f"{before.parameters:,}", f"{after.parameters:,}", fewer)
     right = [f"{100 * side.correct / outcome.images:.2f} %" for side in (before, after)]
-    table.add_row(f"accuracy on {outcome.images:,} test images", *right, f"{outcome.changed} classified differently")
+    table.add_row(f"accuracy, {outcome.images:,} test images", *right, f"{outcome.changed} classes differ")
     for batch in before.seconds:
         times = [duration(side.seconds[batch]) for side in (before, after)]
-        table.add_row(f"prediction, batch {batch}, per image", *times, f"-{outcome.reduction(batch):.2f} %")
-    table.add_row("time to derive W and B", "", duration(outcome.derivation_seconds))
+        table.add_row(f"per image, batches of {batch}", *times, f"-{outcome.reduction(batch):.2f} %")
+    table.add_row("deriving W and B", "", duration(outcome.derivation_seconds))
     table.add_row("certified", "", "yes" if outcome.certified else "no")
     return table
