@@ -1,11 +1,12 @@
 """Matrices over a ring: dense or SciPy sparse arrays of floats, or None for the identity.
 
-in_ring     every entry embedded; a sparse matrix stays sparse unless the elements of the ring are Python objects
-product     matrix times columns that are in the ring already
-multiple    scalar times columns
-total       sum of columns, None counting as 0
-transpose   of a matrix or of None
-reduced     the representatives of every entry
+in_ring       every entry embedded; a sparse matrix stays sparse unless the elements of the ring are Python objects
+product       matrix times columns that are in the ring already
+multiple      scalar times columns
+total         sum of columns, None counting as 0
+transpose     of a matrix or of None
+reduced       the representatives of every entry
+require_axes  refuses what is no array of so many axes
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from .errors import ShapeError
 from .ring import Ring
 
 
@@ -53,6 +55,20 @@ def total(x: Any, y: Any, ring: Ring) -> Any:
 def transpose(matrix: Any) -> Any:
     """The transpose of a matrix, or None, the identity."""
     return None if matrix is None else matrix.T
+
+
+def require_axes(where: str, **arrays: tuple[Any, int]) -> None:
+    """Refuses what is no NumPy or SciPy array with so many axes; None passes for all but W.
+
+    Raises:
+        ShapeError: names the array and ``where`` it belongs.
+    """
+    for name, (array, axes) in arrays.items():
+        known = isinstance(array, np.ndarray) or sp.issparse(array)
+        if not (known and array.ndim == axes) and (array is not None or name == "W"):
+            got = f"{type(array).__name__} of shape {getattr(array, 'shape', None)}"
+            expected = f"a NumPy or SciPy array with {axes} axes"
+            raise ShapeError(f"{name} {where} is no such array", expected=expected, got=got, where="SkipRecursion")
 
 
 def _entrywise(function: Callable[[Any], Any], x: Any) -> Any:

@@ -23,7 +23,7 @@ import scipy.sparse as sp
 
 from .affine import AffineMap, Shape
 from .errors import ShapeError
-from .matrices import in_ring, multiple, product, total, transpose
+from .matrices import in_ring, multiple, product, require_axes, total, transpose
 from .ring import Float, Ring
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Layer:
     """One layer x -> W P x + b [JV24, sec. 2].
 
     Args:
-        W: matrix (n_i, p_i) of the cross-correlation on an already padded input; dense or sparse.
+        W: matrix (n_i, p_i) of the cross-correlation on an already padded input; a NumPy or SciPy sparse array.
         P: padding matrix (p_i, e_i), or None for the identity.
         b: bias vector of length n_i (a per-channel bias repeated over space), or None for 0.
     """
@@ -73,7 +73,7 @@ class SkipRecursion:
         out_shape: shape of f^(L) without batch axis; default flat.
 
     Raises:
-        ShapeError: if there is no layer, a skip does not go forward, or a matrix does not fit.
+        ShapeError: if there is no layer, a skip does not go forward, or a matrix or vector is none or does not fit.
 
     >>> double = Layer(np.array([[2.0]]), b=np.array([1.0]))
     >>> f = SkipRecursion([double, double], {(0, 2): Skip(t=3.0)})        # 2 (3 x + (2 x + 1)) + 1
@@ -94,6 +94,10 @@ class SkipRecursion:
         for k, i in self.skips:
             if not 0 <= k < i <= len(layers):
                 raise ShapeError("a skip must go forward", expected=f"0 <= k < i <= {len(layers)}", got=(k, i))
+        for i, layer in enumerate(layers, 1):
+            require_axes(f"of layer {i}", W=(layer.W, 2), P=(layer.P, 2), b=(layer.b, 1))
+        for edge, skip in self.skips.items():
+            require_axes(f"of the skip {edge}", R=(skip.R, 2), r=(skip.r, 1))
         object.__setattr__(self, "layers", layers)
         object.__setattr__(self, "skips", feeds | dict(self.skips))
         sizes = self.sizes
@@ -136,6 +140,7 @@ class SkipRecursion:
                 rows = sizes[k] if skip.R is None else skip.R.shape[0]
                 _fit(rows, _inner(layer).shape[1], f"the skip ({k}, {i}) does not fit layer {i}")
                 _fit(sizes[k] if skip.R is None else skip.R.shape[1], sizes[k], f"R of the skip ({k}, {i})")
+                _fit(rows if skip.r is None else len(skip.r), rows, f"r of the skip ({k}, {i})")
             if layer.P is not None:
                 _fit(layer.P.shape[0], layer.W.shape[1], f"P of layer {i} does not fit its W")
             _fit(layer.W.shape[0] if layer.b is None else len(layer.b), layer.W.shape[0], f"b of layer {i}")

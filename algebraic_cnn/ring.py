@@ -14,6 +14,7 @@ recognised.  A float is a dyadic rational m 2^e, so the exact rings receive *the
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -23,6 +24,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .arrays import as_float64, namespace, require_finite
+from .errors import NonFiniteError, ShapeError
 from .prime_field import PrimeField
 
 __all__ = ["Float", "Majorant", "PrimeField", "Rationals", "Ring"]
@@ -85,9 +87,14 @@ class Float:
 
         Raises:
             NonFiniteError: if an entry is NaN or infinite.
+            ShapeError: if an entry is no number.
         """
         xp = namespace(x)
-        x = x.to(getattr(xp, self.dtype)) if xp is not np else np.asarray(x, dtype=self.dtype)
+        try:
+            x = x.to(getattr(xp, self.dtype)) if xp is not np else np.asarray(x, dtype=self.dtype)
+        except (TypeError, ValueError) as error:
+            expected = "numbers (symbols need a ring of polynomials, as symbolic.ring_of makes one)"
+            raise ShapeError("an entry is no number", expected=expected, got=error, where="Float.embed") from error
         require_finite(x, "Float.embed")
         return x
 
@@ -174,12 +181,18 @@ class Rationals:
 
         Raises:
             NonFiniteError: if an entry is NaN or infinite.
+            ShapeError: if an entry is no rational number.
         """
         array = np.asarray(x.todense() if sp.issparse(x) else x)
-        if array.dtype != object:
-            require_finite(array, "Rationals.embed")
+        values = array.ravel().tolist()
+        if any(isinstance(value, float) and not math.isfinite(value) for value in values):
+            raise NonFiniteError("the array has NaN or infinite entries", expected="rationals", where="Rationals.embed")
         fractions = np.empty(array.shape, dtype=object)
-        fractions.ravel()[:] = [Fraction(value) for value in array.ravel().tolist()]
+        try:
+            fractions.ravel()[:] = [Fraction(value) for value in values]
+        except (TypeError, ValueError) as error:
+            where = "Rationals.embed"
+            raise ShapeError("an entry is no rational number", expected="rationals", got=error, where=where) from error
         return fractions
 
     def reduce(self, x: Any) -> Any:

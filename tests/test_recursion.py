@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sympy import Symbol
 from torch.nn.functional import conv2d
 
-from algebraic_cnn import Layer, PrimeField, Rationals, ShapeError, Skip, SkipRecursion
+from algebraic_cnn import Layer, NonFiniteError, PrimeField, Rationals, ShapeError, Skip, SkipRecursion
 from algebraic_cnn.matrices import in_ring, multiple, total
 from algebraic_cnn.toeplitz import bias_vector, conv_matrix, pad_matrix
 
@@ -60,7 +63,7 @@ def test_forward_collapse_and_adjoint_are_torchs_forward_pass(example: tuple) ->
 
 
 @given(convolutional(), st.sampled_from(RINGS))
-def test_collapse_and_adjoint_agree_exactly_over_every_ring(example: tuple, ring: object) -> None:
+def test_collapse_and_adjoint_agree_exactly_over_every_ring(example: tuple, ring: Any) -> None:
     f, x, y = example
     over = ring or Rationals()
     g = f.collapse(over)
@@ -92,6 +95,15 @@ MISFITS = {
     "R of the wrong width": lambda: SkipRecursion([TWO, Layer(np.ones((1, 2)))], {(0, 2): Skip(1.0, np.ones((2, 2)))}),
     "P of the wrong height": lambda: SkipRecursion([Layer(np.ones((2, 3)), np.ones((4, 3)))]),
     "b of the wrong length": lambda: SkipRecursion([Layer(np.ones((2, 3)), b=np.ones(3))]),
+    "r of the wrong length": lambda: SkipRecursion([TWO], {(0, 1): Skip(r=np.ones(1))}),
+    "W that is a list": lambda: SkipRecursion([Layer([[1.0]])]),
+    "W that is a vector": lambda: SkipRecursion([Layer(np.ones(3))]),
+    "W that is a tensor": lambda: SkipRecursion([Layer(torch.ones(2, 3))]),
+    "no W": lambda: SkipRecursion([Layer(None)]),
+    "b that is a matrix": lambda: SkipRecursion([Layer(np.ones((1, 3)), b=np.ones((1, 1)))]),
+    "R that is a number": lambda: SkipRecursion([TWO], {(0, 1): Skip(R=2.0)}),
+    "symbols among the floats": lambda: SkipRecursion([Layer(np.array([[Symbol("w")]]))]).collapse(),
+    "symbols among the rationals": lambda: SkipRecursion([Layer(np.array([[Symbol("w")]]))]).collapse(Rationals()),
     "an input shape that does not fit": lambda: SkipRecursion([TWO], in_shape=(2, 2)),
     "an output shape that does not fit": lambda: SkipRecursion([TWO], out_shape=(3,)),
     "an input of the wrong shape": lambda: SkipRecursion([TWO]).forward(np.ones(4)),
@@ -102,6 +114,14 @@ MISFITS = {
 def test_what_does_not_fit_is_refused(misfit) -> None:
     with pytest.raises(ShapeError):
         misfit()
+
+
+@pytest.mark.parametrize("ring", [None, Rationals()])
+@pytest.mark.parametrize("entry", [float("nan"), float("inf")])
+@pytest.mark.parametrize("kind", [float, object])
+def test_what_is_not_finite_is_refused(ring: Any, entry: float, kind: type) -> None:
+    with pytest.raises(NonFiniteError):
+        SkipRecursion([Layer(np.array([[entry]], dtype=kind))]).collapse(ring)
 
 
 def test_matrices_over_a_ring() -> None:

@@ -22,7 +22,7 @@ from ..affine import AffineMap
 from ..errors import ShapeError
 
 
-def symbol_array(name: str, shape: Sequence[int]) -> np.ndarray:
+def symbol_array(name: str, shape: int | Sequence[int]) -> np.ndarray:
     """An object array of SymPy symbols, each the name and its indices.
 
     >>> symbol_array("k", (2, 2))
@@ -31,9 +31,9 @@ def symbol_array(name: str, shape: Sequence[int]) -> np.ndarray:
     """
     from sympy import Symbol
 
-    array = np.empty(tuple(shape), dtype=object)
+    array = np.empty(shape, dtype=object)
     for index in np.ndindex(array.shape):
-        array[index] = Symbol(name + ("_" if max(shape, default=0) > 10 else "").join(map(str, index)))
+        array[index] = Symbol(name + ("_" if max(array.shape, default=0) > 10 else "").join(map(str, index)))
     return array
 
 

@@ -127,7 +127,7 @@ class Skeleton:
             waiting += [(*path, i) for i in reversed(targets[path[-1]])]
 
     def _require_layer(self, source: int) -> None:
-        if not 0 <= source <= self.depth:
+        if source not in range(self.depth + 1):
             raise ShapeError("a path starts at f^(0) .. f^(L)", expected=f"0 .. {self.depth}", got=source)
 
 
