@@ -3,6 +3,7 @@
 Torch takes an int, a tuple or a word where a layer has one number, or one pair, per axis; inside the library there is
 only the long form.
 
+    plain         NumPy's and torch's arrays as nested lists
     padding       one (before, after) pair per spatial axis
     padding mode  what a padded position holds: zeros, or the input reflected, replicated or wrapped round
 """
@@ -13,12 +14,60 @@ from collections.abc import Iterable, Sequence
 from operator import index
 from typing import Any
 
-from .errors import GeometryError, UnknownNameError
+from .errors import GeometryError, ShapeError, UnknownNameError
 
 Padding = int | str | Sequence[int] | Sequence[tuple[int, int]]
 Pairs = tuple[tuple[int, int], ...]
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+
+
+def plain(value: Any) -> Any:
+    """NumPy's and torch's arrays and numbers as nested lists and Python's numbers; anything else as it is.
+
+    >>> import numpy as np
+    >>> plain(np.array([[1, 2]])), plain(np.int64(3)), plain("same")
+    ([[1, 2]], 3, 'same')
+    """
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def shape_of(value: Iterable[int], name: str = "input_shape") -> tuple[int, ...]:
+    """A shape (c, *spatial) as a tuple of ints.
+
+    Args:
+        value: its lengths.
+        name: the argument's name, for messages.
+
+    Raises:
+        ShapeError: not a sequence of ints, a negative one among them, or none at all.
+
+    >>> shape_of([3, 28, 28])
+    (3, 28, 28)
+    """
+    try:
+        lengths = tuple(index(n) for n in value)
+    except TypeError:
+        lengths = ()
+    if not lengths or min(lengths) < 0:
+        expected = "(channels, *spatial), ints from 0 on"
+        raise ShapeError(f"{name} is no shape", expected=expected, got=repr(value), where=name)
+    return lengths
+
+
+def integer(value: Any, name: str) -> int:
+    """The argument as an int.
+
+    Raises:
+        GeometryError: it is none.
+
+    >>> integer(True, "groups")
+    1
+    """
+    try:
+        return index(value)
+    except TypeError:
+        raise GeometryError(f"{name} must be an int", got=repr(value), where=name) from None
 
 
 def per_axis(value: int | Iterable[int], axes: int, name: str, *, least: int) -> tuple[int, ...]:
@@ -39,6 +88,7 @@ def per_axis(value: int | Iterable[int], axes: int, name: str, *, least: int) ->
     >>> per_axis(2, 3, "stride", least=1)
     (2, 2, 2)
     """
+    value = plain(value)
     try:
         numbers = tuple(index(v) for v in value) if isinstance(value, Iterable) else (index(value),)
     except TypeError:
@@ -79,7 +129,8 @@ def padding_pairs(padding: Padding, kernel: Sequence[int], stride: Sequence[int]
             raise GeometryError('padding="same" needs stride 1', got=tuple(stride), where="padding")
         totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
         return tuple((total // 2, total - total // 2) for total in totals)
-    if isinstance(padding, Sequence) and padding and all(isinstance(pair, Sequence) for pair in padding):
+    padding = plain(padding)
+    if isinstance(padding, Sequence) and padding and all(isinstance(plain(pair), Sequence) for pair in padding):
         return _pairs(padding, len(kernel))
     return tuple((p, p) for p in per_axis(padding, len(kernel), "padding", least=0))  # pyright: ignore[reportArgumentType]
 

@@ -13,9 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from operator import index
 
-from .arguments import PADDING_MODES, Padding, Pairs, check_padding, padding_pairs, per_axis
+from .arguments import PADDING_MODES, Padding, Pairs, check_padding, integer, padding_pairs, per_axis, shape_of
 from .errors import GeometryError, ShapeError, UnknownNameError
 
 
@@ -117,7 +116,7 @@ def conv_geometry(
     steps, spread = per_axis(stride, axes, "stride", least=1), per_axis(dilation, axes, "dilation", least=1)
     if padding_mode not in PADDING_MODES:
         raise UnknownNameError("unknown padding mode", expected=PADDING_MODES, got=padding_mode, where="padding_mode")
-    _check_groups(groups, weight_shape[0], "c_out")
+    groups = _checked_groups(groups, weight_shape[0], "c_out")
     if weight_shape[1] * groups != input_shape[0]:
         raise ShapeError(
             "the input's channels do not fit the weight",
@@ -180,7 +179,7 @@ def conv_transpose_geometry(
         raise UnknownNameError("a transposed convolution takes padding as numbers", got=padding, where="padding")
     pairs = padding_pairs(padding, kernel, steps, spread)
     check_padding(input_shape[1:], pairs, "zeros")
-    _check_groups(groups, weight_shape[0], "c_in")
+    groups = _checked_groups(groups, weight_shape[0], "c_in")
     if weight_shape[0] != input_shape[0]:
         raise ShapeError(
             "the input's channels do not fit the weight",
@@ -205,7 +204,7 @@ def conv_transpose_geometry(
 
 def _shapes(weight_shape: Sequence[int], input_shape: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Both shapes as tuples of ints, with as many spatial axes."""
-    weight, image = tuple(index(n) for n in weight_shape), tuple(index(n) for n in input_shape)
+    weight, image = tuple(weight_shape), shape_of(input_shape)
     if len(weight) < 2 or len(image) != len(weight) - 1:
         raise ShapeError(
             "input_shape must be (c_in, *spatial), with one spatial axis per kernel axis and no batch axis",
@@ -213,13 +212,15 @@ def _shapes(weight_shape: Sequence[int], input_shape: Sequence[int]) -> tuple[tu
             got=image,
             where="input_shape",
         )
-    if min(weight) < 1 or min(image) < 0:
-        raise ShapeError("shapes must be positive", got=(weight, image), where="weight, input_shape")
+    if min(weight) < 1:
+        raise ShapeError("the weight is empty", expected="at least 1 along every axis", got=weight, where="weight")
     return weight, image
 
 
-def _check_groups(groups: int, channels: int, name: str) -> None:
-    if index(groups) < 1:
+def _checked_groups(groups: int, channels: int, name: str) -> int:
+    groups = integer(groups, "groups")
+    if groups < 1:
         raise GeometryError("groups is too small", expected="at least 1", got=groups, where="groups")
     if channels % groups:
         raise GeometryError(f"groups must divide {name} = {channels}", got=groups, where="groups")
+    return groups

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .affine import AffineMap
+from .arguments import shape_of
 from .errors import GeometryError, NotAffineError, ShapeError, TrainingModeError
 from .ring import Rationals
 from .toeplitz import (
@@ -35,7 +36,7 @@ from .toeplitz import (
     pixel_unshuffle_matrix,
     unfold_matrix,
 )
-from .toeplitz.filling import as_array
+from .toeplitz.filling import as_array, entry_dtype
 from .toeplitz.padding import pad_numbers
 from .toeplitz.selection import NOTHING, numbered, selection_matrix
 
@@ -103,13 +104,17 @@ def affine_map(
         GeometryError: arguments that torch refuses too, or a module that does not keep the batch axis.
         ShapeError: an input shape that does not fit, or complex weights where ``dtype`` is real.
         TooLargeError: W would take more than ``memory_budget`` bytes.
+        NonFiniteError: a parameter is NaN or infinite.
+        UnknownNameError: NumPy has no such dtype.
 
     >>> import torch
     >>> f = affine_map(torch.nn.ConstantPad1d(1, 7.0), (1, 2))
     >>> f.b
     array([7., 0., 0., 7.])
     """
-    shape, numbers = tuple(input_shape), Numbers(np.dtype(dtype), memory_budget)
+    if not isinstance(module, _nn().Module):
+        raise NotAffineError("there is no module", expected="a torch.nn.Module", got=module, where="module")
+    shape, numbers = shape_of(input_shape), Numbers(entry_dtype(dtype, "dense"), memory_budget)
     if module._forward_hooks or module._forward_pre_hooks:
         raise NotAffineError("the module has forward hooks, which may compute anything", got=module, where="module")
     if module.training and hasattr(module, "parametrizations"):
@@ -142,7 +147,11 @@ def _output_shape(module: Any, shape: Shape) -> Shape:
     held = (*module.parameters(), *module.buffers())
     like = next((tensor for tensor in held if tensor.is_floating_point()), torch.zeros(()))
     with torch.no_grad():
-        out = module(torch.zeros(2, *shape, dtype=like.dtype, device=like.device))
+        try:
+            out = module(torch.zeros(2, *shape, dtype=like.dtype, device=like.device))
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ShapeError(f"the module refuses its input: {reason}", got=shape, where="input_shape") from error
     if out.shape[:1] != (2,):
         raise GeometryError("the module does not keep the batch axis", got=module, where="module")
     return tuple(out.shape[1:])

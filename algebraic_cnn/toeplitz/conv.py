@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import Padding
+from ..arguments import Padding, shape_of
 from ..errors import ShapeError
 from ..geometry import conv_geometry, conv_transpose_geometry
 from .filling import as_array, conv_filled, kernel_of
@@ -72,10 +72,12 @@ def conv_matrix(
         both row-major (C, *spatial).  Every entry that the geometry allows is stored, be it zero or not.
 
     Raises:
-        ShapeError: weight and input shape do not fit, or Python objects in a format for numbers.
+        ShapeError: weight and input shape do not fit, Python objects in a format for numbers, or entries that are no
+            numbers.
         GeometryError: arguments that torch refuses too.
         UnknownNameError: an unknown format, padding mode or padding word.
         TooLargeError: the result would take more than ``memory_budget`` bytes; nothing was allocated.
+        NonFiniteError: NaN or infinity among the entries of a SymPy format.
 
     >>> conv_matrix(np.array([[[1, 2, 3]]]), (1, 5)).toarray()
     array([[1, 2, 3, 0, 0],
@@ -101,7 +103,7 @@ def conv_matrix(
         groups=groups,
         padding_mode=padding_mode,
     )
-    kernel = weight.reshape(groups, -1, *weight.shape[1:])
+    kernel = weight.reshape(geometry.groups, -1, *weight.shape[1:])
     return conv_filled(geometry, kernel, format, memory_budget)
 
 
@@ -135,10 +137,12 @@ def conv_transpose_matrix(
         both row-major (C, *spatial).
 
     Raises:
-        ShapeError: weight and input shape do not fit, or Python objects in a format for numbers.
+        ShapeError: weight and input shape do not fit, Python objects in a format for numbers, or entries that are no
+            numbers.
         GeometryError: arguments that torch refuses too.
         UnknownNameError: an unknown format.
         TooLargeError: the result would take more than ``memory_budget`` bytes; nothing was allocated.
+        NonFiniteError: NaN or infinity among the entries of a SymPy format.
 
     >>> conv_transpose_matrix(np.array([[[1, 2, 3]]]), (1, 3)).toarray()
     array([[1, 0, 0],
@@ -157,7 +161,7 @@ def conv_transpose_matrix(
         dilation=dilation,
         groups=groups,
     )
-    kernel = weight.reshape(groups, -1, *weight.shape[1:]).swapaxes(1, 2)
+    kernel = weight.reshape(geometry.groups, -1, *weight.shape[1:]).swapaxes(1, 2)
     return conv_filled(geometry, kernel, format, memory_budget)
 
 
@@ -172,11 +176,12 @@ def bias_vector(bias: Any, output_shape: Sequence[int]) -> NDArray[Any]:
         Vector of length prod(output_shape), row-major (C, *spatial).
 
     Raises:
-        ShapeError: not one number per channel.
+        ShapeError: not one number per channel, or no shape.
 
     >>> bias_vector([1, 2], (2, 3))
     array([1, 1, 1, 2, 2, 2])
     """
+    output_shape = shape_of(output_shape, "output_shape")
     if bias is None:
         return np.zeros(prod(output_shape))
     numbers = as_array(bias)

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import pairwise
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ..errors import NonFiniteError, ShapeError
 
 if TYPE_CHECKING:
     from .formats import Entries
@@ -64,14 +67,20 @@ def _matrix(entries: Entries, domain: Any, elements: list[Any], which: list[int]
 
 def _expressions(entries: Entries) -> tuple[list[Any], list[int]]:
     """The distinct values as SymPy expressions, floats as exact rationals, and which of them each entry has."""
-    from sympy import I, Integer, Rational, sympify
+    from sympy import I, Integer, Rational, SympifyError, sympify
 
     def exact(value: Any) -> Any:
         if isinstance(value, complex):
             return exact(value.real) + I * exact(value.imag)
+        if isinstance(value, float) and not isfinite(value):
+            raise NonFiniteError("a NaN or infinite entry has no exact value", got=value, where="format")
         if isinstance(value, float | Fraction):
             return Rational(*value.as_integer_ratio())
-        return Integer(value) if isinstance(value, int) else sympify(value)
+        try:
+            return Integer(value) if isinstance(value, int) else sympify(value, strict=True)
+        except SympifyError:
+            expected = "numbers or SymPy expressions"
+            raise ShapeError("an entry is no number", expected=expected, got=repr(value), where="weight") from None
 
     data = entries.data
     if data.dtype == object:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..arrays import namespace
+from ..errors import ShapeError, UnknownNameError
 from ..geometry import Geometry
 from ..pattern import conv_pattern
 from .formats import FORMATS, Entries, check_budget, check_format, index_dtype
@@ -118,9 +119,18 @@ def as_array(x: Any) -> NDArray[Any]:
 
     Returns:
         The array, on the same buffer where possible.
+
+    Raises:
+        ShapeError: ragged sequences, or entries such as strings that are no numbers.
     """
     if namespace(x) is np:
-        return np.asarray(x)
+        try:
+            array = np.asarray(x)
+        except ValueError as error:
+            raise ShapeError("the sequences are ragged", got=error, where="weight") from None
+        if array.dtype.kind not in "biufcO":
+            raise ShapeError("the entries are no numbers", expected="numbers", got=array.dtype, where="weight")
+        return array
     detached = x.detach().cpu()
     return (detached.float() if str(x.dtype) == "torch.bfloat16" else detached).numpy()
 
@@ -134,7 +144,13 @@ def entry_dtype(dtype: DTypeLike | None, format: str) -> np.dtype[Any]:
 
     Returns:
         ``dtype``, or if that is None exact fractions for SymPy's formats and float64 for the others.
+
+    Raises:
+        UnknownNameError: NumPy has no such dtype.
     """
     if dtype is None:
         return np.dtype(object if format in ("sympy", "domain") else np.float64)
-    return np.dtype(dtype)
+    try:
+        return np.dtype(dtype)
+    except TypeError:
+        raise UnknownNameError("unknown dtype", expected="one of NumPy's", got=dtype, where="dtype") from None

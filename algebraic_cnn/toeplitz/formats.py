@@ -115,7 +115,8 @@ def convert(matrix: Any, format: str) -> Any:
 
     Raises:
         UnknownNameError: ``format`` is not one of the formats.
-        ShapeError: Python objects in a format that holds numbers only.
+        ShapeError: no matrix, or Python objects in a format that holds numbers only.
+        NonFiniteError: NaN or infinity in a SymPy format.
 
     >>> convert(np.array([[1.0, 0.0], [0.5, 2.0]]), "sympy")
     Matrix([
@@ -123,6 +124,9 @@ def convert(matrix: Any, format: str) -> Any:
     [1/2, 2]])
     """
     check_format(format)
+    if not sparse.issparse(matrix) and not (isinstance(matrix, np.ndarray) and matrix.ndim == 2):
+        expected = "a SciPy sparse array or a NumPy array with two axes"
+        raise ShapeError("there is no matrix to convert", expected=expected, got=type(matrix).__name__, where="matrix")
     if isinstance(matrix, np.ndarray) and format == "dense":
         return matrix
     if format == "csc" and sparse.issparse(matrix):
@@ -152,7 +156,7 @@ def check_format(format: str) -> None:
     Raises:
         UnknownNameError: it is not a key of ``FORMATS``.
     """
-    if format not in FORMATS:
+    if not isinstance(format, str) or format not in FORMATS:
         raise UnknownNameError("unknown format", expected=tuple(FORMATS), got=format, where="format")
 
 

@@ -66,7 +66,7 @@ def conv_operator(
     kernel = as_array(weight)
     how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "padding_mode": padding_mode}
     geometry = conv_geometry(kernel.shape, input_shape, **how)
-    kernel = kernel.reshape(groups, -1, *kernel.shape[1:])
+    kernel = kernel.reshape(geometry.groups, -1, *kernel.shape[1:])
     pairs = zip(geometry.spatial, geometry.padding, strict=True)
     sources = [pad_numbers(numbered((n,)), [pair], padding_mode) for n, pair in pairs]
     forward = partial(_convolved, geometry, kernel, sources)

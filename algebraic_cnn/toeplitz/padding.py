@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..arguments import PADDING_MODES, check_padding, padding_pairs
+from ..arguments import PADDING_MODES, check_padding, padding_pairs, plain, shape_of
 from ..errors import GeometryError, UnknownNameError
 from .formats import MEMORY_BUDGET
 from .selection import NOTHING, numbered, selection_matrix
@@ -49,6 +49,7 @@ def pad_matrix(
         position r holds input c.
 
     Raises:
+        ShapeError: no shape.
         GeometryError: a wrong number of pairs, padding that the mode cannot supply, or nothing left after cropping.
         UnknownNameError: an unknown format or padding mode.
         TooLargeError: the result would take more than ``memory_budget`` bytes.
@@ -64,6 +65,7 @@ def pad_matrix(
     References:
         Joyce and Verschelde (2024), arXiv:2408.07815, the matrices P^(i) of the skip recursion.
     """
+    input_shape = shape_of(input_shape)
     source = numbered(input_shape, memory_budget)
     padded = pad_numbers(source, pairs_of(input_shape, padding), padding_mode)
     return selection_matrix(padded, source.size, dtype=dtype, format=format, memory_budget=memory_budget)
@@ -87,8 +89,8 @@ def pairs_of(
     >>> pairs_of((3, 8, 8), ((1, 0), (2, 2)))
     [(0, 0), (1, 0), (2, 2)]
     """
-    axes = len(input_shape) - 1
-    if not isinstance(padding, int) and len(padding) == axes + 1 and all(isinstance(p, Sequence) for p in padding):
+    axes, padding = len(input_shape) - 1, plain(padding)
+    if isinstance(padding, list | tuple) and len(padding) == axes + 1 and not any(isinstance(p, int) for p in padding):
         return list(padding_pairs(padding, (1,) * (axes + 1), (1,) * (axes + 1), (1,) * (axes + 1)))
     return [(0, 0), *padding_pairs(padding, (1,) * axes, (1,) * axes, (1,) * axes)]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import DTypeLike
 
-from ..arguments import per_axis
+from ..arguments import integer, per_axis, plain, shape_of
 from ..errors import GeometryError
 from .formats import MEMORY_BUDGET
 from .separable import Row, separable_matrix
@@ -52,7 +52,7 @@ def avg_pool_matrix(
     Raises:
         GeometryError: arguments that torch refuses too: a kernel larger than the padded input, padding larger than half
             the kernel, a stride below 1, divisor 0.
-        ShapeError: an integer dtype for entries that are fractions.
+        ShapeError: no shape, or an integer dtype for entries that are fractions.
         UnknownNameError: an unknown format.
         TooLargeError: the result would take more than ``memory_budget`` bytes.
 
@@ -61,19 +61,21 @@ def avg_pool_matrix(
            [0. , 0.5, 0.5, 0. ],
            [0. , 0. , 0.5, 0.5]])
     """
+    input_shape, stride = shape_of(input_shape), plain(stride)
     axes = len(input_shape) - 1
     kernel = per_axis(kernel_size, axes, "kernel_size", least=1)
-    steps = kernel if stride is None or stride == () else per_axis(stride, axes, "stride", least=1)
+    steps = kernel if stride in (None, (), []) else per_axis(stride, axes, "stride", least=1)
     pads = per_axis(padding, axes, "padding", least=0)
-    if divisor_override == 0:
+    divisor = None if divisor_override is None else integer(divisor_override, "divisor_override")
+    if divisor == 0:
         raise GeometryError("the divisor must not be zero", got=0, where="divisor_override")
     rows = [
         _pool_axis(n, k, s, p, ceil_mode, count_include_pad)
         for n, k, s, p in zip(input_shape[1:], kernel, steps, pads, strict=True)
     ]
-    if divisor_override is not None:
+    if divisor is not None:
         sums = [[dict.fromkeys(row, Fraction(1)) for row in axis] for axis in rows]
-        rows = [[dict.fromkeys(row, Fraction(1, divisor_override)) for row in sums[0]], *sums[1:]]
+        rows = [[dict.fromkeys(row, Fraction(1, divisor)) for row in sums[0]], *sums[1:]]
     return separable_matrix(input_shape, rows, dtype=dtype, format=format, memory_budget=memory_budget)
 
 
@@ -100,7 +102,7 @@ def adaptive_avg_pool_matrix(
 
     Raises:
         GeometryError: a wrong number of sizes, a negative one, or an empty spatial axis to average.
-        ShapeError: an integer dtype for entries that are fractions.
+        ShapeError: no shape, or an integer dtype for entries that are fractions.
         UnknownNameError: an unknown format.
         TooLargeError: the result would take more than ``memory_budget`` bytes.
 
@@ -108,14 +110,15 @@ def adaptive_avg_pool_matrix(
     array([[0.5, 0.5, 0. ],
            [0. , 0.5, 0.5]])
     """
-    spatial = tuple(input_shape[1:])
+    input_shape, output_size = shape_of(input_shape), plain(output_size)
+    spatial = input_shape[1:]
     asked = output_size if isinstance(output_size, Sequence) else (output_size,) * len(spatial)
     if len(asked) != len(spatial):
         expected, where = len(spatial), "output_size"
         raise GeometryError("output_size has the wrong number of entries", expected=expected, got=asked, where=where)
-    sizes = [n if m is None else m for n, m in zip(spatial, asked, strict=True)]
+    sizes = [n if m is None else integer(m, "output_size") for n, m in zip(spatial, asked, strict=True)]
     if 0 in spatial or min(sizes, default=0) < 0:
-        raise GeometryError("there is nothing to average", got=(tuple(input_shape), sizes), where="output_size")
+        raise GeometryError("there is nothing to average", got=(input_shape, sizes), where="output_size")
     rows = [adaptive_rows(n, m) for n, m in zip(spatial, sizes, strict=True)]
     return separable_matrix(input_shape, rows, dtype=dtype, format=format, memory_budget=memory_budget)
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import DTypeLike, NDArray
 
-from ..arguments import per_axis
+from ..arguments import integer, per_axis, plain, shape_of
 from ..errors import GeometryError, ShapeError
 from ..geometry import conv_geometry
 from .formats import MEMORY_BUDGET, check_format
@@ -51,7 +51,7 @@ def pixel_shuffle_matrix(
     >>> pixel_shuffle_matrix((4, 1, 2), 2).indices
     array([0, 2, 1, 3, 4, 6, 5, 7], dtype=int32)
     """
-    r = upscale_factor
+    r = integer(upscale_factor, "upscale_factor")
     c, h, w = _image(input_shape)
     _check_divides("upscale_factor ** 2", r * r if r > 0 else r, "the channels", c)
     source = numbered((c // r**2, r, r, h, w), memory_budget).transpose(0, 3, 1, 4, 2)
@@ -87,7 +87,7 @@ def pixel_unshuffle_matrix(
     >>> pixel_unshuffle_matrix((1, 2, 4), 2).indices
     array([0, 2, 1, 3, 4, 6, 5, 7], dtype=int32)
     """
-    r = downscale_factor
+    r = integer(downscale_factor, "downscale_factor")
     c, h, w = _image(input_shape)
     _check_divides("downscale_factor", r, "the height", h)
     _check_divides("downscale_factor", r, "the width", w)
@@ -116,6 +116,7 @@ def channel_shuffle_matrix(
         Permutation matrix.
 
     Raises:
+        ShapeError: no shape.
         GeometryError: the groups do not divide the channels.
         UnknownNameError: an unknown format.
         TooLargeError: the result would take more than ``memory_budget`` bytes.
@@ -123,6 +124,7 @@ def channel_shuffle_matrix(
     >>> channel_shuffle_matrix((6,), 2).indices
     array([0, 3, 1, 4, 2, 5], dtype=int32)
     """
+    input_shape, groups = shape_of(input_shape), integer(groups, "groups")
     _check_divides("groups", groups, "the channels", input_shape[0])
     source = numbered((groups, input_shape[0] // groups, *input_shape[1:]), memory_budget).swapaxes(0, 1)
     return selection_matrix(source, source.size, dtype=dtype, format=format, memory_budget=memory_budget)
@@ -166,6 +168,7 @@ def unfold_matrix(
            [0., 1., 0.],
            [0., 0., 1.]])
     """
+    input_shape = shape_of(input_shape)
     source = _patches(input_shape, kernel_size, dilation, padding, stride, memory_budget)
     return selection_matrix(source, prod(input_shape), dtype=dtype, format=format, memory_budget=memory_budget)
 
@@ -210,15 +213,14 @@ def fold_matrix(
            [0., 0., 0., 1.]])
     """
     check_format(format)
-    spatial = tuple(output_size) if isinstance(output_size, Sequence) else (output_size, output_size)
-    taps = prod(kernel_size) if isinstance(kernel_size, Sequence) else kernel_size ** len(spatial)
-    channels = max(input_shape[0] // taps, 1) if taps > 0 else 1
+    input_shape, size = shape_of(input_shape), plain(output_size)
+    spatial = shape_of(size if isinstance(size, Sequence) else (size, size), "output_size")
+    taps = prod(per_axis(kernel_size, len(spatial), "kernel_size", least=1))
+    channels = max(input_shape[0] // taps, 1)
     source = _patches((channels, *spatial), kernel_size, dilation, padding, stride, memory_budget)
     expected = (source.shape[0] * taps, source.size // (source.shape[0] * taps))
-    if tuple(input_shape) != expected:
-        raise ShapeError(
-            "the input is no unfolded image", expected=expected, got=tuple(input_shape), where="input_shape"
-        )
+    if input_shape != expected:
+        raise ShapeError("the input is no unfolded image", expected=expected, got=input_shape, where="input_shape")
     kept = np.flatnonzero(source != NOTHING)
     pixels = source.reshape(-1)[kept]
     order = np.argsort(pixels, kind="stable")
@@ -241,10 +243,10 @@ def _patches(
 
 
 def _image(input_shape: Sequence[int]) -> tuple[int, int, int]:
-    if len(input_shape) != 3:
-        expected = "(channels, height, width)"
-        raise ShapeError("not an image", expected=expected, got=tuple(input_shape), where="input_shape")
-    return input_shape[0], input_shape[1], input_shape[2]
+    shape = shape_of(input_shape)
+    if len(shape) != 3:
+        raise ShapeError("not an image", expected="(channels, height, width)", got=shape, where="input_shape")
+    return shape[0], shape[1], shape[2]
 
 
 def _check_divides(name: str, divisor: int, what: str, number: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..arguments import per_axis
+from ..arguments import per_axis, plain, shape_of
 from ..errors import GeometryError, UnknownNameError
 from .formats import MEMORY_BUDGET
 from .pooling import adaptive_rows
@@ -59,7 +59,7 @@ def interpolate_matrix(
     Raises:
         GeometryError: both or neither of ``size`` and ``scale_factor``, a scale that is not positive, an output or
             input of no length, corners aligned in a mode without corners.
-        ShapeError: an integer dtype for entries that are fractions.
+        ShapeError: no shape, or an integer dtype for entries that are fractions.
         UnknownNameError: an unknown mode or format, or a mode for another number of axes.
         TooLargeError: the result would take more than ``memory_budget`` bytes.
 
@@ -72,7 +72,8 @@ def interpolate_matrix(
     References:
         Keys (1981), Cubic convolution interpolation for digital image processing, eq. 15.
     """
-    spatial = tuple(input_shape[1:])
+    input_shape = shape_of(input_shape)
+    spatial = input_shape[1:]
     _check_mode(mode, len(spatial), align_corners)
     sizes, factors = _sizes(spatial, size, scale_factor)
     if min((*spatial, *sizes), default=1) < 1:
@@ -101,11 +102,12 @@ def _sizes(
         raise GeometryError("give either size or scale_factor", got=(size, scale_factor), where="size")
     if size is not None:
         return per_axis(size, len(spatial), "size", least=0), [None] * len(spatial)
+    scale_factor = plain(scale_factor)
     factors: Sequence[Any] = scale_factor if isinstance(scale_factor, Sequence) else (scale_factor,) * len(spatial)
     if len(factors) != len(spatial):
         got, where = scale_factor, "scale_factor"
         raise GeometryError("scale_factor has the wrong number of entries", expected=len(spatial), got=got, where=where)
-    if not all(f is not None and 0 < f < inf for f in factors):
+    if not all(isinstance(f, int | float | Fraction) and 0 < f < inf for f in factors):
         raise GeometryError("scale factors are positive numbers", got=scale_factor, where="scale_factor")
     return tuple(floor(n * f) for n, f in zip(spatial, factors, strict=True)), factors
 
