@@ -124,9 +124,8 @@ def affine_map(
     rule = next((rule for known, rule in _rules().items() if _computes_like(module, known)), None)
     if rule is None:
         names = ", ".join(sorted(known.__name__ for known in _rules()))
-        raise NotAffineError(
-            "no affine rule for this module", expected=names, got=type(module).__name__, where="module"
-        )
+        what, got = "no affine rule for this module (derive takes whole networks)", type(module).__name__
+        raise NotAffineError(what, expected=names, got=got, where="module")
     W, b = rule(module, shape, numbers)
     out_shape = _output_shape(module, shape)
     return AffineMap(W, numbers.array(np.broadcast_to(b, out_shape)).reshape(-1), shape, out_shape)
@@ -149,7 +148,7 @@ def _output_shape(module: Any, shape: Shape) -> Shape:
     with torch.no_grad():
         try:
             out = module(torch.zeros(2, *shape, dtype=like.dtype, device=like.device))
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, IndexError) as error:
             reason = str(error).partition("\n")[0]
             raise ShapeError(f"the module refuses its input: {reason}", got=shape, where="input_shape") from error
     if out.shape[:1] != (2,):

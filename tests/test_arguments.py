@@ -153,6 +153,7 @@ def test_what_is_no_weight_is_refused(weight: Any, format: str, error: type[Exce
     (lambda: T.pad_matrix(IMAGE, 1, dtype=torch.float32), AlgebraicError),
     (lambda: T.affine_map(abs, (2,)), NotAffineError),
     (lambda: T.affine_map(nn.BatchNorm2d(2).eval(), (2,)), ShapeError),
+    (lambda: T.affine_map(nn.AvgPool2d(2), (5,)), ShapeError),
     (lambda: T.affine_map(nn.Unflatten(1, (2, 3)), (5,)), ShapeError),
 ])  # fmt: skip
 def test_mistakes_are_refused(mistake: Callable[[], Any], error: type[Exception]) -> None:
