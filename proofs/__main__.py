@@ -30,6 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
         }, indent=2))  # fmt: skip
     else:
         _print(rows, searches, mutants)
+        if not rows:
+            print(f"no theorem's file name contains {options.word!r}", file=sys.stderr)
+        if not has_solver and not options.word:
+            print("Z3 is not installed (the extra [test] brings it): no search for counterexamples", file=sys.stderr)
     fine = not any(row.refuted for row in rows) and all(found.answer == "unsat" for found in searches)
     return 0 if rows and fine and all(found.answer == "sat" for found in mutants) else 1
 

@@ -259,6 +259,7 @@ def test_a_refuted_theorem_fails_the_run(monkeypatch: pytest.MonkeyPatch, capsys
     assert main(["p04"]) == 1
     assert "that two is three" in capsys.readouterr().out.replace("\n", " ")
     assert main(["no such theorem"]) == 1
+    assert "'no such theorem'" in capsys.readouterr().err
 
 
 def test_the_table_is_also_json(capsys: pytest.CaptureFixture[str]) -> None:
