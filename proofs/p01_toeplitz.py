@@ -43,7 +43,7 @@ def prove(matrix: Callable[..., Any] = conv_matrix, seed: int = 1) -> Record:
         theorem="cross-correlation is Toeplitz; doubly block Toeplitz in 2-D",
         derived=f"every tap and pixel a symbol, {len(SIZES)} sizes in 1 to 3 dimensions",
         instances=INSTANCES,
-        rocq=("conv2dP", "toep1_diagonals", "conv2_doubly_block_toeplitz"),
+        rocq=("conv2dP", "toep1_diagonals", "conv2_doubly_block_toeplitz", "convnP", "convn_toeplitz"),
     )
 
 

@@ -43,7 +43,7 @@ def prove(matrix: Callable[..., Any] = pad_matrix, seed: int = 2) -> Record:
         theorem="padding in every mode is a 0/1 matrix P; a padded convolution is W P",
         derived=f"every pixel a symbol, {len(MODES)} modes and a constant, {len(IMAGES)} sizes",
         instances=INSTANCES,
-        rocq=("selectP", "pad2P", "pattern_select", "pad2_value"),
+        rocq=("selectP", "pad2P", "pattern_select", "pad2_value", "padnP"),
     )
 
 

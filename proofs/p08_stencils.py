@@ -107,7 +107,14 @@ def prove(compose: Compose = composed, seed: int = 8) -> Record:
         theorem="two convolutions are one in the interior; the border differs by - V (1 - P P^T) Z",
         derived=f"every tap a symbol, {len(geometries)} geometries with strides and paddings",
         instances=INSTANCES,
-        rocq=("xcorr_compose", "composition_error", "composition_exact", "composition_wrong"),
+        rocq=(
+            "out_size_after",
+            "xcorr_compose",
+            "composition_error",
+            "composition_exact",
+            "composition_wrong",
+            "composition_ones",
+        ),
     )
 
 

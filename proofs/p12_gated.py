@@ -70,7 +70,7 @@ def prove(gate: Callable[[SkipRecursion, Gates], SkipRecursion] = gated, seed: i
         theorem="on the region of x a ReLU network is the collapse of its gated recursion",
         derived="act(z) = d z for symbols z and s",
         instances=INSTANCES,
-        rocq=("gated_affine", "relu_affine"),
+        rocq=("gated_affine", "relu_affine", "region", "mask_half_spaces"),
     )
 
 

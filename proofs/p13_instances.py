@@ -61,7 +61,16 @@ def prove(pool: Pool = avg_pool_matrix, fold: Fold = folded, seed: int = 13) -> 
         theorem="BatchNorm, average pooling and resizings are matrices and bias vectors",
         derived="BatchNorm with a symbol for every number; pooling and resizing with one for every pixel",
         instances=INSTANCES,
-        rocq=("batchnormP", "batchnorm_conv", "poolP", "avg_pool2_conv", "subsampleP", "fill_channelsP", "conv1x1P"),
+        rocq=(
+            "batchnormP",
+            "batchnorm_conv",
+            "poolP",
+            "avg_pool2_conv",
+            "subsampleP",
+            "fill_channelsP",
+            "conv1x1P",
+            "enlargeP",
+        ),
     )
 
 

@@ -42,6 +42,7 @@ def test_the_theorem_holds(stem: str) -> None:
     record = prove(stem)()
     assert record.derived or record.instances
     assert record.rocq
+    assert set(record.rocq) <= closed()
 
 
 @pytest.mark.parametrize("stem", FILES)
