@@ -1,69 +1,78 @@
-"""The level "bounded": outputs differ by no more than rounding explains."""
+"""The level "bounded": outputs compared in floating point, within what rounding explains and no more.
+
+    explained    a bound proved for each output (rounding.py): the arithmetic of both networks, one rounding of the
+                 other's numbers, one derivation in float64.  A difference within the bound is not seen.
+
+The other's numbers may have been rounded from the exact ones (W and b, or the weights of a fused layer).  A number that
+is a product of few factors is off by a few roundings, less than twice what the arithmetic of its own call may lose.
+"""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .affine import AffineMap
-from .bounds import UNIT_ROUNDOFF, forward_error, gamma, majorant, roundings
+from .bounds import UNIT_ROUNDOFF, gamma
 from .certificate import Certificate, Witness
-from .check import Check, Network, device, dtype, native
+from .check import Check, Network, device, dtype, native, stated
+from .rounding import RoundingError, forward_error, ieee_kernels
 
 
 def bounded(check: Check) -> Certificate:
     """Whether outputs at random inputs differ by no more than rounding explains."""
-    generator = np.random.default_rng(check.seed)
-    x = torch.from_numpy(generator.standard_normal((check.points, *check.shape))).float().double()
+    x = _inputs(check)
     with ieee_kernels():
-        outputs = [native(network, x) for network in (check.original, check.collapsed)]
-    observed = abs(outputs[0] - outputs[1])
-    bound = sum(_own_error(network, x) for network in (check.original, check.collapsed)) + _derivation_error(check, x)
-    bound = torch.as_tensor(bound)
-    finite = bool(torch.isfinite(bound).all())
-    worst = int((observed - bound).argmax())
-    ok = finite and bool((observed <= bound).all())
-    witness = None
-    if finite and not ok:
-        row, place = divmod(worst, observed[0].numel())
-        first, second = (float(output.reshape(-1)[worst]) for output in outputs)
-        point = x[row].reshape(-1).tolist()
-        witness = Witness(f"output {place} at the input recorded here", first, second, input=point)
-    what = f"at {check.points} random inputs the outputs differ by no more than rounding explains."
-    if not finite:
-        what = f"no finite rounding bound exists at this depth in this precision; {what[:-1]} cannot be decided."
-    largest = float(bound.reshape(-1)[worst]), float(observed.reshape(-1)[worst])
-    return Certificate(what, "bounded", ok, bound=largest[0], observed=largest[1], witness=witness)
+        first, second = (native(network, x) for network in (check.original, check.collapsed))
+    observed = (first - second).abs()
+    error = _explained(check, x)
+    worst = int((observed - error.bound).argmax())
+    row, place = divmod(worst, observed.shape[1])
+    likely = float(error.likely[row, place])
+    what = f"at {len(x)} random inputs the outputs differ by no more than rounding explains."
+    what += f" (Independent rounding errors would stay below {likely:.3g}: an estimate, not a bound.)"
+    outcome = Certificate(
+        what, "bounded", True, bound=float(error.bound[row, place]), observed=float(observed[row, place])
+    )
+    if not bool(torch.isfinite(error.bound).all()):
+        what = f"no finite bound exists in this precision, so that outputs at {len(x)} inputs cannot be judged."
+        return replace(outcome, statement=what, ok=False)
+    if bool((observed <= error.bound).all()):
+        return outcome
+    values = float(first[row, place]), float(second[row, place])
+    witness = Witness(f"output {place} at the input recorded here", *values, input=x[row].reshape(-1).tolist())
+    return replace(outcome, ok=False, witness=witness)
 
 
-def _own_error(network: Network, x: Tensor) -> Tensor:
-    """How far the network's own arithmetic can take it from its exact function."""
-    if isinstance(network, AffineMap):
-        magnitude = abs(np.asarray(network.to("dense").W)) @ abs(x.reshape(len(x), -1).numpy()).T
-        rounds = len(network.b) + magnitude.shape[0] + x[0].numel()
-        return torch.from_numpy(gamma(rounds, 2.0**-53) * 2 * (magnitude.T + abs(network.b)))
-    return forward_error(network, x.to(device(network)), network.dtype).cpu().reshape(len(x), -1)
+def _inputs(check: Check) -> Tensor:
+    """Random inputs that are exact in both networks' precisions, as float64."""
+    generator = np.random.default_rng(check.seed)
+    x = torch.from_numpy(generator.standard_normal((check.points, *check.shape)))
+    coarsest = max((dtype(check.original), dtype(check.collapsed)), key=UNIT_ROUNDOFF.__getitem__)
+    return x.to(coarsest).double()
 
 
-def _derivation_error(check: Check, x: Tensor) -> Tensor | float:
-    """What one derivation in float64 and one rounding to the other's dtype can change."""
+def _explained(check: Check, x: Tensor) -> RoundingError:
+    """What rounding explains of |original(x) - collapsed(x)|, each entry (N, m)."""
+    errors = [_own(check.original, x), *[_own(check.collapsed, x)] * 3]
     if isinstance(check.original, AffineMap):
-        return 0.0
-    u = UNIT_ROUNDOFF[dtype(check.collapsed)]
-    factor = (1 + u) * (1 + gamma(roundings(check.original), 2.0**-53)) - 1
-    return factor * majorant(check.original, x.to(device(check.original))).cpu().reshape(len(x), -1)
+        errors.append(_own(check.original, x))
+    elif stated(check.collapsed, check.memory_budget) is not None:
+        errors += [_own(check.original, z, torch.float64) for z in (x, torch.zeros_like(x))]
+    parts = [(error.bound, error.second_order, error.likely) for error in errors]
+    bound, second, likely = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
+    return RoundingError(bound, second, likely)
 
 
-@contextlib.contextmanager
-def ieee_kernels() -> Iterator[None]:
-    """TF32 off: the rounding bounds speak of IEEE products."""
-    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+def _own(network: Network, x: Tensor, precision: torch.dtype | None = None) -> RoundingError:
+    """How far the network's own arithmetic can take it from its exact function."""
+    if not isinstance(network, AffineMap):
+        return forward_error(network, x.to(device(network)), precision)
+    dense = network.to("dense")
+    W, b = (torch.from_numpy(np.asarray(array)).double().abs() for array in (dense.W, dense.b))
+    magnitude = x.flatten(1).abs() @ W.T + b
+    count, u = W.shape[1] + 2, UNIT_ROUNDOFF[dtype(network)]
+    return RoundingError(gamma(count, u) * magnitude, torch.zeros_like(magnitude), 3 * count**0.5 * u * magnitude)

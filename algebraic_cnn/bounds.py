@@ -3,10 +3,8 @@
     majorant(graph, x)      the network with every number replaced by its absolute value, at |x|
     roundings(graph)        N: no product of weights meets more than N rounded operations
     gamma(N, u)             N u / (1 - N u): |computed - exact| <= gamma |majorant| (Higham 2002, Lemma 3.1)
-    forward_error           that bound for torch's own forward pass at x
 
-The rounding bounds hold for any order of summation, with or without fused multiply-add, in the absence of underflow.
-They do not hold for TF32, Winograd or FFT convolution kernels.
+They grow with the depth as products of absolute values do; rounding.py has bounds that do not.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ from torch import Tensor
 from .evaluate import Evaluator, call_terms
 from .graph import Call, Graph, Size
 from .ring import Majorant
+from .rules import DROPOUTS, MOVES
 
 UNIT_ROUNDOFF = {torch.float64: 2.0**-53, torch.float32: 2.0**-24, torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8}
 BATCH_NORMS = ("batch_norm", "_native_batch_norm_legit_no_training")
@@ -40,14 +39,26 @@ def roundings(graph: Graph) -> int:
     The sum over all calls of their longest sums and their own scalings, hence a bound for every path through the
     graph, forwards and backwards.
     """
-    shapes = graph.shapes()
-    sums = call_terms(graph)
-    return sum(sums[call.name] + _own_roundings(call, shapes) for call in graph.calls if call.name in sums)
+    return sum(call_roundings(graph).values())
+
+
+def call_roundings(graph: Graph) -> dict[str, int]:
+    """For every call that depends on the input: the most rounded operations that a product meets in it.
+
+    0 for a call that only moves entries.  A BatchNorm rounds its scale and shift as well, as does its reference.
+    """
+    shapes, sums = graph.shapes(), call_terms(graph)
+    exact = (*MOVES, *DROPOUTS, "operator.getitem")
+    return {
+        call.name: 0 if call.op in exact else sums[call.name] + _own_roundings(call, shapes)
+        for call in graph.calls
+        if call.name in sums
+    }
 
 
 def _own_roundings(call: Call, shapes: dict[str, Size]) -> int:
-    """Rounded operations beside the sum of a contraction; a BatchNorm rounds its scale and shift as well."""
-    return 10 if call.op in BATCH_NORMS else 2 + math.prod(window(call, shapes))
+    """Rounded operations beside the sum of a contraction."""
+    return 15 if call.op in BATCH_NORMS else 2 + math.prod(window(call, shapes))
 
 
 def window(call: Call, shapes: dict[str, Size]) -> list[int]:
@@ -77,17 +88,3 @@ def majorant(graph: Graph, x: Tensor, *, linear: bool = False) -> Tensor:
     with torch.no_grad():
         values = Evaluator(graph, Majorant(), x.device)(abs(x.double()), linear=linear)
     return values / (1 - gamma(roundings(graph), UNIT_ROUNDOFF[torch.float64]))
-
-
-def forward_error(graph: Graph, x: Tensor, dtype: torch.dtype) -> Tensor:
-    """gamma_N |f|(|x|): how far torch's forward pass in ``dtype`` can be from the exact f(x), entry by entry.
-
-    Args:
-        graph: an affine graph.
-        x: inputs (N, *in_shape), taken as exact.
-        dtype: the dtype that torch computes in.
-
-    Returns:
-        float64 tensor (N, *out_shape); infinite where the bound says nothing.
-    """
-    return gamma(roundings(graph), UNIT_ROUNDOFF[dtype]) * majorant(graph, x)

@@ -4,6 +4,7 @@ Network     a traced ``Graph`` or an ``AffineMap``
 Check       what every level of certificate is given: the two networks and how hard to look
 residues    a network modulo a prime, as a function on arrays
 stated      the W and b that a network states outright, exactly, if it does
+native      what torch computes
 derived     the W and b of a network in float64, derived as ``derive`` does it
 """
 
@@ -23,6 +24,7 @@ from .graph import Graph
 from .prime_field import PrimeField
 from .ring import Float
 from .rules import DROPOUTS, MOVES
+from .watched import Watched
 
 Network = Graph | AffineMap
 
@@ -91,10 +93,11 @@ def residues(network: Network, field: PrimeField) -> Callable[[np.ndarray], np.n
 
 
 def native(network: Network, x: Tensor) -> Tensor:
-    """What the network computes in its own dtype, as float64 of shape (N, prod(out_shape))."""
+    """What torch computes with the network in its own dtype, as float64 of shape (N, prod(out_shape))."""
     if isinstance(network, AffineMap):
-        return torch.from_numpy(np.asarray(network(x.cpu().numpy()), dtype=np.float64)).reshape(len(x), -1)
-    run = Evaluator(network, Float(str(network.dtype).removeprefix("torch.")), device(network))
+        values = network(x.cpu().numpy().astype(network.b.dtype))
+        return torch.from_numpy(np.asarray(values, dtype=np.float64)).reshape(len(x), -1)
+    run = Watched(network, Float(str(network.dtype).removeprefix("torch.")), device(network), native=True)
     with torch.no_grad():
         return run(x.to(run.device, network.dtype)).double().cpu().reshape(len(x), -1)
 

@@ -257,3 +257,52 @@ def test_a_weight_that_is_no_number_is_refused(original: nn.Module) -> None:
     broken.layers[2].bias.data[0] = math.nan
     with pytest.raises(NonFiniteError):
         certify(original, broken, EXAMPLE)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rounding_explains_a_collapse(graph: Graph, dtype: torch.dtype) -> None:
+    certificate = certify(graph, derive(graph).to_module(dtype), EXAMPLE, level="bounded")
+    assert certificate.ok
+    assert certificate.observed <= certificate.bound
+    assert "no more than rounding explains" in certificate.statement
+    assert "estimate, not a bound" in certificate.statement
+
+
+def test_rounding_explains_a_fused_network() -> None:
+    model = drawn(nn.Sequential(nn.Conv2d(2, 3, 3, bias=False), nn.BatchNorm2d(3), nn.Conv2d(3, 1, 2)))
+    folded = torch.nn.utils.fuse_conv_bn_eval(copy.deepcopy(model[0]), copy.deepcopy(model[1]))
+    assert certify(model, nn.Sequential(folded, model[2]).eval(), EXAMPLE, level="bounded").ok
+
+
+@pytest.mark.parametrize("mutate", MUTATIONS[3:-1], ids=lambda mutate: mutate.__name__)
+def test_rounding_explains_no_large_mutation(
+    original: nn.Module, graph: Graph, mutate: Callable[[nn.Module], None]
+) -> None:
+    mutant = copy.deepcopy(original)
+    mutate(mutant)
+    certificate = certify(graph, mutant.eval(), EXAMPLE, level="bounded")
+    assert not certificate.ok
+    assert certificate.observed > certificate.bound
+    assert len(certificate.witness.input) == 72
+
+
+def test_an_error_of_one_ulp_is_too_small_for_the_bound(original: nn.Module, graph: Graph) -> None:
+    mutant = copy.deepcopy(original)
+    weight_by_an_ulp(mutant)
+    assert certify(graph, mutant, EXAMPLE, level="bounded").ok
+
+
+def test_without_a_finite_bound_there_is_no_yes() -> None:
+    model = drawn(nn.Linear(300, 1), dtype=torch.bfloat16)
+    certificate = certify(model, model, torch.zeros(1, 300).bfloat16(), level="bounded")
+    assert not certificate.ok
+    assert certificate.bound == math.inf
+    assert "no finite bound exists" in certificate.statement
+
+
+def test_a_rounded_map_is_within_rounding_of_the_map(graph: Graph) -> None:
+    f = derive(graph)
+    rounded = AffineMap(f.W.astype(np.float32), f.b.astype(np.float32), f.in_shape, f.out_shape)
+    assert certify(f, rounded, level="bounded").ok
+    rounded.W[0, 0] *= 1.01
+    assert not certify(f, rounded, level="bounded").ok
