@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import torch
 from torch import nn
 
 from algebraic_cnn.affine import AffineMap
+from algebraic_cnn.bounds import UNIT_ROUNDOFF, gamma, majorant, roundings
+from algebraic_cnn.graph import Graph
 from algebraic_cnn.layers import affine_map
 from algebraic_cnn.models import LinearCNN
 from algebraic_cnn.models.resize import Subsample, ZeroChannels
@@ -42,3 +45,14 @@ def resizing_by_hand(module: nn.Module, shape: tuple[int, ...], dtype: Any) -> A
     moved = module(torch.arange(1.0, n + 1).reshape(1, *shape))[0].numpy()
     W = (moved.reshape(-1, 1) == np.arange(1, n + 1)).astype(int).astype(dtype)
     return AffineMap(W, np.zeros(len(W), dtype=int).astype(dtype), shape, moved.shape)
+
+
+def rounding_bound(graph: Graph, x: torch.Tensor, dtype: torch.dtype) -> np.ndarray:
+    """gamma_N |f|(|x|): how far N roundings in that dtype can take f(x) (Higham 2002, sec. 3.1)."""
+    return gamma(roundings(graph), UNIT_ROUNDOFF[dtype]) * majorant(graph, x).numpy()
+
+
+def within(computed: torch.Tensor, exact: np.ndarray, bound: np.ndarray) -> bool:
+    """Whether every computed number is as near to the exact one as the bound says, decided in exact fractions."""
+    errors = [abs(Fraction(c) - e) for c, e in zip(computed.double().ravel().tolist(), exact.ravel(), strict=True)]
+    return all(error <= Fraction(b) for error, b in zip(errors, bound.ravel().tolist(), strict=True))

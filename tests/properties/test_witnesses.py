@@ -9,8 +9,6 @@ torch       the model itself
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import numpy as np
 import pytest
 import torch
@@ -18,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algebraic_cnn.affine import AffineMap
-from algebraic_cnn.bounds import forward_error, majorant
-from algebraic_cnn.derivation import derive
+from algebraic_cnn.bounds import majorant
+from algebraic_cnn.derivation import derive_graph
 from algebraic_cnn.evaluate import Evaluator, terms
 from algebraic_cnn.graph import Graph
 from algebraic_cnn.prime_field import PrimeField
 from algebraic_cnn.primes import random_prime
-from algebraic_cnn.ring import Rationals
+from algebraic_cnn.ring import Float, Rationals, Ring
 from algebraic_cnn.testing import (
     Network,
     affine_modules,
@@ -34,10 +32,11 @@ from algebraic_cnn.testing import (
 )
 from algebraic_cnn.trace import trace
 
-from .by_hand import recursion_by_hand
+from .by_hand import recursion_by_hand, rounding_bound, within
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 HALF = settings(max_examples=max(1, settings.default.max_examples // 2))
+ON_EACH_DEVICE = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
 DTYPES = (torch.float32, torch.float64)
 
 
@@ -45,36 +44,42 @@ def networks(**options: object) -> st.SearchStrategy[Network]:
     return st.one_of(linear_cnns(**options), affine_modules(**options), residual_networks(**options))
 
 
-def torch_output(network: Network) -> torch.Tensor:
+def torch_output(network: Network, device: str = "cpu") -> torch.Tensor:
     with torch.no_grad():
-        return network.model(network.example)
+        return network.model.to(device)(network.example.to(device)).cpu()
 
 
-def maps(graph: Graph, **options: object) -> list[AffineMap]:
-    return [derive(graph, method=method, **options).to("dense") for method in ("forward", "adjoint", "recursion")]
+def maps(graph: Graph, ring: Ring, device: str = "cpu") -> list[AffineMap]:
+    methods = ("forward", "adjoint", "recursion")
+    return [derive_graph(graph, ring, method, device=device).to("dense") for method in methods]
 
 
 def prime_field(graph: Graph, seed: int) -> PrimeField:
     return PrimeField(random_prime(terms(graph), np.random.default_rng(seed)))
 
 
-@given(networks())
-def test_integers_agree_bit_for_bit(network: Network) -> None:
-    graph, y = trace(*network), torch_output(network)
+@ON_EACH_DEVICE
+@given(network=networks())
+def test_integers_agree_bit_for_bit(device: str, network: Network) -> None:
+    graph, y = trace(*network), torch_output(network, device)
     assert float(majorant(graph, network.example).max()) < 2**53
-    forward, adjoint, recursion = maps(graph)
+    forward, adjoint, recursion = maps(graph, Float(), device)
     assert forward.exactly_equals(adjoint)
     assert forward.exactly_equals(recursion)
     assert torch.equal(forward(network.example), y)
 
 
-@given(st.sampled_from(DTYPES).flatmap(lambda dtype: networks(numbers="floats", dtype=dtype)), st.integers(0, 2**32))
-def test_floats_agree_modulo_a_prime(network: Network, seed: int) -> None:
+@ON_EACH_DEVICE
+@given(
+    network=st.sampled_from(DTYPES).flatmap(lambda dtype: networks(numbers="floats", dtype=dtype)),
+    seed=st.integers(0, 2**32),
+)
+def test_floats_agree_modulo_a_prime(device: str, network: Network, seed: int) -> None:
     graph = trace(*network)
     field = prime_field(graph, seed)
     x = field.embed(network.example)
-    y = Evaluator(graph, field)(x).numpy()
-    forward, adjoint, recursion = maps(graph, ring=field)
+    y = Evaluator(graph, field, device)(x.to(device)).cpu().numpy()
+    forward, adjoint, recursion = maps(graph, field, device)
     assert forward.exactly_equals(adjoint)
     assert forward.exactly_equals(recursion)
     columns = field.matmul(forward.W, x.reshape(2, -1).numpy().T)
@@ -94,18 +99,13 @@ def test_the_numbers_are_those_of_exact_arithmetic(network: Network, seed: int) 
     )
     field = prime_field(graph, seed)
     assert np.array_equal(field.embed(exact), Evaluator(graph, field)(field.embed(network.example)).numpy())
-    own = forward_error(graph, network.example, network.example.dtype).numpy()
+    own = rounding_bound(graph, network.example, network.example.dtype)
     assert within(torch_output(network), exact, own)
-    in_float64 = forward_error(graph, network.example, torch.float64).numpy()
-    for derived in maps(graph):
+    in_float64 = rounding_bound(graph, network.example, torch.float64)
+    for derived in maps(graph, Float()):
         n = derived.W.shape[1] + 1
         applied = in_float64 + n * 2.0**-52 * majorant(graph, network.example).numpy()
         assert within(derived(network.example.double()), exact, in_float64 + applied)
-
-
-def within(computed: torch.Tensor, exact: np.ndarray, bound: np.ndarray) -> bool:
-    errors = [abs(Fraction(c) - e) for c, e in zip(computed.double().ravel().tolist(), exact.ravel(), strict=True)]
-    return all(error <= Fraction(b) for error, b in zip(errors, bound.ravel().tolist(), strict=True))
 
 
 @HALF

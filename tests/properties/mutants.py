@@ -1,0 +1,92 @@
+"""One planted mistake each: (model, data) -> None changes a LinearCNN in place, at a place that Hypothesis draws."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable
+
+import torch
+from hypothesis import assume
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from algebraic_cnn.models import LinearCNN
+
+#: check and mutation to how many mutants it told apart; conftest.py prints it.
+CAUGHT: Counter[str] = Counter()
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
+_CROP = {1: nn.ConstantPad1d, 2: nn.ConstantPad2d}
+
+
+def _chosen(model: LinearCNN, data: st.DataObject, fits: Callable[[nn.Module], bool]) -> nn.Module:
+    parts = [part for part in model.modules() if fits(part)]
+    assume(parts)
+    return data.draw(st.sampled_from(parts), label="mutated part")
+
+
+def _weight(model: LinearCNN, data: st.DataObject) -> tuple[Tensor, int]:
+    weight = _chosen(model, data, lambda part: isinstance(part, CONVOLUTIONS)).weight
+    return weight.data.view(-1), data.draw(st.integers(0, weight.numel() - 1), label="entry")
+
+
+def one_weight_by_one(model: LinearCNN, data: st.DataObject) -> None:
+    flat, index = _weight(model, data)
+    flat[index] += 1
+
+
+def one_weight_by_one_ulp(model: LinearCNN, data: st.DataObject) -> None:
+    flat, index = _weight(model, data)
+    flat[index] = torch.nextafter(flat[index], torch.tensor(torch.inf, dtype=flat.dtype))
+
+
+def flipped_kernel(model: LinearCNN, data: st.DataObject) -> None:
+    def flipped(part: nn.Module) -> Tensor:
+        return part.weight.data.flip(tuple(range(2, part.weight.ndim)))
+
+    def asymmetric(part: nn.Module) -> bool:
+        return isinstance(part, CONVOLUTIONS) and not torch.equal(flipped(part), part.weight)
+
+    part = _chosen(model, data, asymmetric)
+    part.weight.data = flipped(part)
+
+
+def padding_off_by_one(model: LinearCNN, data: st.DataObject) -> None:
+    """One position more before the last axis, one less after it."""
+    firsts = [layer[0] if isinstance(layer, nn.Sequential) else layer for layer in model.layers]
+    places = [i for i, first in enumerate(firsts) if isinstance(first, CONVOLUTIONS)]
+    assume(places)
+    place = data.draw(st.sampled_from(places), label="mutated layer")
+    axes = firsts[place].weight.ndim - 2
+    model.layers[place] = nn.Sequential(_CROP[axes]((1, -1, 0, 0)[: 2 * axes], 0.0), model.layers[place])
+
+
+def dropped_skip(model: LinearCNN, data: st.DataObject) -> None:
+    skips = sorted(edge for edge, t in model.strengths.items() if t)
+    assume(skips)
+    model.strengths[data.draw(st.sampled_from(skips), label="dropped skip")] = 0.0
+
+
+def dropped_bias(model: LinearCNN, data: st.DataObject) -> None:
+    def biased(part: nn.Module) -> bool:
+        return getattr(part, "bias", None) is not None and bool(part.bias.any())
+
+    _chosen(model, data, biased).bias.data.zero_()
+
+
+MUTATIONS: dict[str, Callable[[LinearCNN, st.DataObject], None]] = {
+    "one weight by 1": one_weight_by_one,
+    "one weight by 1 ulp": one_weight_by_one_ulp,
+    "flipped kernel": flipped_kernel,
+    "padding off by one": padding_off_by_one,
+    "dropped skip": dropped_skip,
+    "dropped bias": dropped_bias,
+}
+
+
+def mutant(model: LinearCNN, name: str, data: st.DataObject) -> LinearCNN:
+    """A copy of the model with that mistake."""
+    other = copy.deepcopy(model)
+    MUTATIONS[name](other, data)
+    return other.eval()
