@@ -22,9 +22,9 @@ ALGEBRA = [
 ]
 FLOORS = [
     *ALGEBRA,
-    *"graph inplace trace programs rules evaluate bounds heights reading extract derivation".split(),
+    *"graph inplace trace programs rules evaluate watched bounds heights norms gains reading extract derivation".split(),
     *"source mixing spacing atoms emission".split(),
-    *"forms certificate check bounded modular certification collapsing".split(),
+    *"forms certificate rounding check bounded modular certification collapsing".split(),
     *"homotopy models data training testing plots bench experiments".split(),
     *"cli __main__".split(),
 ]
