@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from .arrays import as_float64, namespace, require_finite
+from .arrays import as_float64, fractions, holds_integers, namespace, require_finite
 from .errors import ShapeError
 
 #: Sums of products of residues stay below this: then ``x / p`` rounds to the right integer and ``reduce`` is exact.
@@ -88,14 +88,16 @@ class PrimeField:
 
         Raises:
             NonFiniteError: if an entry is NaN or infinite.
+            ShapeError: if an entry of an object array is no rational number.
             ZeroDivisionError: if a rational's denominator is divisible by p.
         """
         if isinstance(x, np.ndarray) and x.dtype == object:
-            residues = [self._residue(Fraction(value)) for value in x.ravel()]
+            residues = [self._residue(value) for value in fractions(x.ravel().tolist(), "PrimeField.embed")]
             return np.array(residues, dtype=np.float64).reshape(x.shape)
         x = np.asarray(x) if namespace(x) is np else x
         require_finite(x, "PrimeField.embed")
         xp = namespace(x)
+        x = x % self.p if holds_integers(x) else x  # float64 would round those from 2^53 on
         if x.dtype == xp.float32:
             return self._embed_float32(x)
         mantissa, exponent = xp.frexp(as_float64(x))  # x = mantissa 2^exponent, its 53 bits taken as 26 high, 27 low

@@ -14,7 +14,6 @@ recognised.  A float is a dyadic rational m 2^e, so the exact rings receive *the
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -23,11 +22,13 @@ from typing import Any, Protocol
 import numpy as np
 import scipy.sparse as sp
 
-from .arrays import as_float64, namespace, require_finite
-from .errors import NonFiniteError, ShapeError
+from .arrays import as_float64, fractions, namespace, require_finite
+from .errors import ShapeError, UnknownNameError
 from .prime_field import PrimeField
 
 __all__ = ["Float", "Majorant", "PrimeField", "Rationals", "Ring"]
+
+_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 
 
 class Ring(Protocol):
@@ -66,11 +67,18 @@ class Float:
     Args:
         dtype: "float64", "float32", "float16" or, for torch tensors, "bfloat16".
 
+    Raises:
+        UnknownNameError: if there is no such dtype.
+
     >>> Float("float32").embed(np.array([0.1])).dtype
     dtype('float32')
     """
 
     dtype: str = "float64"
+
+    def __post_init__(self) -> None:
+        if self.dtype not in _ROUNDOFF:
+            raise UnknownNameError("no such floating dtype", expected=tuple(_ROUNDOFF), got=self.dtype, where="dtype")
 
     @property
     def exact(self) -> bool:
@@ -80,7 +88,7 @@ class Float:
     @cached_property
     def unit_roundoff(self) -> float:
         """u = 2^-precision: a rounded operation errs by at most the factor 1 + u (Higham 2002, Thm 2.2)."""
-        return {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}[self.dtype]
+        return _ROUNDOFF[self.dtype]
 
     def embed(self, x: Any) -> Any:
         """The array rounded to the dtype, of any shape, NumPy or torch like the input.
@@ -184,16 +192,9 @@ class Rationals:
             ShapeError: if an entry is no rational number.
         """
         array = np.asarray(x.todense() if sp.issparse(x) else x)
-        values = array.ravel().tolist()
-        if any(isinstance(value, float) and not math.isfinite(value) for value in values):
-            raise NonFiniteError("the array has NaN or infinite entries", expected="rationals", where="Rationals.embed")
-        fractions = np.empty(array.shape, dtype=object)
-        try:
-            fractions.ravel()[:] = [Fraction(value) for value in values]
-        except (TypeError, ValueError) as error:
-            where = "Rationals.embed"
-            raise ShapeError("an entry is no rational number", expected="rationals", got=error, where=where) from error
-        return fractions
+        rationals = np.empty(array.shape, dtype=object)
+        rationals.ravel()[:] = fractions(array.ravel().tolist(), "Rationals.embed")
+        return rationals
 
     def reduce(self, x: Any) -> Any:
         """The array itself."""

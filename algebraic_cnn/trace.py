@@ -72,6 +72,9 @@ def export(
         TrainingModeError: if the model or a part of it is in training mode, and this was not asked for.
         TraceError: if ``torch.export`` cannot take the model.
     """
+    if not isinstance(model, torch.nn.Module):
+        expected = "a torch.nn.Module or an exported program"
+        raise TraceError("there is no model to trace", expected=expected, got=type(model).__name__, where="model")
     for name, module in () if training else model.named_modules():
         if module.training:
             where = f"module {name!r}" if name else "the model"

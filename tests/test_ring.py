@@ -1,0 +1,79 @@
+"""Rings take numbers for exactly what they are, residues against Python's integers, and refuse what is no number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sympy import Symbol
+
+from algebraic_cnn import Float, NonFiniteError, PrimeField, Rationals, ShapeError, TraceError, UnknownNameError, derive
+
+PRIMES = st.sampled_from([3, 5, 101, 65537, 67108859])
+
+
+def residue(value: Fraction, p: int) -> int:
+    """The centred residue, by Python's integers."""
+    r = value.numerator * pow(value.denominator, -1, p) % p
+    return r - p if r > p // 2 else r
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=8), PRIMES)
+def test_residues_of_float64_are_those_of_the_rationals_they_are(values: list[float], p: int) -> None:
+    F, expected = PrimeField(p), [residue(Fraction(value), p) for value in values]
+    assert F.embed(np.array(values)).tolist() == expected
+    assert F.embed(torch.tensor(values, dtype=torch.float64)).tolist() == expected
+    assert F.embed(Rationals().embed(np.array(values))).tolist() == expected
+
+
+@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=8), PRIMES)
+def test_residues_of_float32_are_those_of_the_rationals_they_are(values: list[float], p: int) -> None:
+    F, expected = PrimeField(p), [residue(Fraction(value), p) for value in values]
+    assert F.embed(np.array(values, dtype=np.float32)).tolist() == expected
+    assert F.embed(torch.tensor(values, dtype=torch.float32)).tolist() == expected
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=8), PRIMES)
+def test_residues_of_integers_are_exact_beyond_what_floats_hold(values: list[int], p: int) -> None:
+    F, expected = PrimeField(p), [residue(Fraction(value), p) for value in values]
+    assert F.embed(np.array(values, dtype=np.int64)).tolist() == expected
+    assert F.embed(torch.tensor(values, dtype=torch.int64)).tolist() == expected
+
+
+@given(st.integers(1, 300), PRIMES, st.integers(0, 2**32 - 1))
+def test_products_and_quotients_are_those_of_integers(n: int, p: int, seed: int) -> None:
+    F, generator = PrimeField(p), np.random.default_rng(seed)
+    a, b = generator.integers(-F.half, F.half + 1, (2, n))
+    product = sum(x * y for x, y in zip(a.tolist(), b.tolist(), strict=True))
+    assert F.matmul(a[None].astype(float), b.astype(float)).item() == residue(Fraction(product), p)
+    units = np.where(b == 0, 1, b)
+    expected = [residue(Fraction(x, y), p) for x, y in zip(a.tolist(), units.tolist(), strict=True)]
+    assert F.divide(a.astype(float), units).tolist() == expected
+
+
+@pytest.mark.parametrize("mistake, error", [
+    (lambda: Float("float80"), UnknownNameError),
+    (lambda: Float().embed(np.array([Symbol("x")])), ShapeError),
+    (lambda: Float().embed(np.array(["x"], dtype=object)), ShapeError),
+    (lambda: Float("float16").embed(np.array([1e30])), NonFiniteError),
+    (lambda: Rationals().embed(np.array([Symbol("x")])), ShapeError),
+    (lambda: Rationals().embed(np.array([np.inf])), NonFiniteError),
+    (lambda: Rationals().embed(np.array([float("nan")], dtype=object)), NonFiniteError),
+    (lambda: PrimeField(5).embed(np.array([float("nan")], dtype=object)), NonFiniteError),
+    (lambda: PrimeField(5).embed(np.array([np.inf], dtype=np.float32)), NonFiniteError),
+    (lambda: PrimeField(5).embed(np.array([Symbol("x")])), ShapeError),
+    (lambda: PrimeField(5).embed(np.array([Fraction(1, 5)])), ZeroDivisionError),
+    (lambda: PrimeField(4), ShapeError),
+    (lambda: PrimeField(2**26 + 1), ShapeError),
+    (lambda: derive(lambda x: x, torch.zeros(1, 1)), TraceError),
+    (lambda: derive(torch.nn.Identity().eval(), torch.zeros(1, 1), dtype="float80"), UnknownNameError),
+])  # fmt: skip
+def test_what_is_no_number_is_refused(mistake: Callable[[], Any], error: type[Exception]) -> None:
+    with np.errstate(over="ignore"), pytest.raises(error):
+        mistake()
