@@ -62,8 +62,9 @@ def derive(
         NotAffineError: if a call is not affine in the input; names the call and its source line.
         TrainingModeError: if the model is in training mode.
         TraceError: if ``torch.export`` cannot take the model.
+        ShapeError: if the example is no tensor, or input and output have no batch axis.
         TooLargeError: if W would not fit the budget; nothing was allocated.
-        UnknownNameError: if there is no such method.
+        UnknownNameError: if there is no such method or dtype.
         NonFiniteError: if a weight is NaN or infinite.
 
     >>> network = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 2, bias=False), torch.nn.Flatten()).eval()
@@ -86,7 +87,11 @@ def derive_graph(
     memory_budget: int = MEMORY_BUDGET,
     progress: Progress | None = None,
 ) -> AffineMap:
-    """``derive`` for a graph that is already traced, on any device."""
+    """``derive`` for a graph that is already traced, on any device.
+
+    Raises:
+        NotAffineError, ShapeError, TooLargeError, UnknownNameError, NonFiniteError: as ``derive`` raises them.
+    """
     if method not in METHODS and method != "auto":
         raise UnknownNameError("no such method", expected=("auto", *METHODS), got=method, where="derive")
     run = Evaluator(graph, ring, device)

@@ -66,7 +66,11 @@ class Numbers:
         return {"format": "dense" if self.dtype.hasobject else "csr", "memory_budget": self.memory_budget}
 
     def array(self, x: Any) -> NDArray[Any]:
-        """A parameter as an array of these numbers."""
+        """A parameter as an array of these numbers.
+
+        Raises:
+            ShapeError: if it is complex and they are real.
+        """
         array = as_array(x)
         if array.dtype.kind == "c" != self.dtype.kind:
             raise ShapeError(

@@ -43,6 +43,7 @@ def trace(model: torch.nn.Module | ExportedProgram, example: Any = None) -> Grap
     Raises:
         TrainingModeError: if the model or a part of it is in training mode.
         TraceError: if ``torch.export`` cannot take the model; the message carries its reason and the line.
+        ShapeError: if the example is no tensor and no tuple of tensors.
 
     >>> graph = trace(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten()).eval(), torch.zeros(1, 1, 8, 8))
     >>> [call.op for call in graph.calls], graph.single()
@@ -71,6 +72,7 @@ def export(
     Raises:
         TrainingModeError: if the model or a part of it is in training mode, and this was not asked for.
         TraceError: if ``torch.export`` cannot take the model.
+        ShapeError: if the example is no tensor and no tuple of tensors.
     """
     if not isinstance(model, torch.nn.Module):
         expected = "a torch.nn.Module or an exported program"
