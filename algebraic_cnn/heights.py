@@ -2,7 +2,7 @@
 
 Every entry is a rational number N / D: floats are dyadic, averages divide by small counts.
 
-    Denominator   D as a power of two and an odd rest, in bits
+    Denominator   D as a power of two and an odd rest
     denominator   a D that serves every entry of W and B of an affine network
     height        log2 of a bound of |N| for the entries of W and B, or of a difference of such maps
 """
@@ -23,6 +23,7 @@ from torch.utils import _pytree as pytree
 from .affine import AffineMap
 from .bounds import BATCH_NORMS, majorant, window
 from .errors import NonFiniteError
+from .evaluate import scalar
 from .graph import Call, Graph, Ref, Size
 from .rules import batch_norm_scale
 
@@ -33,17 +34,33 @@ _SCALARS = ("self", "other", "alpha", "beta", "value")
 
 @dataclass(frozen=True)
 class Denominator:
-    """2^dyadic times an odd number below 2^odd."""
+    """The integer 2^dyadic odd."""
 
     dyadic: int = 0
-    odd: float = 0.0
+    odd: int = 1
+
+    @classmethod
+    def of(cls, count: int) -> Denominator:
+        """A positive integer."""
+        twos = (count & -count).bit_length() - 1
+        return cls(twos, count >> twos)
+
+    @property
+    def integer(self) -> int:
+        """The integer itself."""
+        return self.odd << self.dyadic
+
+    @property
+    def bits(self) -> float:
+        """Its logarithm to base 2."""
+        return self.dyadic + math.log2(self.odd)
 
     def __mul__(self, other: Denominator) -> Denominator:
-        return Denominator(self.dyadic + other.dyadic, self.odd + other.odd)
+        return Denominator(self.dyadic + other.dyadic, self.odd * other.odd)
 
     def common(self, other: Denominator) -> Denominator:
-        """A common multiple."""
-        return Denominator(max(self.dyadic, other.dyadic), self.odd + other.odd)
+        """The least common multiple."""
+        return Denominator(max(self.dyadic, other.dyadic), math.lcm(self.odd, other.odd))
 
 
 def height(*networks: Graph | AffineMap) -> float:
@@ -65,7 +82,7 @@ def height(*networks: Graph | AffineMap) -> float:
     size = sum(_size(network) for network in networks)
     if not math.isfinite(size):
         raise NonFiniteError("the bound of the network's entries overflows", expected="below 2^1024", where="height")
-    return common.dyadic + common.odd + (math.log2(size) if size > 0 else 0.0)
+    return common.bits + (math.log2(size) if size > 0 else 0.0)
 
 
 def denominator(network: Graph | AffineMap) -> Denominator:
@@ -82,7 +99,7 @@ def denominator(network: Graph | AffineMap) -> Denominator:
     for call in network.calls:
         if call.name in dependent:
             of_call, added = _of_call(call, network, dependent)
-            factors = factors * of_call * Denominator(odd=_count_bits(call, shapes))
+            factors = factors * of_call * _counts(call, shapes)
             offsets = offsets.common(added)
     return factors * offsets
 
@@ -122,32 +139,33 @@ def _numbers(name: str, value: Any, graph: Graph, dependent: frozenset[str]) -> 
             if leaf.name in graph.constants and leaf.name not in dependent:
                 yield graph.constants[leaf.name]
         elif isinstance(leaf, int | float) and not isinstance(leaf, bool) and name in _SCALARS:
-            yield torch.tensor(leaf, dtype=torch.float64 if isinstance(leaf, float) else torch.int64)
+            yield torch.tensor(scalar(graph, leaf), dtype=torch.float64)
 
 
 def _dyadic(constant: Any) -> Denominator:
     """A common denominator of the floats of a tensor: 2^(precision - smallest exponent)."""
     if not isinstance(constant, Tensor) or not constant.is_floating_point() or not bool(constant.any()):
         return Denominator()
+    if constant.ndim == 0:
+        return Denominator.of(float(constant).as_integer_ratio()[1])
     _, exponents = torch.frexp(constant[constant != 0])
     return Denominator(max(0, _PRECISION[constant.dtype] - int(exponents.min())))
 
 
 def _inverse(constant: Tensor) -> Denominator:
-    """A common denominator of 1 / c for the entries c = m 2^e of a tensor, m odd: all the m, and the largest 2^e."""
-    mantissas, exponents = np.frexp(constant.detach().cpu().double().numpy())
-    different = np.unique(abs(mantissas))
-    return Denominator(max(0, int(np.max(exponents, initial=0))), 53.0 * np.count_nonzero(different != 0.5))
+    """A common denominator of 1 / c for the entries c of a tensor: a multiple of their numerators."""
+    numerators = (float(c).as_integer_ratio()[0] for c in np.unique(abs(constant.detach().cpu().double().numpy())))
+    return Denominator.of(math.lcm(*numerators))
 
 
-def _count_bits(call: Call, shapes: dict[str, Size]) -> float:
-    """log2 of a common multiple of the counts that an average divides by, borders included."""
+def _counts(call: Call, shapes: dict[str, Size]) -> Denominator:
+    """A common multiple of the counts that an average divides by, borders included."""
     taken = window(call, shapes)
     if not taken or call.op == "sum":
-        return 0.0
+        return Denominator()
     if call.op == "mean":
-        return math.log2(taken[0])
+        return Denominator.of(taken[0])
     if call.op.startswith("adaptive"):
-        return sum(math.log2(n * max(1, n - 1)) for n in taken)
+        return Denominator.of(math.prod(n * max(1, n - 1) for n in taken))
     override = call.bound().get("divisor_override") or 1
-    return math.log2(override) + sum(math.log2(math.lcm(*range(1, n + 1))) for n in taken)
+    return Denominator.of(override * math.prod(math.lcm(*range(1, n + 1)) for n in taken))
