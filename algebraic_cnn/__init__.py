@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 _HOME = {
     "errors": (
         "AlgebraicError ShapeError GeometryError NotAffineError TrainingModeError TraceError TooLargeError "
-        "NonFiniteError DataError UnknownNameError UncertifiedError MissingExtraError"
+        "NonFiniteError DataError UnknownNameError HomotopyError UncertifiedError MissingExtraError"
     ),
     "ring": "Float PrimeField Rationals",
     "toeplitz": (

@@ -13,6 +13,7 @@ source line of the model).  Each child also derives from the built-in exception 
     NonFiniteError      NaN or infinity where a number is needed
     DataError           a missing, damaged or foreign file
     UnknownNameError    a name that is not in the list of names
+    HomotopyError       a homotopy that cannot be followed: nothing to fade, a strength out of range, a way without end
     UncertifiedError    a collapse whose certificate failed, and which is therefore not returned
     MissingExtraError   an optional dependency that is not installed
 """
@@ -83,6 +84,10 @@ class DataError(AlgebraicError, OSError):
 
 class UnknownNameError(AlgebraicError, LookupError):
     """A name that is not one of the names on offer."""
+
+
+class HomotopyError(AlgebraicError, ValueError):
+    """A homotopy that cannot be followed: nothing to fade, a strength out of range, a way that never ends."""
 
 
 class UncertifiedError(AlgebraicError, ArithmeticError):

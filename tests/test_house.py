@@ -25,7 +25,7 @@ FLOORS = [
     *"graph inplace trace programs rules evaluate watched bounds heights norms gains reading extract derivation".split(),
     *"source mixing spacing atoms emission".split(),
     *"forms certificate rounding check bounded modular certification collapsing".split(),
-    *"homotopy models data training testing plots bench experiments".split(),
+    *"models data training homotopy testing plots bench experiments".split(),
     *"cli __main__".split(),
 ]
 LONGEST = 300

@@ -1,0 +1,32 @@
+"""Two homotopies of trained networks: skips that fade away, and activations that become linear [JV24, section 4].
+
+    skips           main + t skip, t from 1 to 0: at 0 the skip goes, with the layers that only it had
+    activations     s x + (1 - s) act(x), s from 0 to 1: at 1 the activation goes, and its neighbours can be collapsed
+"""
+
+from __future__ import annotations
+
+from .activations import (
+    Activation,
+    activation_strengths,
+    find_activations,
+    remove_activations,
+    set_activation_strength,
+    with_activation_strength,
+)
+from .skips import SkipConnection, find_skips, remove_skips, set_skip_strength, skip_strengths, with_skip_strength
+
+__all__ = [
+    "Activation",
+    "SkipConnection",
+    "activation_strengths",
+    "find_activations",
+    "find_skips",
+    "remove_activations",
+    "remove_skips",
+    "set_activation_strength",
+    "set_skip_strength",
+    "skip_strengths",
+    "with_activation_strength",
+    "with_skip_strength",
+]

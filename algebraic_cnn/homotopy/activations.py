@@ -1,0 +1,196 @@
+"""Activations of any model: found, faded by a strength s to s x + (1 - s) act(x), removed once s is 1.
+
+    activation      a call from `POINTWISE`: a function of every entry by itself that is not affine
+    gate            an activation whose value multiplies another that depends on the input, as in squeeze-and-excite;
+                    no activation here, for even a linear gate would leave a product
+    name            the call of the module that does nothing else, "layer1.0.relu", "layer1.0.relu@1" the second time;
+                    else the module that calls the function and the function, "layer1.0.gelu"
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.fx import GraphModule, Node
+
+from ..errors import HomotopyError
+from .flow import Flow, maker, op, sources, where
+from .opening import Site, finished, flow_of, opened
+from .strengths import ActivationStrength, Strengths, by_name, carry, require_known, set_strength, strengths, unique
+
+POINTWISE = frozenset(
+    "celu elu gelu hardsigmoid hardswish hardtanh leaky_relu log_sigmoid mish prelu relu relu6 selu sigmoid silu "
+    "softplus tanh threshold".split()
+)
+
+
+@dataclass(frozen=True)
+class Activation:
+    """One activation of a model.
+
+    Attributes:
+        name: the call that computes it, such as "layer1.0.relu".
+        strength: s, as the model stands; 0 where it carries none.
+        function: the ATen name of act.
+        where: the line of the model that calls it.
+    """
+
+    name: str
+    strength: float
+    function: str
+    where: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Site(Site):
+    """An activation in a flow: `node` computes act(x), `blend` its mixture with x, itself where there is none."""
+
+    x: Node
+    blend: Node
+    activation: Activation
+
+
+def find_activations(model: nn.Module, example: Any) -> list[Activation]:
+    """The activations of a model, in the order in which they are computed.
+
+    Args:
+        model: in any mode.
+        example: an input tensor (N, *in_shape), or a tuple of input tensors.
+
+    Raises:
+        TraceError: if ``torch.export`` cannot take the model.
+
+    >>> net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.Tanh())
+    >>> [(found.name, found.function) for found in find_activations(net, torch.zeros(1, 4))]
+    [('1', 'relu'), ('3', 'tanh')]
+    """
+    return [site.activation for site in _sites(flow_of(model, example))]
+
+
+def with_activation_strength(model: nn.Module, example: Any, s: Strengths = 0.0) -> GraphModule:
+    """A copy of the model whose activations carry a strength: every act(x) becomes s x + (1 - s) act(x).
+
+    At s = 0 it computes bit for bit what the model computes, if no entry is infinite.  It trains, compiles and exports
+    like the model, in both modes; its parameters keep their names, and s is saved and loaded with them.
+
+    Args:
+        model: in any mode.
+        example: an input tensor (N, *in_shape), or a tuple of input tensors; the copy takes other batch sizes.
+        s: one strength for all activations, or name to strength for some.
+
+    Raises:
+        HomotopyError: if the model has no activations, or a strength is outside of [0, 1].
+        UnknownNameError: if it has no activation of that name.
+        TraceError: if ``torch.export`` cannot take the model.
+    """
+    flow = flow_of(copy.deepcopy(model), example)
+    values = by_name([site.name for site in _found(flow)], ActivationStrength, s)
+    twin = opened(flow, _sites, values)
+    graph, carrying = twin.module.graph, strengths(twin.module, ActivationStrength)
+    for name, site in twin.sites.items():
+        if name not in carrying:
+            x, y = twin.image[site.x], twin.image[site.node]
+            y.target = _on_a_copy(y.target)
+            with graph.inserting_after(y):
+                blend = graph.call_module(carry(twin.module, ActivationStrength, name))
+            y.replace_all_uses_with(blend)
+            blend.args = (x, y)
+    set_strength(twin.module, ActivationStrength, values)
+    return finished(twin.module)
+
+
+def activation_strengths(model: nn.Module) -> dict[str, float]:
+    """Name to s, for the activations that carry a strength."""
+    return strengths(model, ActivationStrength)
+
+
+def set_activation_strength(model: nn.Module, s: Strengths) -> None:
+    """Set s of all activations that carry a strength, or of those that are named.
+
+    Raises:
+        HomotopyError: if none carries a strength, or a value is outside of [0, 1].
+        UnknownNameError: if there is none of that name.
+    """
+    set_strength(model, ActivationStrength, s)
+
+
+def remove_activations(model: nn.Module, example: Any, only: Collection[str] | None = None) -> GraphModule:
+    """A copy of the model without its activations of strength 1.
+
+    No output changes: what is left out was 0 times a finite number.
+
+    Args:
+        model: in any mode.
+        example: an input tensor (N, *in_shape), or a tuple of input tensors.
+        only: names of the activations to remove; all if absent.
+
+    Raises:
+        HomotopyError: if the model has no activations, or one that is to go has a strength other than 1.
+        UnknownNameError: if it has no activation of that name.
+        TraceError: if ``torch.export`` cannot take the model.
+    """
+    flow = flow_of(copy.deepcopy(model), example)
+    found = {site.name: site.activation for site in _found(flow)}
+    require_known(found, only or (), ActivationStrength)
+    names = list(found if only is None else only)
+    for name in names:
+        if found[name].strength != 1:
+            got = f"s = {found[name].strength}"
+            raise HomotopyError(f"activation {name!r} is not linear", expected="s = 1", got=got)
+    twin = opened(flow, _sites, names)
+    for site in twin.sites.values():
+        twin.image[site.blend].replace_all_uses_with(twin.image[site.x])
+    return finished(twin.module)
+
+
+def _found(flow: Flow) -> list[_Site]:
+    found = _sites(flow)
+    if not found:
+        raise HomotopyError("no activations found", expected=", ".join(sorted(POINTWISE)), got="none")
+    return found
+
+
+def _sites(flow: Flow) -> list[_Site]:
+    found: list[_Site] = []
+    for node in flow.nodes:
+        function = op(node).removesuffix("_")
+        if function not in POINTWISE or _is_gate(flow, node):
+            continue
+        carrier = _carrier(flow, node)
+        s = float(carrier[1].strength) if carrier else 0.0
+        name = carrier[1].name if carrier else unique(_called(flow, node, function), [site.name for site in found])
+        activation = Activation(name, s, function, where(node))
+        found.append(_Site(name, node, next(sources(node)), carrier[0] if carrier else node, activation))
+    return found
+
+
+def _is_gate(flow: Flow, node: Node) -> bool:
+    return any(op(user) in ("mul", "mul_") and all(n in flow.depth for n in sources(user)) for user in node.users)
+
+
+def _carrier(flow: Flow, node: Node) -> tuple[Node, ActivationStrength] | None:
+    """The blend that an activation goes into, and the module that carries its strength."""
+    for user in node.users:
+        module = flow.module_of(user)
+        if isinstance(module, ActivationStrength):
+            ends = [n for n in flow.nodes if maker(n) == maker(user)]
+            return ends[-1], module
+    return None
+
+
+def _called(flow: Flow, node: Node, function: str) -> str:
+    frame = maker(node)
+    others = any(other is not node and maker(other) == frame for other in flow.nodes)
+    parts = any(path.startswith(f"{frame.path}.") for path, _ in flow.model.named_modules())
+    return f"{frame.path}.{function}".lstrip(".") if others or parts or not frame.path else frame.path
+
+
+def _on_a_copy(target: Any) -> Any:
+    """The function that returns a new value instead of changing the one it is given."""
+    overload = target._overloadname
+    return getattr(getattr(torch.ops.aten, target.overloadpacket.__name__.removesuffix("_")), overload)
