@@ -3,7 +3,8 @@
     Evaluator(graph, ring)       f over the ring, on batches of carriers
     linear=True                  f_W, the same with every added constant dropped [JV24, Thm 3.1]
     constant                     a value that does not depend on the input: computed once, as torch computes it
-    affine_obstacle              the first call of a graph that is not affine in the input, and why
+    obstacle                     why a call is not affine in the input
+    affine_obstacle              the first such call of a graph
     scalar                       the number that a Python number in the model's source is to the model
     terms                        the most products that one element of a forward or backward pass sums
 
@@ -109,8 +110,12 @@ class Evaluator:
         y = RULES[call.op].apply(Step(call.target, raw, ringed, dependent, self.ring, linear))
         for tensor in pytree.tree_leaves(y) if self.ring.exact else ():
             if isinstance(tensor, Tensor) and tensor.requires_grad:
-                tensor.register_hook(self.ring.reduce)
+                tensor.register_hook(self._reduced)
         return y
+
+    def _reduced(self, gradient: Tensor | None) -> Tensor | None:
+        """The gradient's residues; None for a part of a tuple that nothing used."""
+        return None if gradient is None else self.ring.reduce(gradient)
 
     def _natively(self, call: Call, values: dict[str, Any]) -> Any:
         """A size, a choice from a tuple, or a constant: what torch itself computes."""
@@ -161,9 +166,9 @@ def require_affine(graph: Graph) -> None:
     Raises:
         NotAffineError: names the first call that is not affine and its source line.
     """
-    obstacle = affine_obstacle(graph)
-    if obstacle is not None:
-        call, reason = obstacle
+    found = affine_obstacle(graph)
+    if found is not None:
+        call, reason = found
         raise NotAffineError(f"{call.op} is not affine in the input: {reason}", where=call.where)
 
 
@@ -172,13 +177,14 @@ def affine_obstacle(graph: Graph) -> tuple[Call, str] | None:
     dependent = graph.dependent()
     for call in graph.calls:
         if call.name in dependent and call.op != "operator.getitem":
-            reason = _obstacle(call, dependent)
+            reason = obstacle(call, dependent)
             if reason:
                 return call, reason
     return None
 
 
-def _obstacle(call: Call, dependent: frozenset[str]) -> str:
+def obstacle(call: Call, dependent: frozenset[str]) -> str:
+    """Why a call is not affine in the values that depend on the input; "" if it is."""
     rule = RULES.get(call.op)
     if rule is None:
         return "the table of affine calls does not have it"

@@ -262,6 +262,7 @@ DROPOUTS = ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropou
 RULES: dict[str, Rule] = {
     **dict.fromkeys(MOVES, Rule(_move, ("self", "input"))),
     "view": Rule(_move, accepts=_not_if("dtype", "it reinterprets bits")),
+    "detach": Rule(lambda step: step["self"]),  # autograd would stop there, the network does not
     **dict.fromkeys(("cat", "concat", "stack"), Rule(_move, ("tensors",))),
     **{f"conv{n}d": Rule(_convolution, ("input",), contraction="weight") for n in (1, 2, 3)},
     **{
