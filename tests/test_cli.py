@@ -126,6 +126,18 @@ def test_toeplitz_takes_the_arguments_of_torch(tmp_path: Path) -> None:
     assert (facts["rows"], facts["columns"], facts["entries"]) == (*W.shape, W.nnz)
 
 
+def test_toeplitz_writes_latex_with_letters_for_the_taps(tmp_path: Path) -> None:
+    letters = run("toeplitz", "1x3", "--kernel", "2", "--latex").stdout
+    assert r"{matrix}w_{0} & w_{1} & 0\\0 & w_{0} & w_{1}\end{matrix}" in letters
+    channels = run("toeplitz", "2x1", "--kernel", "1", "--latex", "--json").stdout
+    assert r"{matrix}w_{000} & w_{010}\end{matrix}" in json.loads(channels)["latex"]
+    np.save(tmp_path / "w.npy", np.array([[[1.0, 0.5]]]))
+    assert (
+        r"{matrix}1 & \frac{1}{2}\end{matrix}"
+        in run("toeplitz", "1x2", "--weight", tmp_path / "w.npy", "--latex").stdout
+    )
+
+
 def test_toeplitz_weights_drawn_from_a_seed_are_the_same_again(tmp_path: Path) -> None:
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         run("toeplitz", "1x4", "--seed", seed, "--out", tmp_path / f"{name}.npz")
@@ -224,6 +236,7 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "too large": (["toeplitz", "64x500x500", "--out-channels", "64", "--out", "a.npz"], ["bytes", "got"]),
     "matrix ending": (["toeplitz", "1x5", "--out", "a.mat"], ["a.npz", "a.mat"]),
     "picture ending": (["toeplitz", "1x5", "--picture", "a.pdf"], ["png | svg", "pdf"]),
+    "formula": (["toeplitz", "1x50", "--latex", "--out", "a.npz"], ["at most 40 x 40", "(48, 50)"]),
     "case": (["bench", "toeplitz", "--cases", "az"], ["a | b | c | d", "got z"]),
     "data": (["demo", "--data", "letters", "--out", "a"], ["digits | mnist", "letters"]),
     "no root": (["demo", "--data", "mnist", "--out", "a"], ["train-images-idx3-ubyte"]),

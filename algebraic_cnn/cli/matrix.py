@@ -1,4 +1,4 @@
-"""``algebraic-cnn toeplitz``: the matrix of a convolution, counted, drawn and saved."""
+"""``algebraic-cnn toeplitz``: the matrix of a convolution, counted, drawn, saved, and written with letters."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ def toeplitz_command(
     padding_mode: Annotated[str, typer.Option(help="zeros, reflect, replicate or circular")] = "zeros",
     out: Annotated[Path | None, typer.Option(help="Where to write the matrix (SciPy's .npz).")] = None,
     picture: Annotated[Path | None, typer.Option(help="Where to draw it (.png or .svg).")] = None,
+    latex: Annotated[
+        bool, typer.Option("--latex", help="Print it in LaTeX, with letters for the taps unless they are given.")
+    ] = False,
     memory_budget: MemoryBudget = 4.0,
     seed: Annotated[int | None, typer.Option(help="Draw the weight from -9 .. 9 with this seed.", min=0)] = None,
     device: Device = "cpu",
@@ -47,16 +50,18 @@ def toeplitz_command(
         expected = f"a divisor of {input_shape[0]}"
         raise GeometryError("groups must divide the input channels", expected=expected, got=groups)
     values = _weight(weight, out_channels, input_shape[0] // groups, per_axis(kernel, axes, "the kernel"), axes, seed)
-    matrix = conv_matrix(
-        values,
-        input_shape,
-        stride=per_axis(stride, axes, "the stride"),
-        padding=padding if padding in ("same", "valid") else per_axis(padding, axes, "the padding"),
-        dilation=per_axis(dilation, axes, "the dilation"),
-        groups=groups,
-        padding_mode=padding_mode,
-        memory_budget=bytes_of(memory_budget),
-    )
+    how: dict[str, Any] = {
+        "stride": per_axis(stride, axes, "the stride"),
+        "padding": padding if padding in ("same", "valid") else per_axis(padding, axes, "the padding"),
+        "dilation": per_axis(dilation, axes, "the dilation"),
+        "groups": groups,
+        "padding_mode": padding_mode,
+        "memory_budget": bytes_of(memory_budget),
+    }
+    matrix = conv_matrix(values, input_shape, **how)
+    small = all(n <= limit for n, limit in zip(matrix.shape, _SCREEN, strict=True))
+    if latex and not small:
+        raise GeometryError("a formula is for small matrices", expected="at most 40 x 40", got=matrix.shape)
     size = matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes
     facts = {"rows": matrix.shape[0], "columns": matrix.shape[1], "entries": int(matrix.nnz), "bytes": int(size)}
     if out is not None:
@@ -67,10 +72,12 @@ def toeplitz_command(
 
         blocks = (matrix.shape[0] // values.shape[0], math.prod(input_shape[1:]))
         facts["picture"] = str(save_figure(spy_figure(matrix, blocks=blocks), picture))
+    if latex:
+        facts["latex"] = _latex(_letters(values.shape) if weight is None and seed is None else values, input_shape, how)
     if json:
         print_json(facts)
         return
-    if all(n <= limit for n, limit in zip(matrix.shape, _SCREEN, strict=True)):
+    if small and not latex:
         typer.echo(_drawn(matrix))
     for name, value in facts.items():
         typer.echo(f"{name:8} {value:,}" if isinstance(value, int) else f"{name:8} {value}")
@@ -94,6 +101,21 @@ def _weight(path: Path | None, c_out: int, c_in: int, taps: int | tuple[int, ...
     if not isinstance(weight, np.ndarray):
         raise DataError("not one array", expected="a .npy file", where=path)
     return weight
+
+
+def _letters(shape: tuple[int, ...]) -> Any:
+    """A letter w for every tap, with its indices; those of the channels only if there is more than one."""
+    from ..symbolic import symbol_array
+
+    return symbol_array("w", shape[2:] if shape[:2] == (1, 1) else shape).reshape(shape)
+
+
+def _latex(weight: Any, input_shape: tuple[int, ...], how: dict[str, Any]) -> str:
+    from sympy import latex
+
+    from ..toeplitz import conv_matrix
+
+    return latex(conv_matrix(weight, input_shape, **how, format="sympy"))
 
 
 def _save(matrix: Any, path: Path) -> None:
