@@ -138,6 +138,21 @@ def test_toeplitz_writes_latex_with_letters_for_the_taps(tmp_path: Path) -> None
     )
 
 
+def test_expand_writes_the_words_of_the_paths(tmp_path: Path) -> None:
+    picture = tmp_path / "W.svg"
+    words = run("expand", 2, "--part", "W", "--picture", picture)
+    assert words.stdout.splitlines()[:2] == [
+        "paths    2",
+        "latex    W = W^{(2)} P^{(2)} W^{(1)} P^{(1)} + t^{(0,1)} W^{(2)} P^{(2)} R^{(0,1)}",
+    ]
+    assert picture.read_bytes().startswith(b"<?xml")
+    facts = json.loads(run("expand", 4, "--skips", "0-2,1-4", "--one-strength", "--json").stdout)
+    assert facts["paths"] == 3
+    assert len([word for word in facts["words"] if word["start"] == "X"]) == 3
+    assert facts["latex"].startswith("f_t^{(4)}(X) = ")
+    assert run("expand", 3, "--skips", "none", "--part", "B").stdout.startswith("paths    1\n")
+
+
 def test_toeplitz_weights_drawn_from_a_seed_are_the_same_again(tmp_path: Path) -> None:
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         run("toeplitz", "1x4", "--seed", seed, "--out", tmp_path / f"{name}.npz")
@@ -236,6 +251,12 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "too large": (["toeplitz", "64x500x500", "--out-channels", "64", "--out", "a.npz"], ["bytes", "got"]),
     "matrix ending": (["toeplitz", "1x5", "--out", "a.mat"], ["a.npz", "a.mat"]),
     "picture ending": (["toeplitz", "1x5", "--picture", "a.pdf"], ["png | svg", "pdf"]),
+    "depth": (["expand", "0"], ["at least 1"]),
+    "part": (["expand", "2", "--part", "C", "--picture", "a.png"], ["f | W | B", "got C"]),
+    "skips": (["expand", "2", "--skips", "0:2"], ["0-2,1-4", "0:2"]),
+    "skip backward": (["expand", "2", "--skips", "2-1"], ["0 <= k < i <= 2", "(2, 1)"]),
+    "words": (["expand", "60", "--picture", "a.png"], ["words", "bytes"]),
+    "formula ending": (["expand", "2", "--picture", "a.bmp"], [".png", ".bmp"]),
     "formula": (["toeplitz", "1x50", "--latex", "--out", "a.npz"], ["at most 40 x 40", "(48, 50)"]),
     "case": (["bench", "toeplitz", "--cases", "az"], ["a | b | c | d", "got z"]),
     "data": (["demo", "--data", "letters", "--out", "a"], ["digits | mnist", "letters"]),

@@ -15,6 +15,7 @@ import typer
 from .bench import bench
 from .collapse import certify_command, collapse_command
 from .demo import demo_command
+from .expand import expand_command
 from .group import ErrorsAsLines
 from .matrix import toeplitz_command
 
@@ -30,6 +31,7 @@ app.command("demo")(demo_command)
 app.command("collapse")(collapse_command)
 app.command("certify")(certify_command)
 app.command("toeplitz")(toeplitz_command)
+app.command("expand")(expand_command)
 app.add_typer(bench, name="bench")
 
 
