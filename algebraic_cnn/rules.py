@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -137,9 +138,14 @@ def _multiple(step: Step) -> Tensor:
 
 
 def batch_norm_scale(raw: Mapping[str, Any]) -> Tensor:
-    """w / sqrt(var + eps) per channel in float64: what a BatchNorm multiplies by, in every ring."""
-    deviation = (raw["running_var"].double() + raw["eps"]).sqrt()  # a reciprocal square root need not be IEEE's
-    return (1.0 if raw["weight"] is None else raw["weight"].double()) / deviation
+    """w / sqrt(var + eps) per channel in float64: what a BatchNorm multiplies by, in every ring.
+
+    NumPy takes the root: torch's may be off by an ulp, differently on every device.
+    """
+    variance = raw["running_var"]
+    deviation = np.sqrt(variance.detach().double().cpu().numpy() + raw["eps"])
+    weight = 1.0 if raw["weight"] is None else raw["weight"].detach().double().cpu().numpy()
+    return torch.from_numpy(weight / deviation).to(variance.device)
 
 
 def _batch_norm(step: Step) -> Tensor:
