@@ -26,7 +26,8 @@ from torch.utils import _pytree as pytree
 from .errors import NotAffineError, ShapeError
 from .graph import Call, Graph, Ref
 from .ring import Float, Ring
-from .rules import RULES, Step
+from .rules import RULES
+from .step import Step
 
 _SCALARS = ("self", "other", "alpha", "beta", "value")
 
@@ -107,7 +108,7 @@ class Evaluator:
         dependent = frozenset(name for name, value in call.bound().items() if self._depends(value))
         ringed = {name: self._ringed(name, value, raw[name], linear) for name, value in call.bound().items()}
         ringed = {name: value for name, value in ringed.items() if value is not None}
-        y = RULES[call.op].apply(Step(call.target, raw, ringed, dependent, self.ring, linear))
+        y = RULES[call.op].apply(Step(call.target, raw, ringed, dependent, self.ring, linear, self.graph.dtype))
         for tensor in pytree.tree_leaves(y) if self.ring.exact else ():
             if isinstance(tensor, Tensor) and tensor.requires_grad:
                 tensor.register_hook(self._reduced)

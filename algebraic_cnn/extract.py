@@ -31,7 +31,7 @@ from .geometry import padding_pairs
 from .graph import Call, Graph, Ref
 from .reading import Reading, float64
 from .recursion import SkipRecursion
-from .rules import DROPOUTS, MOVES, batch_norm_scale
+from .rules import DROPOUTS, MOVES, NEAREST, batch_norm_scale
 from .toeplitz import (
     MEMORY_BUDGET,
     adaptive_avg_pool_matrix,
@@ -220,12 +220,15 @@ def _move(reading: Reading, call: Call, a: Arguments) -> Any:
     values = [leaf for leaf in pytree.tree_leaves(a) if isinstance(leaf, Value)]
     *starts, count = accumulate((value.size for value in values), initial=0)
     first = iter(starts)
+    dtype = reading.graph.dtype if call.op in NEAREST else torch.float64
+    if count * reading.batch >= 1 / torch.finfo(dtype).eps:
+        raise reading.refusal(call, f"{count} entries cannot be numbered in {dtype}")
 
     def numbered(leaf: Any) -> Any:
         if isinstance(leaf, Value):
-            samples = torch.arange(reading.batch, dtype=torch.float64).reshape(-1, *[1] * len(leaf.shape)) * count
+            samples = torch.arange(reading.batch, dtype=dtype).reshape(-1, *[1] * len(leaf.shape)) * count
             return samples + 1 + next(first) + torch.arange(leaf.size).reshape(1, *leaf.shape)
-        return torch.zeros_like(leaf, dtype=torch.float64) if isinstance(leaf, Tensor) else leaf
+        return torch.zeros_like(leaf, dtype=dtype) if isinstance(leaf, Tensor) else leaf
 
     def constant(leaf: Any) -> Any:
         if isinstance(leaf, Value):
@@ -247,7 +250,7 @@ def _gathered(
     work, count = reading.assembly, sum(value.size for value in values)
     source, samples = numbers[0].reshape(-1).long() - 1, torch.arange(len(numbers)).reshape(-1, 1)
     expected = torch.where(source == NOTHING, 0, source + 1 + count * samples)
-    if len(numbers) != reading.batch or not numbers.reshape(len(numbers), -1).equal(expected.double()):
+    if len(numbers) != reading.batch or not numbers.reshape(len(numbers), -1).double().equal(expected.double()):
         raise reading.refusal(call, "it moves entries from one sample of a batch to another")
     terms = []
     for value, start in zip(values, starts, strict=True):

@@ -3,10 +3,8 @@
 A rule sees a ``Step`` and uses four primitives only: call the ATen kernel on carriers, add, multiply by a constant,
 then ``ring.reduce``.  So the code that runs the network mod p is the code that runs it in floating point.
 
-    Step         a call about to be evaluated: carriers for what depends on x, ring elements for constants
-    step[name]   an argument in the ring
-    step.offset  an added constant: 0 in the linear part f_W, where the biases are dropped
-    Rule         ``apply`` and the arguments in which the call is jointly affine
+    RULES        ATen name -> Rule
+    MOVES        the calls that only move, drop and repeat entries; NEAREST among them
     contraction  a call that sums products with a constant (convolution, linear); its terms limit the modulus
 
 A layer is added to the library by one line of ``RULES``; tests/test_rules.py then checks it in every ring.
@@ -16,70 +14,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .ring import Ring
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One call with its arguments resolved.
-
-    Attributes:
-        target: the ATen callable.
-        raw: every argument by name; constants as the model has them.
-        ringed: the tensor and scalar arguments in the ring.
-        dependent: names of the arguments that depend on the network's input.
-        ring: the ring.
-        linear: whether added constants are dropped.
-    """
-
-    target: Callable[..., Any]
-    raw: Mapping[str, Any]
-    ringed: Mapping[str, Any]
-    dependent: frozenset[str]
-    ring: Ring
-    linear: bool = False
-
-    def __getitem__(self, name: str) -> Any:
-        return self.ringed.get(name, self.raw.get(name))
-
-    def offset(self, name: str) -> Any:
-        """An argument that is added: itself if it depends on the input, else 0 in the linear part; None if absent."""
-        value = self[name]
-        return value if value is None or not self.linear or name in self.dependent else value * 0
-
-    def call(self, **changes: Any) -> Any:
-        """The ATen kernel on the carriers, some arguments changed."""
-        named = {name: self[name] for name in self.raw} | changes
-        schema = self.target._schema  # pyright: ignore[reportFunctionMemberAccess]
-        positional = [named.pop(a.name) for a in schema.arguments if not a.kwarg_only]
-        return self.target(*positional, **named)
-
-
-@dataclass(frozen=True, eq=False)
-class Rule:
-    """How one kind of call is affine.
-
-    Attributes:
-        apply: computes the call over the step's ring.
-        affine_in: arguments that may depend on the network's input, jointly.
-        bilinear: whether exactly one of ``affine_in`` may depend on it.
-        contraction: name of the constant whose products are summed, or "".
-        accepts: a reason why this call is not affine after all, or "".
-    """
-
-    apply: Callable[[Step], Any]
-    affine_in: tuple[str, ...] = ("self",)
-    bilinear: bool = False
-    contraction: str = ""
-    accepts: Callable[[Mapping[str, Any]], str] = lambda raw: ""
-
+from .step import Rule, Step
 
 #: Inputs of at most so many pixels are convolved by a matrix product.
 _FEW_PIXELS = 64
@@ -246,6 +188,18 @@ def _pad(step: Step) -> Tensor:
     return _constant_pad(replace(step, target=target, raw=constant))
 
 
+def _nearest(step: Step) -> Tensor:
+    """Copies of the neighbours that torch chooses in the network's dtype; another dtype may break ties otherwise."""
+    name = "self" if "self" in step.raw else "input"
+    y = step[name]
+    for axis in range(2, y.ndim):
+        ruler = torch.arange(y.shape[axis], dtype=step.dtype, device=y.device)
+        ruler = ruler.reshape(-1, *[1] * (y.ndim - 1 - axis)).expand(1, 1, *step[name].shape[2:])
+        chosen = step.call(**{name: ruler.contiguous()}).movedim(axis, -1)[(0,) * (y.ndim - 1)]
+        y = y.index_select(axis, chosen.long())
+    return y
+
+
 def _first_of_three(step: Step) -> tuple[Tensor, None, None]:
     return _batch_norm(step), None, None
 
@@ -254,14 +208,16 @@ def _not_if(name: str, reason: str) -> Callable[[Mapping[str, Any]], str]:
     return lambda raw: reason if raw.get(name) else ""
 
 
+#: Calls that copy neighbours, which torch chooses in the dtype of the network.
+NEAREST = [f"{name}{n}d" for name in ("upsample_nearest", "_upsample_nearest_exact") for n in (1, 2, 3)]
+
 #: Calls that move, drop and repeat entries.
 MOVES = (
     "view _unsafe_view reshape flatten permute transpose t squeeze unsqueeze expand contiguous clone alias detach "
     "lift_fresh_copy select slice narrow split split_with_sizes chunk unbind flip roll pixel_shuffle pixel_unshuffle "
     "channel_shuffle movedim swapaxes repeat unflatten reflection_pad1d reflection_pad2d reflection_pad3d "
-    "replication_pad1d replication_pad2d replication_pad3d im2col upsample_nearest1d upsample_nearest2d "
-    "upsample_nearest3d"
-).split()
+    "replication_pad1d replication_pad2d replication_pad3d im2col"
+).split() + NEAREST
 
 DROPOUTS = ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
 
@@ -292,6 +248,7 @@ RULES: dict[str, Rule] = {
     "mean": Rule(_mean),
     **{f"avg_pool{n}d": Rule(_avg_pool(n)) for n in (1, 2, 3)},
     **{f"adaptive_avg_pool{n}d": Rule(_adaptive_avg_pool(n)) for n in (1, 2, 3)},
+    **dict.fromkeys(NEAREST, Rule(_nearest, ("self", "input"))),
     "constant_pad_nd": Rule(_constant_pad),
     "pad": Rule(_pad),
     **dict.fromkeys(

@@ -22,9 +22,10 @@ ALGEBRA = [
 ]
 FLOORS = [
     *ALGEBRA,
-    *"graph inplace trace programs rules evaluate watched bounds heights norms gains reading extract derivation".split(),
-    *"source mixing spacing atoms emission".split(),
-    *"forms certificate rounding check bounded modular certification collapsing".split(),
+    *"graph inplace trace programs step rules evaluate watched bounds heights norms gains reading extract derivation".split(),
+    *"source mixing spacing atoms emission spelling junctions cost drafting realisation dense cut rewriting".split(),
+    *"regions".split(),
+    *"forms certificate rounding check bounded modular certification warrant measurement report collapsing".split(),
     *"models data training homotopy testing plots bench experiments".split(),
     *"cli __main__".split(),
 ]

@@ -90,6 +90,12 @@ MOVES: dict[str, Case] = {
        for n in (1, 2, 3)},
     "im2col": (lambda x: F.unfold(x, 3, padding=1, stride=2), IMAGE, ()),
     **{f"upsample_nearest{n}d": (lambda x: F.interpolate(x, scale_factor=2), (2, *[3] * n), ()) for n in (1, 2, 3)},
+    **{
+        f"_upsample_nearest_exact{n}d": (
+            lambda x: F.interpolate(x, scale_factor=2, mode="nearest-exact"), (2, *[3] * n), ()
+        )
+        for n in (1, 2, 3)
+    },
     "cat": (lambda x, c: torch.cat([x, c.expand(x.shape[0], -1, -1, -1), 2 * x], 1), IMAGE, [(1, 2, 6, 6)]),
     "detach in part": (lambda x: x + 2 * x.detach(), IMAGE, ()),
     "concat": (lambda x: aten.concat([x, x], 2), IMAGE, ()),
@@ -201,6 +207,18 @@ def test_each_rule_is_differentiated_modulo_a_prime(case: tuple[str, Function, G
     _, _, graph, _ = case
     field = PrimeField(random_prime(terms(graph), np.random.default_rng(0)))
     assert derive(graph, ring=field, method="adjoint").exactly_equals(derive(graph, ring=field, method="forward"))
+
+
+@pytest.mark.parametrize("method", ["forward", "adjoint", "recursion"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_neighbours_are_those_of_the_networks_dtype(dtype: torch.dtype, method: str) -> None:
+    """From 2 to 82 pixels torch copies another neighbour in float32 than in float64."""
+    x = torch.tensor([[[3.0, -5.0]]], dtype=dtype)
+    model = Function(lambda x: F.interpolate(x, size=82)).eval()
+    y = derive(model, x, method=method)(x.double())
+    assert torch.equal(y.to(dtype), model(x))
+    other = torch.float64 if dtype == torch.float32 else torch.float32
+    assert not torch.equal(y.to(other), model(x.to(other)))
 
 
 def test_no_rule_is_untested() -> None:
