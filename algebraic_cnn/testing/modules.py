@@ -1,6 +1,9 @@
 """Convolutions, by their geometry, and single affine modules of every kind.
 
 kind    (draw, shape, numbers) -> a module for inputs of that shape, its numbers not yet drawn
+
+Shrinking aims at the fewest draws.  So a geometry draws the same for every shape and mode and then uses what it needs:
+else the simplest case would be the most constrained one, and an axis could not go without the draws that belong to it.
 """
 
 from __future__ import annotations
@@ -19,6 +22,9 @@ _CONV_TRANSPOSE = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTrans
 _BATCH_NORM = {0: nn.BatchNorm1d, 1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _ADAPTIVE = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}
 _AVG_POOL = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
+
+#: Least and most of kernel, dilation, stride and padding along an axis.
+_PER_AXIS = ((1, 3), (1, 2), (1, 3), (0, 2))
 
 
 @st.composite
@@ -45,31 +51,38 @@ def geometries(
         Strategy for ``Geometry``; they shrink to one tap on one position.
     """
     if input_shape is None:
-        axes = draw(st.integers(min_axes, max_axes))
-        input_shape = (draw(st.integers(1, max_channels)), *draw(st.tuples(*[st.integers(1, max_side)] * axes)))
+        input_shape = draw(shapes(min_axes, max_axes, max_side, max_channels))
     c_in, *spatial = input_shape
     groups = draw(st.sampled_from([g for g in range(1, c_in + 1) if c_in % g == 0 and g <= max_channels]))
-    c_out = groups * draw(st.integers(1, max(1, max_channels // groups)))
+    c_out = groups * min(draw(st.integers(1, max_channels)), max(1, max_channels // groups))
     mode = draw(st.sampled_from(PADDING_MODES))
     same = draw(st.booleans())
-    axes = [draw(_axes(n, mode, same)) for n in spatial]
-    kernel, stride, padding, dilation = zip(*axes, strict=True)
+    axes = [draw(_axis(n, mode, same)) for n in [*spatial, 1, 1, 1][:3]]
+    kernel, stride, padding, dilation = zip(*axes[: len(spatial)], strict=True)
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "padding_mode": mode}
     return conv_geometry((c_out, c_in // groups, *kernel), input_shape, **options)
 
 
 @st.composite
-def _axes(draw: st.DrawFn, n: int, mode: str, same: bool) -> tuple[int, int, tuple[int, int], int]:
+def shapes(draw: st.DrawFn, min_axes: int, max_axes: int, max_side: int = 6, max_channels: int = 4) -> Shape:
+    """Shapes (c, *spatial)."""
+    channels, sides = draw(st.integers(1, max_channels)), [draw(st.integers(1, max_side)) for _ in range(3)]
+    return (channels, *sides[: draw(st.integers(min_axes, max_axes))])
+
+
+@st.composite
+def _axis(draw: st.DrawFn, n: int, mode: str, same: bool) -> tuple[int, int, tuple[int, int], int]:
     """Kernel, stride, padding and dilation that fit an axis of length n; ``same`` keeps its length."""
+    kernel, dilation, stride, padding = (draw(st.integers(least, most)) for least, most in _PER_AXIS)
     most = {"reflect": min(2, n - 1), "circular": min(2, n)}.get(mode, 2)
-    kernel = draw(st.integers(1, min(3, n + 2 * most, 2 * most + 1 if same else 3)))
-    room = (2 * most if same else n + 2 * most - 1) // max(kernel - 1, 1)
-    dilation = draw(st.integers(1, max(1, min(2, room))))
-    extent = dilation * (kernel - 1) + 1
+    room = 2 * most if same else n + 2 * most - 1  # for the taps after the first
+    kernel = min(kernel, room + 1)
+    dilation = min(dilation, max(1, room // max(kernel - 1, 1)))
+    spread = dilation * (kernel - 1)
     if same:
-        return kernel, 1, ((extent - 1) // 2, extent - 1 - (extent - 1) // 2), dilation
-    padding = draw(st.integers(max(0, -(-(extent - n) // 2)), most))
-    return kernel, draw(st.integers(1, 3)), (padding, padding), dilation
+        return kernel, 1, (spread // 2, spread - spread // 2), dilation
+    padding = min(max(padding, -(-(spread + 1 - n) // 2)), most)
+    return kernel, stride, (padding, padding), dilation
 
 
 @st.composite
@@ -87,8 +100,7 @@ def affine_modules(
     Returns:
         Strategy for ``Network``.
     """
-    sides = draw(st.lists(st.integers(1, 6), min_size=1, max_size=max_axes))
-    shape = (draw(st.integers(1, 4)), *sides)
+    shape = draw(shapes(1, max_axes))
     kind = draw(st.sampled_from([conv, norm, linear, conv_transpose, avg_pool, adaptive_avg_pool, pad, move]))
     return draw(filled(kind(draw, shape, numbers), shape, numbers, dtype))
 

@@ -15,7 +15,7 @@ from ..errors import ShapeError
 from ..models import LinearCNN, SkipSpec
 from ..models.resize import resizing
 from ..models.resnet import BasicBlock, Bottleneck
-from .modules import avg_pool, conv, conv_norm, conv_transpose, norm
+from .modules import avg_pool, conv, conv_norm, conv_transpose, norm, shapes
 from .weights import Network, Numbers, Shape, filled, kernels, st
 
 
@@ -40,28 +40,43 @@ def linear_cnns(
     Returns:
         Strategy for ``Network`` with a ``LinearCNN``.
     """
-    sides = draw(st.lists(st.integers(1, 6), min_size=1, max_size=max_axes))
-    shapes = [(draw(st.integers(1, 3)), *sides)]
+    features = [draw(shapes(1, max_axes, max_channels=3))]
+    layers: list[nn.Module] = []
+    skips: dict[tuple[int, int], SkipSpec] = {}
+    for i in range(1, max_layers + 1):
+        layer, into = draw(_layers(features, max_layers, numbers, dtype))
+        layers.append(layer)
+        skips |= {(k, i): spec for k, spec in into.items()}
+        if isinstance(layer, nn.Linear) or draw(st.integers(0, 5)) == 0:  # mostly go on; shrink to an end
+            break
+        with torch.no_grad():
+            features.append(tuple(layer.eval()(torch.zeros(1, *features[-1])).shape[1:]))
+    return draw(filled(LinearCNN(features[0], layers, skips), features[0], numbers, dtype))
+
+
+@st.composite
+def _layers(
+    draw: st.DrawFn, features: list[Shape], max_layers: int, numbers: Numbers, dtype: Any
+) -> tuple[nn.Module, dict[int, SkipSpec]]:
+    """A layer for the last of the features, and the skips into it, by the number of the feature that they come from.
+
+    Skips are drawn by how far back they reach, whether or not there is such a feature: then a layer can shrink away.
+    """
+    entering, into = features[-1], {}
     strengths = st.sampled_from([1.0, 0.5, 2.0, -1.0, 0.0])
     if numbers == "floats":
         strengths = kernels((), numbers=numbers, dtype=dtype).map(float)
-    layers: list[nn.Module] = []
-    skips: dict[tuple[int, int], SkipSpec] = {}
-    for i in range(1, draw(st.integers(1, max_layers)) + 1):
-        entering = shapes[-1]
-        for k in range(i):
-            resize = draw(st.sampled_from([None, *_resizings(shapes[k], entering, numbers)]))
-            if resize is not None and (k < i - 1 or resize == "identity"):
-                normed = resize == "conv" and draw(st.booleans())
-                skips[k, i] = SkipSpec(draw(strengths), resize, normed)
-        kind = draw(st.sampled_from([conv, conv_norm, avg_pool, norm, conv_transpose, None]))
-        if kind is None:
-            layers.append(nn.Linear(math.prod(entering), draw(st.integers(1, 3))))
-            break
-        layers.append(kind(draw, entering, numbers))
-        with torch.no_grad():
-            shapes.append(tuple(layers[-1].eval()(torch.zeros(1, *entering)).shape[1:]))
-    return draw(filled(LinearCNN(shapes[0], layers, skips), shapes[0], numbers, dtype))
+    for back in range(1, max_layers + 1):
+        choice, k = draw(st.integers(0, 5)), len(features) - back
+        fitting = _resizings(features[k], entering, numbers) if back > 1 and k >= 0 else ["identity"]
+        if choice > 1 and k >= 0 and fitting:
+            resize = fitting[(choice - 2) % len(fitting)]
+            normed = resize == "conv" and draw(st.booleans())
+            into[k] = SkipSpec(draw(strengths), resize, normed)
+    kind = draw(st.sampled_from([conv, conv_norm, conv, conv_norm, avg_pool, norm, conv_transpose, None]))
+    if kind is None:
+        return nn.Linear(math.prod(entering), draw(st.integers(1, 3))), into
+    return kind(draw, entering, numbers), into
 
 
 @st.composite
