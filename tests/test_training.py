@@ -43,7 +43,7 @@ def test_training_learns(model: nn.Module, data: Dataset) -> None:
     assert records[-1].loss < records[0].loss
     assert records[-1].accuracy == accuracy(model, data.test_images, data.test_labels) == 1.0
     assert [record.epoch for record in records] == [1, 2, 3, 4]
-    assert seen[-1][0] <= seen[-1][1] == 16
+    assert seen[-1] == (12, 12)
     assert not model.training
 
 
@@ -102,7 +102,7 @@ def test_divergence_keeps_the_last_good_epoch(model: nn.Module, data: Dataset, t
     path = tmp_path / "run.safetensors"
 
     def poison(done: int, steps: int, words: str) -> None:
-        if done == 6:
+        if done == 4:
             model[3].weight.data.fill_(float("nan"))
 
     with pytest.raises(NonFiniteError, match="epoch 2"):

@@ -2,6 +2,9 @@
 
     skips           main + t skip, t from 1 to 0: at 0 the skip goes, with the layers that only it had
     activations     s x + (1 - s) act(x), s from 0 to 1: at 1 the activation goes, and its neighbours can be collapsed
+    schedules       the way of a strength: Constant, Linear, Cosine, Exponential, Step, Adaptive
+    train           training along that way
+    sensitivity     which strengths are the cheapest to do without
 """
 
 from __future__ import annotations
@@ -14,19 +17,37 @@ from .activations import (
     set_activation_strength,
     with_activation_strength,
 )
+from .adaptive import Adaptive
+from .schedules import Constant, Cosine, Exponential, Linear, Schedule, Step
+from .sensitivities import Sensitivity, sensitivity
 from .skips import SkipConnection, find_skips, remove_skips, set_skip_strength, skip_strengths, with_skip_strength
+from .strengths import ActivationStrength, SkipStrength
+from .training import Follower, train
 
 __all__ = [
     "Activation",
+    "ActivationStrength",
+    "Adaptive",
+    "Constant",
+    "Cosine",
+    "Exponential",
+    "Follower",
+    "Linear",
+    "Schedule",
+    "Sensitivity",
     "SkipConnection",
+    "SkipStrength",
+    "Step",
     "activation_strengths",
     "find_activations",
     "find_skips",
     "remove_activations",
     "remove_skips",
+    "sensitivity",
     "set_activation_strength",
     "set_skip_strength",
     "skip_strengths",
+    "train",
     "with_activation_strength",
     "with_skip_strength",
 ]

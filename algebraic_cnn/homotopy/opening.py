@@ -56,13 +56,25 @@ class Opened(Generic[S]):
     image: Mapping[Node, Node]
 
 
+@contextlib.contextmanager
+def mode(model: nn.Module, *, training: bool) -> Iterator[None]:
+    """Every part of the model in training or in evaluation mode for a while; then each in its own again."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.train(training)
+    try:
+        yield
+    finally:
+        for module, before in modes:
+            module.training = before
+
+
 def flow_of(model: nn.Module, example: Any) -> Flow:
     """The flow of a model's program in evaluation mode, whatever mode it is in.
 
     Raises:
         TraceError: if ``torch.export`` cannot take the model.
     """
-    with _mode(model, training=False):
+    with mode(model, training=False):
         return Flow(export(_as_module(model), example), model, example)
 
 
@@ -81,7 +93,7 @@ def opened(flow: Flow, find: Callable[[Flow], Sequence[S]], names: Collection[st
     model, sites = flow.model, find(flow)
     modes = {name: module.training for name, module in model.named_modules()}
     open_paths = {""}.union(*(_around(site, flow) for site in sites if site.name in names))
-    with _mode(model, training=True):
+    with mode(model, training=True):
         signatures = _may_be_whole(flow, open_paths)
         program = export(_as_module(model), flow.example, training=True, signatures=signatures)
     trained = Flow(program, model, flow.example)
@@ -113,17 +125,6 @@ def finished(module: GraphModule) -> GraphModule:
     module.recompile()
     module.delete_all_unused_submodules()
     return module
-
-
-@contextlib.contextmanager
-def _mode(model: nn.Module, *, training: bool) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    model.train(training)
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _as_module(model: nn.Module) -> nn.Module:

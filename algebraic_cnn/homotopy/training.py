@@ -1,0 +1,209 @@
+"""Training along a homotopy: schedules move the strengths of a model while it is trained.
+
+    plan        one schedule for all strengths of a kind, or name to schedule
+    interval    optimizer steps between two steps of the schedules; an epoch if absent
+    rejected    an adaptive schedule went too far: model and momenta go back to where it last was right
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..checkpoint import momenta, put_back
+from ..data import Dataset
+from ..errors import HomotopyError
+from ..training import EpochRecord, Progress, Recipe
+from ..training import train as train_classifier
+from .adaptive import Adaptive
+from .schedules import Schedule
+from .strengths import ActivationStrength, Kind, SkipStrength, carriers, require_known, set_strength, strengths
+
+Plan = Schedule | Mapping[str, Schedule]
+
+
+def train(
+    model: nn.Module,
+    data: Dataset,
+    schedule: Plan | None = None,
+    *,
+    activations: Plan | None = None,
+    recipe: Recipe | None = None,
+    interval: int | None = None,
+    checkpoint: Path | None = None,
+    records: Path | None = None,
+    progress: Progress | None = None,
+) -> list[EpochRecord]:
+    """Train a classifier in place while schedules move its strengths; leave it in evaluation mode.
+
+    A run with a checkpoint that is interrupted and started again ends bit for bit where it would have ended.
+
+    Args:
+        model: with strengths, from `with_skip_strength` or `with_activation_strength`.
+        data: the images.
+        schedule: of t: one for all skips that carry a strength, or name to schedule for some.
+        activations: of s, likewise.
+        recipe: how to train; the default if absent.
+        interval: optimizer steps between two steps of the schedules; an epoch's if absent.
+        checkpoint: a file written after every epoch; if it holds a run with the same recipe and the same schedules,
+            that run goes on.
+        records: a file of one JSON line per epoch, with the strengths, the seed and the versions.
+        progress: called after every step with (steps done, steps in all, words).
+
+    Returns:
+        One record per epoch; its ``more`` has "skips" and "activations", name to strength.
+
+    Raises:
+        HomotopyError: if a schedule has no strength to move, would end only after the training, or is an adaptive one
+            that gave up or did not arrive; if there are two adaptive ones.
+        UnknownNameError: if a plan names what the model does not have.
+        NonFiniteError: if the loss is no longer a number; the checkpoint keeps the last good epoch.
+        DataError: if the checkpoint is damaged or of another model.
+    """
+    plans: dict[Kind, Plan | None] = {SkipStrength: schedule, ActivationStrength: activations}
+    follower = Follower({kind: plan for kind, plan in plans.items() if plan is not None}, interval)
+    return train_classifier(
+        model,
+        data,
+        recipe or Recipe(),
+        checkpoint=checkpoint,
+        records=records,
+        companion=follower,
+        progress=progress,
+    )
+
+
+class Follower:
+    """Moves the strengths of a model by its schedules, step by step: a companion of a training run.
+
+    Args:
+        plans: kind of strength to plan.
+        interval: optimizer steps between two steps of the schedules; an epoch's if absent.
+
+    Raises:
+        HomotopyError: if there are two adaptive schedules, or the interval is not positive.
+    """
+
+    def __init__(self, plans: Mapping[Kind, Plan], interval: int | None = None) -> None:
+        self.plans, self.interval = dict(plans), interval
+        whole = {f"{kind.__name__} *": plan for kind, plan in plans.items() if isinstance(plan, Schedule)}
+        parts = {f"{kind.__name__} {name}": schedule for kind, plan in plans.items() if isinstance(plan, Mapping)
+                 for name, schedule in plan.items()}  # fmt: skip
+        self.schedules: dict[str, Schedule] = whole | parts
+        adaptive = sum(isinstance(schedule, Adaptive) for schedule in self._each().values())
+        if adaptive > 1:
+            raise HomotopyError("adaptive schedules judge by one loss", expected="at most one", got=adaptive)
+        if interval is not None and interval < 1:
+            raise HomotopyError("schedules that never move", expected="interval >= 1", got=interval)
+        self._first = {name: schedule.state_dict() for name, schedule in self.schedules.items()}
+        self._losses: list[float] = []
+        self._kept: dict[str, torch.Tensor] = {}
+
+    def begin(self, model: nn.Module, optimizer: torch.optim.Optimizer, per_epoch: int, epochs: int) -> None:
+        """Set the strengths at the start.
+
+        Raises:
+            HomotopyError: if a schedule has no strength to move, or would end only after the training.
+            UnknownNameError: if a plan names what the model does not have.
+        """
+        self._model, self._optimizer = model, optimizer
+        self._interval = self.interval or per_epoch
+        for kind, plan in self.plans.items():
+            if isinstance(plan, Mapping):
+                require_known(carriers(model, kind), plan, kind)
+        steps = (per_epoch * epochs - 1) // self._interval
+        for name, schedule in self.schedules.items():
+            if schedule.length > steps:
+                what = "a schedule that ends only after the training"
+                raise HomotopyError(what, expected=f"at most {steps} steps", got=schedule.length, where=name)
+        self._move()
+        self._keep()
+
+    def before_step(self) -> None:
+        """Move the strengths when it is time."""
+        if len(self._losses) >= self._interval:
+            self._judge()
+
+    def after_step(self, loss: float) -> bool:
+        """Note the loss; one that is no number is judged at once: whether the model was taken back."""
+        self._losses.append(loss)
+        return not math.isfinite(loss) and self._judge()
+
+    def report(self) -> dict[str, Any]:
+        """The strengths."""
+        words = {"skips": SkipStrength, "activations": ActivationStrength}
+        return {word: strengths(self._model, kind) for word, kind in words.items()}
+
+    def recipe(self) -> dict[str, Any]:
+        """The schedules as they were at first."""
+        kinds = {name: type(schedule).__name__ for name, schedule in self.schedules.items()}
+        return {"interval": self.interval, "kinds": kinds, "schedules": self._first}
+
+    def save(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+        """Where the schedules are, and what an adaptive one may go back to."""
+        states = {name: schedule.state_dict() for name, schedule in self.schedules.items()}
+        return {"schedules": states, "losses": self._losses}, self._kept
+
+    def load(self, state: dict[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+        """Go on from there."""
+        for name, schedule in self.schedules.items():
+            schedule.load_state_dict(state["schedules"][name])
+        self._losses = list(state["losses"])
+        self._kept = dict(tensors)
+
+    def end(self) -> None:
+        """Complain about an adaptive schedule that has not arrived; the model stays as it was trained.
+
+        Raises:
+            HomotopyError: if there is one.
+        """
+        for name, schedule in self._each().items():
+            if len(self._losses) >= self._interval and not schedule.done:
+                schedule.step(self._mean())
+            if isinstance(schedule, Adaptive) and not schedule.done:
+                sides = {"expected": schedule.end, "got": f"{schedule.accepted:.6g} after {schedule.last_step} steps"}
+                raise HomotopyError("the training ended before the schedule", **sides, where=name)
+
+    def _each(self) -> dict[str, Schedule]:
+        """Every schedule once, by the first name that it goes by."""
+        names = {id(schedule): name for name, schedule in reversed(self.schedules.items())}
+        return {name: self.schedules[name] for name in reversed(names.values())}
+
+    def _mean(self) -> float:
+        return sum(self._losses) / len(self._losses)
+
+    def _judge(self) -> bool:
+        """Let every schedule take a step by the mean loss; whether the model was taken back."""
+        mean = self._mean()
+        self._losses = []
+        for schedule in self._each().values():
+            schedule.step(mean)
+        adaptive = [schedule for schedule in self._each().values() if isinstance(schedule, Adaptive)]
+        back = any(schedule.rejected for schedule in adaptive)
+        if back:
+            put_back(self._model, self._optimizer, _part(self._kept, "model/"), _part(self._kept, "momentum/"))
+        self._move()
+        if any(schedule.tries == 0 for schedule in adaptive) and not back:
+            self._keep()
+        return back
+
+    def _move(self) -> None:
+        for kind, plan in self.plans.items():
+            value = plan.value if isinstance(plan, Schedule) else {name: s.value for name, s in plan.items()}
+            set_strength(self._model, kind, value)
+
+    def _keep(self) -> None:
+        """Remember model and momenta, where something may want to go back."""
+        if any(isinstance(schedule, Adaptive) for schedule in self.schedules.values()):
+            kept = {f"model/{name}": value for name, value in self._model.state_dict().items()}
+            kept |= {f"momentum/{name}": value for name, value in momenta(self._model, self._optimizer).items()}
+            self._kept = {name: value.clone() for name, value in kept.items()}
+
+
+def _part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
