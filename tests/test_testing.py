@@ -93,11 +93,11 @@ def test_networks_are_ready_to_run(networks: Callable[..., st.SearchStrategy], d
 
 def test_a_linear_cnn_shrinks_to_what_made_it_fail() -> None:
     model, example = smallest(
-        linear_cnns(), lambda n: any(k < i - 1 and t == 2 for (k, i), t in n.model.strengths.items())
+        linear_cnns(max_layers=3), lambda n: any(k < i - 1 and t == 2 for (k, i), t in n.model.strengths.items())
     )
     assert isinstance(model, LinearCNN)
     assert len(model.strengths) == 1
-    assert all(math.prod(shape) == 1 for shape in model.shapes)
+    assert all(len(shape) <= 2 and math.prod(shape) <= 2 for shape in model.shapes)
     assert all(not p.any() for p in model.parameters())
     assert not example.any()
 
