@@ -31,6 +31,7 @@ _HOME = {
     "layers": "affine_map",
     "recursion": "Layer Skip SkipRecursion",
     "derivation": "derive",
+    "exact": "exact_map exact_outputs",
     "certificate": "Certificate Witness",
     "certification": "certify",
     "collapsing": "collapse",

@@ -157,7 +157,8 @@ def fingerprint(network: Graph | AffineMap) -> str:
         W = network.to("dense").W
         digest.update(repr((network.in_shape, network.out_shape, str(W.dtype))).encode())
         for array in (W, network.b):
-            digest.update(np.ascontiguousarray(array).tobytes())
+            exact = array.dtype == object
+            digest.update(repr(array.tolist()).encode() if exact else np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
     for call in network.calls:
         digest.update(repr((call.name, call.op, call.args, sorted(call.kwargs.items()))).encode())

@@ -4,6 +4,7 @@
                 residues: the same function over the rationals, but for a stated probability.  Unequal: different, and
                 the point is a witness.  A collapse rounds W and B once, which is no identity; then its derivation is
                 checked modulo the primes and W, B are checked to be that derivation in float64, to the last bit.
+    rational    W and B of both are computed over the rationals, and compared entry by entry; chance plays no part
     bounded     outputs differ by no more than rounding explains, by a bound computed from the weights
 
 The names of the checks are the keys of ``LEVELS``.
@@ -26,9 +27,10 @@ from .derivation import MEMORY_BUDGET, METHODS, Progress
 from .errors import ShapeError, UnknownNameError
 from .graph import Graph
 from .modular import modular
+from .rational import rational
 from .trace import trace
 
-LEVELS: dict[str, Callable[[Check], Certificate]] = {"bounded": bounded, "modular": modular}
+LEVELS: dict[str, Callable[[Check], Certificate]] = {"bounded": bounded, "modular": modular, "rational": rational}
 
 
 def certify(
@@ -49,7 +51,7 @@ def certify(
         original: a module, an exported program, a traced ``Graph`` or an ``AffineMap``.
         collapsed: the other one, likewise.
         example: an input tensor (N, *in_shape); not needed where neither is a module.
-        level: "modular" or "bounded".
+        level: "bounded", "modular" or "rational".
         points: how hard to look.  At level "modular" the probability of error is at most 2^(-10 points), whatever
             number of random primes and inputs that takes; at other levels the number of random inputs.
         seed: seed of the primes and inputs; the stated probability is over it.

@@ -29,6 +29,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
@@ -42,6 +43,9 @@ from .watched import Values, Watched
 
 #: The smallest positive number: what gradual underflow can take from one product, at most.
 _SMALLEST = {torch.float64: 2.0**-1074, torch.float32: 2.0**-149, torch.float16: 2.0**-24, torch.bfloat16: 2.0**-133}
+
+#: Inputs taken together.
+_TOGETHER = 256
 
 #: Sums of nonnegative numbers in float64, as all bounds here are, lose less than this.
 _INFLATION = 1 + 2.0**-20
@@ -82,40 +86,71 @@ def forward_error(
     """
     dtype = dtype or graph.dtype
     device = next((tensor.device for tensor in graph.constants.values()), torch.device("cpu"))
-    size = graph.batch or len(x)
-    filled = torch.cat([x, x.new_zeros(-len(x) % size, *x.shape[1:])]).to(device, dtype)
-    parts = [_Sweep(graph, part, dtype, memory_budget).run() for part in filled.split(size)]
-    bound, second, likely = (torch.cat(list(columns))[: len(x)].cpu() for columns in zip(*parts, strict=True))
-    return RoundingError((bound + second) * _INFLATION, second * _INFLATION, likely)
+    return _Sweep(graph, dtype, device, memory_budget).error(x)
+
+
+def derivation_error(graph: Graph, *, memory_budget: int = MEMORY_BUDGET) -> tuple[np.ndarray, np.ndarray]:
+    """How far W and b derived in float64, by probing or by the adjoint, can be from the exact ones.
+
+    The columns of W are forward passes at the basis vectors.  Its rows are backward passes, whose errors are the same
+    sums read from the other end, sum_j r_j A_j with A_j the map from the input to value j.
+
+    Args:
+        graph: an affine graph.
+        memory_budget: bytes that the backward passes may take.
+
+    Returns:
+        Bounds of the shapes of W, (m, n), and b, (m,).
+
+    >>> from algebraic_cnn.trace import trace
+    >>> W, b = derivation_error(trace(torch.nn.Linear(3, 2).eval(), torch.zeros(1, 3)))
+    >>> W.shape, b.shape, bool(W.max() < 2**-48)
+    ((2, 3), (2,), True)
+    """
+    in_shape, _ = graph.single()
+    n = math.prod(in_shape)
+    probes = torch.cat([torch.zeros(1, n, dtype=torch.float64), torch.eye(n, dtype=torch.float64)])
+    device = next((tensor.device for tensor in graph.constants.values()), torch.device("cpu"))
+    sweep = _Sweep(graph, torch.float64, device, memory_budget, adjoint=True)
+    bound = sweep.error(probes.reshape(-1, *in_shape)).bound.numpy()
+    return np.ascontiguousarray(bound[1:].T), bound[0]
 
 
 @dataclass(eq=False)
 class _Sweep:
-    """The bound for one batch: the gains once, then a backward and a forward pass for each chunk of outputs."""
+    """The gains of all calls once, then a backward and a forward pass for each chunk of outputs and inputs."""
 
     graph: Graph
-    x: Tensor
     dtype: torch.dtype
+    device: torch.device
     memory_budget: int
+    adjoint: bool = False
 
     def __post_init__(self) -> None:
-        self.counts = call_roundings(self.graph)
         self.dependent = self.graph.dependent()
-        self.magnitudes = Watched(self.graph, Majorant(), self.x.device)
-        self.gains = gains(self.graph, self.x.device)
+        self.magnitudes = Watched(self.graph, Majorant(), self.device)
+        self.gains = gains(self.graph, self.device)
         users = Counter(name for call in self.graph.calls for name in call.refs() if name in self.dependent)
         self.branches = max(users.values(), default=0)
+        more = self.branches if self.adjoint else 0  # a backward pass sums over the users of a value
+        self.counts = {name: count + more for name, count in call_roundings(self.graph).items() if count}
 
-    def run(self) -> tuple[Tensor, Tensor, Tensor]:
-        """First order, second order and likely error of all outputs, each (N, m)."""
-        columns = [self._outputs(part) for part in _chunks(self.graph, self.memory_budget)]
-        first, second, likely = (torch.cat(list(parts), dim=1) for parts in zip(*columns, strict=True))
-        return first, second, likely
+    def error(self, x: Tensor) -> RoundingError:
+        """The errors of all outputs at inputs (N, *in_shape)."""
+        size = self.graph.batch or min(len(x), _TOGETHER)
+        filled = torch.cat([x, x.new_zeros(-len(x) % size, *x.shape[1:])]).to(self.device, self.dtype)
+        rows = []
+        for part in filled.split(size):
+            columns = [self._outputs(part, outputs) for outputs in _chunks(self.graph, self.memory_budget)]
+            rows.append([torch.cat(list(parts), dim=1) for parts in zip(*columns, strict=True)])
+        first, second, likely = (torch.cat(list(parts))[: len(x)].cpu() for parts in zip(*rows, strict=True))
+        return RoundingError((first + second) * _INFLATION, second * _INFLATION, likely)
 
-    def _outputs(self, part: range) -> tuple[Tensor, Tensor, Tensor]:
-        sensitivities = _sensitivities(self.graph, part, self.counts, self.x.device)
-        totals = [torch.zeros(len(self.x), len(part), dtype=torch.float64, device=self.x.device) for _ in range(3)]
-        zero = torch.zeros(len(self.x), 1, dtype=torch.float64, device=self.x.device)
+    def _outputs(self, x: Tensor, part: range) -> tuple[Tensor, Tensor, Tensor]:
+        """First order, second order and likely error of some outputs, each (N, outputs)."""
+        sensitivities = _sensitivities(self.graph, part, self.counts, self.device)
+        totals = [torch.zeros(len(x), len(part), dtype=torch.float64, device=self.device) for _ in range(3)]
+        zero = torch.zeros(len(x), 1, dtype=torch.float64, device=self.device)
         errors = {self.graph.inputs[0]: zero}
 
         def watch(call: Call, values: Values, value: Any) -> None:
@@ -135,7 +170,8 @@ class _Sweep:
 
         with torch.no_grad(), ieee_kernels():
             ring = Float(str(self.dtype).removeprefix("torch."))
-            Watched(self.graph, ring, self.x.device, watch=watch, native=self.dtype == self.graph.dtype).run([self.x])
+            native = self.dtype == self.graph.dtype
+            Watched(self.graph, ring, self.device, watch=watch, native=native).run([x])
         return totals[0], totals[1], 3 * totals[2].sqrt()
 
     def _local(self, call: Call, values: Values, count: int) -> tuple[Tensor, Tensor]:

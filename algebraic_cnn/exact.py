@@ -1,0 +1,146 @@
+"""W, B and outputs of an affine network over the rational numbers, without rounding anything.
+
+The network runs modulo enough primes to tell the numerators apart (heights.py says how many), the Chinese remainder
+theorem lifts them (crt.py), and a known common denominator turns them into fractions.  Chance plays no part.
+
+    exact_map       W and B as ``Fraction`` entries; the numbers that the model's floats are
+    exact_outputs   f(x) at given inputs: what torch's outputs should have been
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .affine import AffineMap
+from .arrays import require_finite
+from .bounds import majorant
+from .crt import lift, primes_for
+from .derivation import MEMORY_BUDGET, Progress, derive_graph
+from .errors import ShapeError, TooLargeError
+from .evaluate import Evaluator, terms
+from .graph import Graph
+from .heights import Denominator, denominator, height
+from .prime_field import PrimeField
+from .trace import trace
+
+#: Bits to spare: ``lift`` wants numerators far below the product of the primes.
+_SPARE = 16
+
+
+def exact_map(
+    model: Any,
+    example: Any = None,
+    *,
+    method: str = "auto",
+    memory_budget: int = MEMORY_BUDGET,
+    progress: Progress | None = None,
+) -> AffineMap:
+    """The map f(x) = W x + B of an affine network over Q [JV24, Thm 3.1].
+
+    Args:
+        model: a module, an exported program, or a traced ``Graph``.
+        example: an input tensor (N, *in_shape); not needed for a program or a graph.
+        method: "auto", "forward", "adjoint" or "recursion".
+        memory_budget: bytes that the residues of W may take.
+        progress: called with (primes done, primes in all).
+
+    Returns:
+        W and b as object arrays of ``Fraction``.
+
+    Raises:
+        TooLargeError: if the residues would not fit the budget; nothing was allocated.
+        NonFiniteError: if a weight is NaN or infinite, or the numerators have no bound in float64.
+        NotAffineError, TrainingModeError, TraceError, UnknownNameError: as ``derive`` raises them.
+
+    >>> thirds = torch.nn.Sequential(torch.nn.AvgPool1d(3), torch.nn.Linear(1, 1, bias=False)).eval()
+    >>> _ = thirds[1].weight.data.fill_(0.5)
+    >>> exact_map(thirds, torch.zeros(1, 1, 3)).W
+    array([[Fraction(1, 6), Fraction(1, 6), Fraction(1, 6)]], dtype=object)
+    """
+    graph = model if isinstance(model, Graph) else trace(model, example)
+    in_shape, out_shape = graph.single()
+    m, n = math.prod(out_shape), math.prod(in_shape)
+    primes = primes_for(height(graph) + _SPARE, terms(graph))
+    needed = 4 * len(primes) * m * (n + 1)
+    if needed > memory_budget:
+        raise TooLargeError("the residues of W are beyond the budget", needed=needed, budget=memory_budget)
+    device = next((tensor.device for tensor in graph.constants.values()), torch.device("cpu"))
+
+    def residues(field: PrimeField) -> np.ndarray:
+        f = derive_graph(graph, field, method, device=device, memory_budget=memory_budget).to("dense")
+        return np.concatenate([np.asarray(f.W).ravel(), f.b])
+
+    entries = _rationals(residues, primes, denominator(graph), progress)
+    return AffineMap(entries[: m * n].reshape(m, n), entries[m * n :], in_shape, out_shape)
+
+
+def exact_outputs(model: Any, x: Tensor, *, progress: Progress | None = None) -> np.ndarray:
+    """f(x) over Q, for the numbers that the floats of the network and of x are.
+
+    Args:
+        model: a module, an exported program, or a traced ``Graph``; affine.
+        x: inputs (N, *in_shape), of any floating dtype.
+        progress: called with (primes done, primes in all).
+
+    Returns:
+        Object array (N, *out_shape) of ``Fraction``.
+
+    Raises:
+        ShapeError: if x does not fit the network.
+        NonFiniteError: if x or a weight is NaN or infinite, or the numerators have no bound in float64.
+        NotAffineError, TrainingModeError, TraceError: as ``derive`` raises them.
+
+    >>> layer = torch.nn.Linear(1, 1).eval()
+    >>> _ = layer.weight.data.fill_(0.1), layer.bias.data.fill_(0.0)
+    >>> float(exact_outputs(layer, torch.tensor([[3.0]]))[0, 0] - Fraction(3, 10))      # 0.1 as a float32 is not 1/10
+    4.470348358154297e-09
+    """
+    graph = model if isinstance(model, Graph) else trace(model, x)
+    in_shape, out_shape = graph.single()
+    if tuple(x.shape[1:]) != in_shape:
+        raise ShapeError("x does not fit the network", expected=("N", *in_shape), got=tuple(x.shape))
+    require_finite(x, "exact_outputs")
+    x = x.double()
+    common = denominator(graph) * Denominator.of(_dyadic(x))
+    largest = float(majorant(graph, x).max()) if x.numel() else 0.0
+    primes = primes_for(common.bits + math.log2(max(largest, 1.0)) + _SPARE, terms(graph))
+    device = next((tensor.device for tensor in graph.constants.values()), torch.device("cpu"))
+
+    def residues(field: PrimeField) -> np.ndarray:
+        with torch.no_grad():
+            return Evaluator(graph, field, device)(field.embed(x.to(device))).cpu().numpy().ravel()
+
+    return _rationals(residues, primes, common, progress).reshape(len(x), *out_shape)
+
+
+def _dyadic(x: Tensor) -> int:
+    """A common denominator of floats."""
+    if not bool(x.any()):
+        return 1
+    _, exponents = torch.frexp(x[x != 0])
+    return 1 << max(0, 53 - int(exponents.min()))
+
+
+def _rationals(
+    residues: Callable[[PrimeField], np.ndarray], primes: list[int], common: Denominator, progress: Progress | None
+) -> np.ndarray:
+    """The fractions N / D, from N modulo every prime; D is known."""
+    D = common.integer
+    columns = []
+    for done, p in enumerate(primes, 1):
+        field = PrimeField(p)
+        scale = float(field.embed(np.array(D % p, dtype=np.float64)))
+        columns.append(field.reduce(residues(field) * scale).astype(np.int32))
+        if progress:
+            progress(done, len(primes))
+    numerators = lift(np.stack(columns), primes)
+    fractions = np.empty(len(numerators), dtype=object)
+    fractions[:] = [Fraction(value, D) for value in numerators]
+    return fractions
