@@ -1,0 +1,86 @@
+"""Drawings of records: means of the trials with bars of one standard deviation, and what was run written below.
+
+    Panel     one pair of axes: label to points, a point being x and the values of its trials
+    draw      panels side by side
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Points = Sequence[tuple[float, Sequence[float]]]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes.
+
+    Attributes:
+        title: what it shows.
+        across: name of the x axis.
+        lines: label to points (x, the values of the trials there).
+    """
+
+    title: str
+    across: str
+    lines: Mapping[str, Points]
+
+
+def draw(panels: Sequence[Panel], up: str, note: str) -> Figure:
+    """Panels side by side with one y axis, a note below that says what was run.
+
+    >>> panel = Panel("accuracy", "t", {"ResNet34": [(0.0, [0.9, 1.0]), (1.0, [1.0])]})
+    >>> figure = draw([panel], "accuracy", "quick: 2 trials")
+    >>> [line.get_label() for line in figure.axes[0].containers]
+    ['ResNet34']
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6 * len(panels) + 1, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, panel in zip(grid, panels, strict=True):
+        for label, points in panel.lines.items():
+            xs = [x for x, _ in points]
+            means = [statistics.fmean(values) for _, values in points]
+            axes.errorbar(xs, means, yerr=[spread(values) for _, values in points], marker="o", capsize=3, label=label)
+        axes.set(title=panel.title, xlabel=panel.across)
+        axes.grid(alpha=0.3)
+        if len(panel.lines) > 1:
+            axes.legend()
+    grid[0].set_ylabel(up)
+    figure.supxlabel(note, fontsize="small", color="0.35")
+    return figure
+
+
+def spread(values: Sequence[float]) -> float:
+    """The standard deviation of the trials; 0 for a single one.
+
+    >>> spread([1.0, 2.0, 3.0]), spread([1.0])
+    (1.0, 0.0)
+    """
+    return statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def by_epoch(records: Sequence[Mapping[str, Any]]) -> Points:
+    """(epoch, accuracies of the trials in percent) of records of the same job but for the seed."""
+    epochs = zip(*(record["epochs"] for record in records), strict=True)
+    return [(trials[0]["epoch"], [100 * trial["accuracy"] for trial in trials]) for trials in epochs]
+
+
+def said(preset: str, job: Mapping[str, Any], trials: int) -> str:
+    """What was run, in one line.
+
+    >>> said("quick", {"model": "resnet34", "data": "mnist", "images": 2000, "epochs": 3}, 2)
+    'preset quick: resnet34 on 2,000 training images of mnist, 3 epochs, mean and standard deviation of 2 trials'
+    """
+    images = "all" if job["images"] is None else f"{job['images']:,}"
+    where = f"{job['model']} on {images} training images of {job['data']}, {job['epochs']} epochs"
+    return f"preset {preset}: {where}, mean and standard deviation of {trials} trials"
