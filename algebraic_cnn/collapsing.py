@@ -1,19 +1,20 @@
 """``collapse``: a network becomes an equivalent one that predicts faster, with the proof that nothing changed.
 
-region     a part of the network that is one affine map; here the whole network
-form       how the region is computed afterwards (forms.py), or "as given" where nothing would be faster
-cost       multiply-adds, plus a price for every call
+region     a connected affine part of the network
+form       how a part of it is computed afterwards: one convolution, one matrix, ..., or as given
 report     what became of every region, and why
+
+Trace, read the affine calls as pieces (junctions.py), choose cuts and forms (cut.py), write the new calls
+(rewriting.py), prove each region right (warrant.py), and only then hand it over.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import json
-import math
 import time
-from dataclasses import dataclass, field
+from collections.abc import Set
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -22,63 +23,24 @@ from torch.export import ExportedProgram
 
 from .affine import AffineMap
 from .certificate import Certificate
+from .certification import LEVELS
 from .certification import certify as certify_networks
-from .derivation import MEMORY_BUDGET, Progress, cheapest, derive_graph
-from .errors import UncertifiedError
-from .evaluate import call_terms
+from .check import device as device_of
+from .cost import Prices
+from .cut import Cutter
+from .derivation import MEMORY_BUDGET, METHODS, Progress, cheapest, derive_graph
+from .emission import emit
+from .errors import UncertifiedError, UnknownNameError
 from .forms import Dense
 from .graph import Graph
+from .junctions import joined, network_of
+from .measurement import lost, natively, timed
+from .report import Report, report_of
+from .rewriting import Rewrite, rewrite
 from .ring import Float
+from .spelling import plain
 from .trace import trace
-
-#: What one call costs beside its arithmetic, in multiply-adds (some microseconds of dispatch on a CPU).
-CALL_COST = 50_000
-
-
-@dataclass(frozen=True)
-class Region:
-    """What became of one affine part of a network.
-
-    Attributes:
-        where: source line of its last call.
-        module: dotted path of the module that made its last call, "" for the model itself.
-        calls: how many calls it had.
-        form: "dense", or "as given".
-        cost_before: multiply-adds per sample, plus the price of its calls.
-        cost_after: the same afterwards.
-        reason: why this form.
-    """
-
-    where: str
-    module: str
-    calls: int
-    form: str
-    cost_before: int
-    cost_after: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a collapse did.
-
-    Attributes:
-        regions: what became of every affine part.
-        method: how W and B were derived.
-        seconds: how long tracing, derivation and certification took.
-    """
-
-    regions: tuple[Region, ...]
-    method: str
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def to_json(self) -> str:
-        """The report as JSON."""
-        return json.dumps(dataclasses.asdict(self), indent=2)
-
-    def __str__(self) -> str:
-        lines = [f"{r.calls} calls up to {r.where}: {r.form} ({r.reason})" for r in self.regions]
-        return "\n".join(lines)
+from .warrant import changed, warrant
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,13 +51,29 @@ class Collapse:
         model: the faster module; same signature, same outputs, same device.
         report: what was done.
         certificate: how it is known that nothing changed, or None if it was not asked for.
-        affine: W and B in float64, when the whole model is affine.
+        graph: the network as calls.
+        method: how W and B are derived.
+        memory_budget: bytes that they may take.
     """
 
     model: nn.Module
     report: Report
     certificate: Certificate | None
-    affine: AffineMap | None
+    graph: Graph
+    method: str = "auto"
+    memory_budget: int = MEMORY_BUDGET
+
+    @cached_property
+    def affine(self) -> AffineMap | None:
+        """W and B in float64, when the whole model is affine with one input and one output; else None.
+
+        Raises:
+            TooLargeError: if W is beyond the memory budget.
+        """
+        if self.report.boundaries or len(self.graph.inputs) != 1 or len(self.graph.outputs) != 1:
+            return None
+        device = device_of(self.graph)
+        return derive_graph(self.graph, Float(), self.method, device=device, memory_budget=self.memory_budget)
 
 
 def collapse(
@@ -105,79 +83,134 @@ def collapse(
     dtype: torch.dtype | None = None,
     method: str = "auto",
     certify: str | None = "modular",
+    measure: bool = True,
+    prices: Prices | None = None,
     memory_budget: int = MEMORY_BUDGET,
     progress: Progress | None = None,
 ) -> Collapse:
-    """A module that computes f(x) = W x + B where the model computed f layer by layer [JV24, Thm 3.1].
+    """A module that computes what the model computes, every affine region in its cheapest exact form.
+
+    A wholly affine model becomes f(x) = W x + B where that is cheaper [JV24, Thm 3.1].  Numbers are folded in float64
+    and rounded once.  What is not affine stays as it is.
 
     Args:
-        model: an affine network in evaluation mode, or an exported program.
-        example: an input tensor (N, *in_shape); not needed for a program.
-        dtype: of the result; default that of the model.  W and B are derived in float64 and rounded once.
-        method: how to derive them: "auto", "forward", "adjoint" or "recursion".
+        model: any model in evaluation mode that ``torch.export`` takes, or an exported program.
+        example: an input tensor (N, *in_shape) or a tuple of input tensors; not needed for a program.
+        dtype: of the result; default that of the model.
+        method: how dense maps are derived: "auto", "forward", "adjoint" or "recursion".
         certify: level of the certificate, or None for none.
-        memory_budget: bytes that W and the probes may take.
+        measure: whether a region keeps its calls if a short measurement finds them faster; without it the result
+            depends on the cost model alone, the same on every machine.
+        prices: of the cost model; default those of an ordinary CPU.
+        memory_budget: bytes that a dense map and its probes may take.
         progress: called with (probes done, probes in all).
 
     Returns:
-        Model, report, certificate and map.
+        Model, report, certificate, and the map of a wholly affine model.
 
     Raises:
-        NotAffineError: if a call is not affine in the input; names the call and its source line.
         UncertifiedError: if the certificate refutes the collapse; the message carries the witness.
-        TrainingModeError, TraceError, TooLargeError, NonFiniteError, UnknownNameError: as ``derive`` raises them.
+        UnknownNameError: if there is no such method or level.
+        TrainingModeError, TraceError, TooLargeError, NonFiniteError: as ``derive`` raises them.
 
-    >>> twice = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 2)).eval()
-    >>> result = collapse(twice, torch.zeros(1, 4))
-    >>> result.model, result.certificate.ok
-    (Dense((4,) -> (2,)), True)
+    >>> block = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.BatchNorm2d(8), torch.nn.ReLU())
+    >>> result = collapse(block.eval(), torch.zeros(1, 3, 16, 16), measure=False)
+    >>> print(result.report)
+    2 calls up to a line that torch.export did not record: conv2d 3x3 (...)
+    2 affine calls in 1 regions became 1.
+    1 calls between them are not affine: relu.
+    >>> result.certificate.ok
+    True
     """
+    _require_names(method, certify)
     clock = [time.perf_counter()]
-    graph = trace(model, example)
+    graph = plain(trace(model, example))
     clock.append(time.perf_counter())
-    device = next((tensor.device for tensor in graph.constants.values()), torch.device("cpu"))
-    affine = derive_graph(graph, Float(), method, device=device, memory_budget=memory_budget, progress=progress)
+    job = _Job(graph, dtype or graph.dtype, method, certify, prices or Prices(), memory_budget)
+    written = job.rewritten()
+    if job.is_dense(written):
+        return _densely(job, written, progress, clock)
+    seams = natively(graph, written.network.seams)
+    pairs = changed(written)
+    after = written.rewritten.over(Float(), dtype=graph.dtype)
     clock.append(time.perf_counter())
-    dense = Dense.of(affine, dtype=dtype or graph.dtype, device=device)
+    times = timed(pairs, after, seams) if measure else []
+    slow = {name for pair, two in zip(pairs, times, strict=False) if lost(two) for name in pair.region.names}
+    if slow:
+        written = job.rewritten(kept=slow)
+    if slow or job.dtype != graph.dtype:
+        after = written.rewritten.over(Float(), dtype=job.dtype)
+    clock.append(time.perf_counter())
+    certificate = job.certificate(written, after, seams)
+    clock.append(time.perf_counter())
+    seconds = _spans(clock, ("trace", "derive", "measure", "certify"))
+    report = report_of(written, dict(zip((pair.region.names for pair in pairs), times, strict=False)), method, seconds)
+    return Collapse(emit(after, dtype=job.dtype), report, certificate, graph, method, memory_budget)
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """What ``collapse`` was asked for."""
+
+    graph: Graph
+    dtype: torch.dtype
+    method: str
+    level: str | None
+    prices: Prices
+    memory_budget: int
+
+    def rewritten(self, kept: Set[str] = frozenset()) -> Rewrite:
+        """The network in its cheapest forms, but for the values whose calls are kept."""
+        cutter = Cutter.of(self.graph, prices=self.prices, memory_budget=self.memory_budget, method=self.method)
+        return rewrite(joined(network_of(self.graph), kept), cutter)
+
+    def is_dense(self, written: Rewrite) -> bool:
+        """Whether the whole network became one matrix."""
+        plans = [plan for plans in written.plans.values() for plan in plans]
+        mergers = [merger.form for plan in plans for merger in plan.mergers]
+        single = len(self.graph.inputs) == len(self.graph.outputs) == 1
+        return single and not written.network.boundaries and mergers == ["dense"] and len(plans) == 1
+
+    def certificate(self, written: Rewrite, after: Graph, seams: dict[str, torch.Tensor]) -> Certificate | None:
+        """The certificate that was asked for, if it says yes."""
+        if self.level is None:
+            return None
+        if self.level == "modular":
+            return _required(warrant(written, seams))
+        return _required(certify_networks(self.graph, after, level=self.level, memory_budget=self.memory_budget))
+
+
+def _densely(job: _Job, written: Rewrite, progress: Progress | None, clock: list[float]) -> Collapse:
+    """The whole network as one ``Dense`` module."""
+    graph, device = job.graph, device_of(job.graph)
+    affine = derive_graph(graph, Float(), job.method, device=device, memory_budget=job.memory_budget, progress=progress)
+    clock.append(time.perf_counter())
+    dense = Dense.of(affine, dtype=job.dtype, device=device)
     certificate = None
-    if certify is not None:
-        certificate = certify_networks(
-            graph, dense, _example(graph, dense), level=certify, method=method, memory_budget=memory_budget
-        )
-        if not certificate.ok:
-            raise UncertifiedError("the collapse is not the network", got=str(certificate), where="collapse")
+    if job.level is not None:
+        example = dense.weight.new_zeros(graph.batch or 1, *dense.in_shape)
+        options = {"level": job.level, "method": job.method, "memory_budget": job.memory_budget}
+        certificate = _required(certify_networks(graph, dense, example, **options))
     clock.append(time.perf_counter())
-    region = _region(graph)
+    method = cheapest(graph) if job.method == "auto" else job.method
+    report = report_of(written, {}, method, _spans(clock, ("trace", "derive", "certify")))
+    result = Collapse(dense, report, certificate, graph, job.method, job.memory_budget)
+    result.__dict__["affine"] = affine
+    return result
+
+
+def _required(certificate: Certificate) -> Certificate:
+    if not certificate.ok:
+        raise UncertifiedError("the collapse is not the network", got=str(certificate), where="collapse")
+    return certificate
+
+
+def _spans(clock: list[float], names: tuple[str, ...]) -> dict[str, float]:
     spans = [after - before for before, after in itertools.pairwise(clock)]
-    seconds: dict[str, float] = dict(zip(("trace", "derive", "certify"), spans, strict=True))
-    report = Report((region,), cheapest(graph) if method == "auto" else method, seconds)
-    return Collapse(dense if region.form == "dense" else _as_given(model), report, certificate, affine)
+    return dict(zip(names, spans, strict=True))
 
 
-def _example(graph: Graph, dense: Dense) -> torch.Tensor:
-    """An input of the dense form, in its dtype, which need not be the network's."""
-    return dense.weight.new_zeros(graph.batch or 1, *dense.in_shape)
-
-
-def _as_given(model: nn.Module | ExportedProgram) -> nn.Module:
-    return model.module() if isinstance(model, ExportedProgram) else model
-
-
-def _region(graph: Graph) -> Region:
-    """The whole network as one region: dense where that is cheaper."""
-    in_shape, out_shape = graph.single()
-    before = cost(graph)
-    after = math.prod(in_shape) * math.prod(out_shape) + CALL_COST
-    last = graph.calls[-1] if graph.calls else None
-    dense = after <= before
-    reason = f"{after:,} against {before:,} multiply-adds, calls included"
-    where, module = (last.where, last.module) if last else ("the input", "")
-    calls = len(call_terms(graph))
-    return Region(where, module, calls, "dense" if dense else "as given", before, after if dense else before, reason)
-
-
-def cost(graph: Graph) -> int:
-    """Multiply-adds of one sample through the graph, plus ``CALL_COST`` for every call on the input."""
-    terms = call_terms(graph)
-    shapes = graph.shapes()
-    return sum(CALL_COST + count * math.prod(n or 1 for n in shapes[name]) for name, count in terms.items())
+def _require_names(method: str, level: str | None) -> None:
+    for name, names in ((method, ("auto", *METHODS)), (level, (None, *LEVELS))):
+        if name not in names:
+            raise UnknownNameError("no such method or level", expected=names, got=name, where="collapse")

@@ -72,8 +72,9 @@ def _codegen(graph: Graph) -> _PyTreeCodeGen:
     if in_spec is None:
         in_spec = pytree.tree_structure((tuple(graph.inputs), {}))
     positional, named = in_spec.unflatten(list(graph.inputs))
+    out_spec = pytree.tree_structure(list(graph.outputs)) if graph.out_spec is None else graph.out_spec
     names = [value if isinstance(value, str) else f"argument_{i}" for i, value in enumerate(positional)] + [*named]
-    return _PyTreeCodeGen(_PyTreeInfo(names, in_spec, graph.out_spec))
+    return _PyTreeCodeGen(_PyTreeInfo(names, in_spec, out_spec))
 
 
 def _paths(graph: Graph) -> dict[str, str]:

@@ -83,6 +83,7 @@ class Graph:
         dtype: floating dtype of the first input.
         in_spec: how the flat inputs nest into the model's arguments; None for a part of a model.
         paths: dotted path in the model of every parameter and buffer among the constants.
+        input_dtypes: dtypes of the inputs; that of the first for all where it is empty.
     """
 
     inputs: tuple[str, ...]
@@ -95,6 +96,7 @@ class Graph:
     dtype: torch.dtype
     in_spec: Any = None
     paths: Mapping[str, str] = field(default_factory=dict)
+    input_dtypes: tuple[torch.dtype, ...] = ()
 
     def shapes(self) -> dict[str, Size]:
         """The shape of every value by name: inputs, constants and calls."""

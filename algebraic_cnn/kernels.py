@@ -51,7 +51,7 @@ def conv_footprint(
         groups: as torch has it.
 
     >>> conv_footprint((1, 1, 3), (8,), stride=(2,), padding=[(1, 1)], dilation=(1,)).axes
-    (Axis(n=8, m=4, down=2, up=1, start=-1, width=3, step=1, ring=(0, 0)),)
+    (Axis(n=8, m=4, down=2, up=1, start=-1, width=3, step=1, ring=(0, 0), idle=(0, 0)),)
     """
     axes = []
     for n, k, s, (before, after), d in zip(sizes, weight_shape[2:], stride, padding, dilation, strict=True):
@@ -86,7 +86,10 @@ def conv_transpose_footprint(
     for n, k, s, p, extra, d in numbers:
         start, last = -((d * (k - 1) - p) // s), (s - 1 + p) // s
         m = (n - 1) * s - 2 * p + d * (k - 1) + extra + 1
-        axes.append(Axis(n, m, up=s, start=start, width=last - start + 1))
+        width = last - start + 1
+        first = s * (width - 1 + start) - p  # where tap 0 stands in the kernel of ``weight_of_phases``
+        idle = (first, s * width - first - d * (k - 1) - 1)
+        axes.append(Axis(n, m, up=s, start=start, width=width, idle=idle))
     return Footprint(weight_shape[0], weight_shape[1] * groups, groups, tuple(axes))
 
 
@@ -110,18 +113,26 @@ def transposed_taps(weight: Array, footprint: Footprint, padding: Sequence[int],
 def weight_of_phases(taps: Array, footprint: Footprint) -> Array:
     """The inverse: the weight, without dilation, of the transposed convolution with these taps; axes need ``down`` 1.
 
-    Output up j + q reads x[j + start + t] through weight tap q + up (width - 1 - t).
+    Output up j + q reads x[j + start + t] through weight tap q + up (width - 1 - t) - idle.
 
     Returns:
-        (c_in, c_out / groups, *kernel), kernel = up width; padding up (width - 1 + start), where that is not negative.
+        (c_in, c_out / groups, *kernel), kernel = up width less the idle taps; ``transposed_padding`` goes with it.
     """
     axes, groups = footprint.axes, footprint.groups
     d = len(axes)
     order = [d, d + 1, *(axis for i in range(d) for axis in (d + 2 + i, i))]
     flipped = np.flip(taps, tuple(range(d + 2, 2 * d + 2))).transpose(order)
     kernel = flipped.reshape(footprint.c_out, -1, *(axis.up * axis.width for axis in axes))
+    kernel = kernel[(..., *(slice(a.idle[0], a.up * a.width - a.idle[1]) for a in axes))]
     kernel = kernel.reshape(groups, -1, *kernel.shape[1:]).swapaxes(1, 2)
     return kernel.reshape(footprint.c_in, -1, *kernel.shape[3:])
+
+
+def transposed_padding(axis: Axis) -> tuple[int, int]:
+    """Padding and output padding of the transposed convolution with ``weight_of_phases``; either may be impossible."""
+    padding = axis.up * (axis.width - 1 + axis.start) - axis.idle[0]
+    length = (axis.n - 1) * axis.up - 2 * padding + axis.up * axis.width - sum(axis.idle)
+    return padding, axis.m - length
 
 
 def shuffle_footprint(c_in: int, factor: int, sizes: Sequence[int]) -> Footprint:

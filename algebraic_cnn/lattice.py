@@ -30,6 +30,7 @@ class Axis:
         width: how many taps.
         step: distance of two taps: the dilation.
         ring: at each end, how many outputs the taps do not tell.
+        idle: with phases, how many taps at each end of the transposed convolution's kernel are surely 0.
 
     >>> Axis(5, 5, start=-1, width=3).reads[0]                   # a padded convolution with 3 taps
     array([-1,  0,  1])
@@ -43,6 +44,7 @@ class Axis:
     width: int = 1
     step: int = 1
     ring: tuple[int, int] = (0, 0)
+    idle: tuple[int, int] = (0, 0)
 
     @cached_property
     def reads(self) -> np.ndarray:
@@ -72,7 +74,7 @@ class Axis:
         """The axis of the composition, first this map, then ``after``; its ring is where phantoms count.
 
         >>> Axis(8, 8, start=-1, width=3).then(Axis(8, 8, start=-1, width=3))
-        Axis(n=8, m=8, down=1, up=1, start=-2, width=5, step=1, ring=(1, 1))
+        Axis(n=8, m=8, down=1, up=1, start=-2, width=5, step=1, ring=(1, 1), idle=(0, 0))
         """
         low, high, step = self._span(after)
         shared = gcd(self.up, after.down)
@@ -85,6 +87,7 @@ class Axis:
             width=(high - low + self.step * (self.width - 1)) // step + 1,
             step=step,
             ring=self._ring(after),
+            idle=self.idle if after.trivial else after.idle if self.trivial else (0, 0),
         )
 
     def meetings(self, after: Axis) -> list[Meeting]:
@@ -122,12 +125,13 @@ class Axis:
         """The same axis with ``factor`` times as many phases.
 
         >>> Axis(4, 4).refined(2)
-        Axis(n=4, m=4, down=2, up=2, start=0, width=2, step=1, ring=(0, 0))
+        Axis(n=4, m=4, down=2, up=2, start=0, width=2, step=1, ring=(0, 0), idle=(0, 0))
         """
         step = gcd(self.step if self.width > 1 else 0, self.down if factor > 1 else 0) or 1
         span = self.step * (self.width - 1) + self.down * (factor - 1)
         phases = {"up": self.up * factor, "down": self.down * factor}
-        return replace(self, **phases, width=span // step + 1, step=step)
+        idle = self.idle if factor == 1 else (0, 0)
+        return replace(self, **phases, width=span // step + 1, step=step, idle=idle)
 
     def joined(self, other: Axis) -> Axis | None:
         """An axis that holds the taps of both, or None if they have no common lattice."""
@@ -140,7 +144,8 @@ class Axis:
         steps = [axis.step for axis in (a, b) if axis.width > 1]
         step = gcd(*steps, a.start - b.start) or 1
         ring = (max(a.ring[0], b.ring[0]), max(a.ring[1], b.ring[1]))
-        return replace(a, start=start, width=(stop - start) // step + 1, step=step, ring=ring)
+        idle = a.idle if replace(a, ring=(0, 0)) == replace(b, ring=(0, 0)) else (0, 0)
+        return replace(a, start=start, width=(stop - start) // step + 1, step=step, ring=ring, idle=idle)
 
     def places_in(self, joined: Axis) -> list[tuple[int, int, np.ndarray]]:
         """Where the taps lie in an axis that ``joined`` returned: (phase here, phase there, indices of the taps)."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .arguments import padding_pairs, per_axis
+from .evaluate import scalar
 from .graph import Call, Ref, Size
 from .kernels import conv_footprint, conv_transpose_footprint, pointwise, transposed_taps
 from .pieces import Array, Atom, Offset, Piece, Scaling, identity, scaling_atom
@@ -112,6 +113,15 @@ def _scaling(shape: Size, place: str, call: Call, scale: Callable[[Ring, int], A
         return scaling_atom(shape, last, scale, call=call, **more)
 
     return Scaling(at, shape, shape, call) if place == "none" else at(place == "last")
+
+
+def multiple(source: Source, call: Call, number: float, sign: int) -> Piece:
+    """x times a number of the network and a sign."""
+    factor = sign * scalar(source.graph, number)
+    if factor == 1:
+        return identity(call.shape)
+    scale = lambda ring, channels: np.repeat(ring.embed(np.array(factor)), channels)  # noqa: E731
+    return Scaling(lambda last: scaling_atom(call.shape, last, scale), call.shape, call.shape, number=factor)
 
 
 def _negative(source: Source, call: Call, a: Arguments) -> Piece | None:

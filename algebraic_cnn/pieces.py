@@ -114,12 +114,21 @@ class Atom:
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """x -> s x + c with one number s: ``at(last)`` is the atom with channels last or after the batch axis."""
+    """x -> s x + c with one number s: ``at(last)`` is the atom with channels last or after the batch axis.
+
+    Attributes:
+        at: the atom, by where its channels stand.
+        source: shape of the value it takes.
+        shape: shape of the value it gives.
+        call: the call of the network; None if another call brings this scaling with it.
+        number: s, where c is 0 and no call of its own says it; 1 for the identity.
+    """
 
     at: Callable[[bool], Atom]
     source: Size
     shape: Size
     call: Any = None
+    number: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +188,7 @@ def chained(pieces: Sequence[Piece]) -> Piece:
 
 def identity(shape: Size) -> Scaling:
     """x -> x on values of a shape."""
-    return Scaling(lambda last: scaling_atom(shape, last, lambda ring, c: np.ones(c)), shape, shape)
+    return Scaling(lambda last: scaling_atom(shape, last, lambda ring, c: np.ones(c)), shape, shape, number=1.0)
 
 
 def scaling_atom(shape: Size, last: bool, scale: Callable[[Ring, int], Array], **more: Any) -> Atom:
@@ -194,7 +203,7 @@ def scaling_atom(shape: Size, last: bool, scale: Callable[[Ring, int], Array], *
 
 def is_identity(piece: Piece) -> bool:
     """Whether a piece is ``identity`` of some shape."""
-    return isinstance(piece, Scaling) and piece.call is None
+    return isinstance(piece, Scaling) and piece.number == 1
 
 
 def form(piece: Piece) -> Form | None:

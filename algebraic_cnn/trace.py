@@ -193,6 +193,7 @@ def _graph(program: ExportedProgram, calls: Sequence[Call], outputs: tuple[Any, 
         paths={name: path for name, path in lifted.items() if name in used},
         batch=batch,
         dtype=dtypes[0] if dtypes else torch.get_default_dtype(),
+        input_dtypes=tuple(dtypes),
     )
 
 

@@ -20,6 +20,7 @@ from algebraic_cnn.kernels import (
     pointwise,
     shuffle_footprint,
     shuffle_taps,
+    transposed_padding,
     transposed_taps,
     unshuffle_footprint,
     unshuffle_taps,
@@ -212,27 +213,22 @@ def test_stencils_of_different_strides_do_not_add() -> None:
     stride=st.integers(1, 3),
     n=st.integers(1, 4),
     groups=st.sampled_from([1, 2]),
+    dilation=st.integers(1, 2),
     seed=st.integers(0, 99),
 )
-def test_the_weight_of_phases_is_a_transposed_convolution(k: int, stride: int, n: int, groups: int, seed: int) -> None:
+def test_the_weight_of_phases_is_a_transposed_convolution(k, stride, n, groups, dilation, seed) -> None:
     weight = integers((4, 3, k, k), seed)
-    options = {
-        "stride": (stride,) * 2,
-        "padding": (0, 0),
-        "output_padding": (0, 0),
-        "dilation": (1, 1),
-        "groups": groups,
-    }
-    footprint = conv_transpose_footprint(weight.shape, (n, n), **options)
-    taps = transposed_taps(weight, footprint, (0, 0), (1, 1))
+    options = {"stride": (stride,) * 2, "dilation": (dilation,) * 2, "groups": groups}
+    none = {"padding": (0, 0), "output_padding": (0, 0)}
+    footprint = conv_transpose_footprint(weight.shape, (n, n), **options, **none)
+    taps = transposed_taps(weight, footprint, (0, 0), (dilation, dilation))
     back = torch.from_numpy(weight_of_phases(taps, footprint).copy())
     x = torch.from_numpy(integers((1, 4, n, n), seed))
-    padding = [axis.up * (axis.width - 1 + axis.start) for axis in footprint.axes]
-    y = torch.nn.functional.conv_transpose2d(x, back, stride=stride, padding=padding, groups=groups)
-    expected = torch.nn.functional.conv_transpose2d(x, torch.from_numpy(weight), stride=stride, groups=groups)
-    m = footprint.axes[0].m
-    assert torch.equal(y[..., :m, :m], expected[..., : y.shape[-2], : y.shape[-1]])
-    assert all(size >= m for size in y.shape[2:])
+    padding, extra = transposed_padding(footprint.axes[0])
+    assert (padding, extra) == (0, 0)
+    assert back.shape[2] == dilation * (k - 1) + 1
+    y = torch.nn.functional.conv_transpose2d(x, back, stride=stride, groups=groups)
+    assert torch.equal(y, torch.nn.functional.conv_transpose2d(x, torch.from_numpy(weight), **options))
 
 
 @pytest.mark.parametrize("tap", list(product(range(2), range(3))))

@@ -52,8 +52,10 @@ def collapse_command(
         certify=None if level == "none" else level,
         memory_budget=bytes_of(memory_budget),
     )
-    if map is not None and result.affine is None:
-        raise NotAffineError("a map was asked for, but the whole program is not affine", where=model)
+    if map is not None and result.report.boundaries:
+        first = result.report.boundaries[0]
+        reason = f"a map was asked for, but {first.call} is not affine in the input: {first.reason}"
+        raise NotAffineError(reason, where=first.where)
     written = {"model": str(out)}
     save_program(export(_still(result.model), _example(result, program)), out)
     if map is not None and result.affine is not None:
@@ -86,9 +88,7 @@ def certify_command(
 
     from .. import AffineMap, certify
 
-    networks = [
-        AffineMap.load(path) if path.suffix == ".npz" else _program(path, device) for path in (original, other)
-    ]
+    networks = [AffineMap.load(path) if path.suffix == ".npz" else _program(path, device) for path in (original, other)]
     budget = bytes_of(memory_budget)
     certificate = certify(*networks, level=level, points=points, seed=seed, memory_budget=budget)
     if save is not None:
@@ -109,13 +109,13 @@ def _program(path: Path, device: str) -> Any:
 
 
 def _example(result: Any, program: Any) -> Any:
-    """An input of the collapsed model: zeros of the right shape, in the dtype of its numbers."""
+    """Inputs of the collapsed model: the program's own, in the dtype of its numbers."""
     import torch
 
-    if result.affine is None:
-        return program.example_inputs[0]
     numbers = next(result.model.parameters(), torch.zeros(()))
-    return torch.zeros(2, *result.affine.in_shape, dtype=numbers.dtype, device=numbers.device)
+    return tuple(
+        x.to(numbers.device, numbers.dtype if x.is_floating_point() else None) for x in program.example_inputs[0]
+    )
 
 
 def _still(model: Any) -> Any:

@@ -1,0 +1,159 @@
+"""What a collapse did, region by region: as text, as a table, as JSON.
+
+RegionReport    one affine region: where, what it became, at what cost, and why not more
+Boundary        a call that is not affine: where regions end
+Report          all of them, and how long each step took
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from .cost import cost
+from .graph import Call, Graph
+from .regions import Region, regions
+from .rewriting import Rewrite
+from .warrant import changed
+
+
+@dataclass(frozen=True)
+class RegionReport:
+    """What became of one affine region.
+
+    Attributes:
+        where: source line of its last call.
+        module: dotted path of the module that made its last call, "" for the model itself.
+        calls: how many calls it had.
+        calls_after: how many it has.
+        form: "dense", the stencils that it became, or "as given".
+        cost_before: nanoseconds by the cost model.
+        cost_after: the same afterwards.
+        reason: why this form.
+        seconds_before: measured, if it was.
+        seconds_after: the same afterwards.
+    """
+
+    where: str
+    module: str
+    calls: int
+    calls_after: int
+    form: str
+    cost_before: int
+    cost_after: int
+    reason: str
+    seconds_before: float | None = None
+    seconds_after: float | None = None
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """A call that is not affine in its arguments.
+
+    Attributes:
+        call: its ATen name.
+        where: its source line.
+        module: dotted path of the module that made it.
+        reason: why it is not affine.
+    """
+
+    call: str
+    where: str
+    module: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a collapse did.
+
+    Attributes:
+        regions: what became of every affine region.
+        boundaries: the calls between them.
+        method: how dense maps were derived.
+        seconds: how long tracing, derivation, measurement and certification took.
+    """
+
+    regions: tuple[RegionReport, ...]
+    boundaries: tuple[Boundary, ...]
+    method: str
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def calls(self) -> tuple[int, int]:
+        """Affine calls before and after."""
+        return sum(r.calls for r in self.regions), sum(r.calls_after for r in self.regions)
+
+    @property
+    def cost(self) -> tuple[int, int]:
+        """Nanoseconds of the affine calls before and after, by the cost model."""
+        return sum(r.cost_before for r in self.regions), sum(r.cost_after for r in self.regions)
+
+    def to_json(self) -> str:
+        """The report as JSON."""
+        totals = {"calls": self.calls, "cost": self.cost}
+        return json.dumps(dataclasses.asdict(self) | totals, indent=2)
+
+    def __str__(self) -> str:
+        changed = [region for region in self.regions if region.form != "as given"]
+        lines = [f"{r.calls} calls up to {r.where}: {r.form} ({r.reason})" for r in changed]
+        refused = [r for r in self.regions if r.form == "as given" and r.reason]
+        lines += [f"{r.calls} calls up to {r.where}: as given ({r.reason})" for r in refused]
+        (before, after), kinds = self.calls, sorted({b.call for b in self.boundaries})
+        lines.append(f"{before} affine calls in {len(self.regions)} regions became {after}.")
+        if kinds:
+            lines.append(f"{len(self.boundaries)} calls between them are not affine: {', '.join(kinds)}.")
+        return "\n".join(lines)
+
+
+Times = Mapping[frozenset[str], tuple[float, float]]
+
+
+def report_of(written: Rewrite, times: Times, method: str, seconds: dict[str, float]) -> Report:
+    """The report of a rewritten network.
+
+    Args:
+        written: the network and what it became.
+        times: measured seconds before and after, by the names of a region's values.
+        method: how dense maps were derived.
+        seconds: how long each step took.
+    """
+    network = written.network
+    pairs = {pair.region.names: pair for pair in changed(written)}
+    shell = written.rewritten.shell()
+    found = []
+    for region in regions(network):
+        pair, spans = pairs.get(region.names), times.get(region.names, (None, None))
+        before = _cost(network.graph, region.calls)
+        new = [call for call in pair.new(shell).calls if call.shape] if pair else region.calls
+        after = _cost(shell, new)
+        form, reason = _verdict(written, region, pair is not None, spans)
+        last = region.calls[-1]
+        row = RegionReport(last.where, last.module, len(region.calls), len(new), form, before, after, reason, *spans)
+        found.append(row)
+    boundaries = tuple(Boundary(call.op, call.where, call.module, reason) for call, reason in network.boundaries)
+    return Report(tuple(found), boundaries, method, seconds)
+
+
+def _cost(graph: Graph, calls: Sequence[Call]) -> int:
+    return round(cost(calls, graph.shapes(), batch=graph.batch or 1, item=graph.dtype.itemsize))
+
+
+def _verdict(
+    written: Rewrite, region: Region, changed: bool, spans: tuple[float | None, float | None]
+) -> tuple[str, str]:
+    """The form of a region and why."""
+    plans = [plan for name in region.names for plan in written.plans.get(name, ())]
+    mergers = [merger for plan in plans for merger in plan.mergers]
+    if mergers:
+        forms = Counter(merger.form for merger in mergers)
+        text = ", ".join(name if count == 1 else f"{count} x {name}" for name, count in forms.items())
+        before, after = (sum(getattr(merger, side) for merger in mergers) / 1000 for side in ("before", "after"))
+        return text, f"{after:,.0f} us against {before:,.0f} us by the model"
+    if spans[0] is not None and spans[1] is not None and not changed:
+        return "as given", f"measured {1e6 * spans[1]:,.0f} us against {1e6 * spans[0]:,.0f} us as given"
+    refused = [reason for plan in plans for reason in plan.refusals]
+    return "as given", "; ".join(refused)
