@@ -235,7 +235,10 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "dtype": (["collapse", "model.pt2", "--out", "a.pt2", "--dtype", "int8"], ["float16 | bfloat16", "int8"]),
     "ending": (["collapse", "model.pt2", "--out", "a.pth"], ["a.pt2", "a.pth"]),
     "device": (["collapse", "model.pt2", "--out", "a.pt2", "--device", "abacus"], ["cpu", "abacus"]),
-    "budget": (["collapse", "model.pt2", "--out", "a.pt2", "--memory-budget", "0"], ["at most 0 bytes", "got"]),
+    "budget": (
+        ["collapse", "model.pt2", "--out", "a.pt2", "--map", "a.npz", "--memory-budget", "0"],
+        ["at most 0 bytes", "got"],
+    ),
     "certify level": (["certify", "model.pt2", "model.pt2", "--level", "sure"], ["modular | bounded", "sure"]),
     "other shapes": (["certify", "model.pt2", "small.npz"], ["shape", "(1, 2)"]),
     "damaged map": (["certify", "model.pt2", "text.npz"], ["text.npz"]),

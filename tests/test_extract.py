@@ -147,8 +147,15 @@ def test_an_output_that_is_no_layer_gets_one() -> None:
 
 
 def test_constants_of_the_batch_size_are_known() -> None:
+    added = of(lambda x: x + torch.ones(x.shape[0], 2, dtype=x.dtype), 2)
+    assert added.forward(np.array([1.0, 2.0])).tolist() == [2, 3]
     recursion = of(lambda x: torch.cat([x, torch.full((x.shape[0], 1), 2.5, dtype=x.dtype), x], 1), 2)
     assert recursion.forward(np.array([1.0, 2.0])).tolist() == [1, 2, 2.5, 1, 2]
+
+
+def test_values_are_repeated_where_torch_repeats_them() -> None:
+    recursion = of(lambda x: x - x.mean(1, keepdim=True), 2)
+    assert recursion.forward(np.array([1.0, 4.0])).tolist() == [-1.5, 1.5]
 
 
 MIXING: dict[str, Callable[[Tensor], Tensor]] = {
@@ -158,6 +165,8 @@ MIXING: dict[str, Callable[[Tensor], Tensor]] = {
     "cat": lambda x: torch.cat([x[1:], x[:1]]),
     "constant": lambda x: x + torch.tensor([[1.0], [2.0]]).double(),
     "transposed": lambda x: x + x.t(),
+    "paired": lambda x: x + x.unsqueeze(2),
+    "in front": lambda x: (x * torch.ones(3, 1, 1).double())[1],
     "merged": lambda x: (2 * x.reshape(x.shape[0] * 2, 1).transpose(0, 1).squeeze()).reshape(-1, 2),
 }
 

@@ -56,10 +56,11 @@ def collapse_command(
         first = result.report.boundaries[0]
         reason = f"a map was asked for, but {first.call} is not affine in the input: {first.reason}"
         raise NotAffineError(reason, where=first.where)
+    affine = result.affine if map is not None else None  # derived before anything is written: it may be too large
     written = {"model": str(out)}
     save_program(export(_still(result.model), _example(result, program)), out)
-    if map is not None and result.affine is not None:
-        written["map"] = str(result.affine.save(map))
+    if map is not None and affine is not None:
+        written["map"] = str(affine.save(map))
     if certificate is not None and result.certificate is not None:
         written["certificate"] = str(result.certificate.save(certificate))
     if json:
