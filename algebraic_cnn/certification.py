@@ -22,7 +22,7 @@ from torch import Tensor
 from .affine import AffineMap
 from .bounded import bounded
 from .certificate import Certificate, fingerprint
-from .check import Check, Network, shapes
+from .check import Check, Network, signature
 from .derivation import MEMORY_BUDGET, METHODS, Progress
 from .errors import ShapeError, UnknownNameError
 from .graph import Graph
@@ -45,7 +45,7 @@ def certify(
     memory_budget: int = MEMORY_BUDGET,
     progress: Progress | None = None,
 ) -> Certificate:
-    """Whether two networks in evaluation mode are the same affine function.
+    """Whether two networks in evaluation mode are the same function.
 
     Args:
         original: a module, an exported program, a traced ``Graph`` or an ``AffineMap``.
@@ -81,7 +81,7 @@ def certify(
         raise ShapeError("a check needs points", expected="at least 1", got=points, where="certify")
     start = time.perf_counter()
     networks = [_network(model, example) for model in (original, collapsed)]
-    first, second = (shapes(network) for network in networks)
+    first, second = (signature(network) for network in networks)
     if first != second:
         raise ShapeError("the networks differ in their shapes", expected=first, got=second, where="certify")
     silent = progress or (lambda done, total: None)

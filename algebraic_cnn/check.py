@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +20,8 @@ from torch import Tensor
 
 from .affine import AffineMap
 from .derivation import Progress, derive_graph
-from .evaluate import Evaluator, terms
-from .graph import Graph
+from .evaluate import Evaluator, affine_obstacle, terms
+from .graph import Graph, Ref
 from .prime_field import PrimeField
 from .ring import Float
 from .rules import DROPOUTS, MOVES
@@ -52,14 +53,32 @@ class Check:
     progress: Progress
 
     @property
+    def affine(self) -> bool:
+        """Whether the original is one affine map."""
+        return isinstance(self.original, AffineMap) or affine_obstacle(self.original) is None
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """The common input shape, without batch axis."""
         return shapes(self.original)[0]
 
 
 def shapes(network: Network) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """in_shape and out_shape, without batch axis."""
+    """in_shape and out_shape, without batch axis.
+
+    Raises:
+        NotAffineError, ShapeError: if the network has no such pair, as ``Graph.single`` raises them.
+    """
     return (network.in_shape, network.out_shape) if isinstance(network, AffineMap) else network.single()
+
+
+def signature(network: Network) -> tuple[Any, ...]:
+    """The shapes of all inputs and all outputs, without batch axis."""
+    if isinstance(network, AffineMap):
+        return (network.in_shape,), (network.out_shape,)
+    sizes = network.shapes()
+    outputs = (sizes.get(out.name, ())[1:] if isinstance(out, Ref) else out for out in network.outputs)
+    return tuple(shape[1:] for shape in network.input_shapes), tuple(outputs)
 
 
 def device(network: Network) -> torch.device:
@@ -111,7 +130,7 @@ def stated(network: Network, memory_budget: int) -> AffineMap | None:
         return network.to("dense")
     dependent = network.dependent()
     steps = [call for call in network.calls if call.name in dependent and call.op not in (*MOVES, *DROPOUTS)]
-    if len(steps) != 1 or not steps[0].op.startswith(("linear", "addmm", "conv")):
+    if len(network.inputs) != 1 or len(steps) != 1 or not steps[0].op.startswith(("linear", "addmm", "conv")):
         return None
     return derive_graph(network, Float(), device=device(network), memory_budget=memory_budget)
 

@@ -21,10 +21,11 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from .affine import AffineMap
-from .bounds import BATCH_NORMS, majorant, window
+from .bounds import BATCH_NORMS, gamma, roundings, window
 from .errors import NonFiniteError
-from .evaluate import scalar
+from .evaluate import Evaluator, scalar
 from .graph import Call, Graph, Ref, Size
+from .ring import Majorant
 from .rules import batch_norm_scale
 
 _PRECISION = {torch.float64: 53, torch.float32: 24, torch.float16: 11, torch.bfloat16: 8}
@@ -88,20 +89,21 @@ def height(*networks: Graph | AffineMap) -> float:
 def denominator(network: Graph | AffineMap) -> Denominator:
     """A common denominator of the entries of W and B.
 
-    The product of the denominators of all calls (all numbers of a call have a common one), times a common multiple of
-    those of the added constants.
+    Along a path the denominators of the calls multiply (all numbers of a call have a common one); where paths meet, or
+    a constant is added, a common multiple serves both.
     """
     if isinstance(network, AffineMap):
         dense = network.to("dense")
         return reduce(Denominator.common, (_dyadic(torch.as_tensor(numbers)) for numbers in (dense.W, dense.b)))
     shapes, dependent = network.shapes(), network.dependent()
-    factors, offsets = Denominator(), Denominator()
+    of_value = dict.fromkeys(network.inputs, Denominator())
     for call in network.calls:
         if call.name in dependent:
-            of_call, added = _of_call(call, network, dependent)
-            factors = factors * of_call * _counts(call, shapes)
-            offsets = offsets.common(added)
-    return factors * offsets
+            factors, added = _of_call(call, network, dependent)
+            terms = [of_value[name] for name in call.refs() if name in of_value]
+            of_value[call.name] = reduce(Denominator.common, terms, added) * factors * _counts(call, shapes)
+    outputs = (of_value[out.name] for out in network.outputs if isinstance(out, Ref) and out.name in of_value)
+    return reduce(Denominator.common, outputs, Denominator())
 
 
 def _size(network: Graph | AffineMap) -> float:
@@ -109,7 +111,13 @@ def _size(network: Graph | AffineMap) -> float:
     if isinstance(network, AffineMap):
         dense = network.to("dense")
         return float(max(np.max(abs(dense.W), initial=0.0), np.max(abs(dense.b), initial=0.0)))
-    return float(majorant(network, torch.ones(1, *network.single()[0], dtype=torch.float64)).max())
+    device = next((tensor.device for tensor in network.constants.values()), torch.device("cpu"))
+    sizes = [[(network.batch or 1) if n is None else n for n in shape] for shape in network.input_shapes]
+    ones = [torch.ones(size, dtype=torch.float64, device=device) for size in sizes]
+    with torch.no_grad():
+        values = Evaluator(network, Majorant(), device).run(ones)
+    largest = max((float(value.max()) for value in values if isinstance(value, Tensor) and value.numel()), default=0.0)
+    return largest / (1 - gamma(roundings(network), 2.0**-53))
 
 
 def _of_call(call: Call, graph: Graph, dependent: frozenset[str]) -> tuple[Denominator, Denominator]:

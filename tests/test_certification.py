@@ -248,8 +248,10 @@ def test_what_cannot_be_compared_is_refused(original: nn.Module) -> None:
         certify(original, original, EXAMPLE, method="guessed")
     with pytest.raises(TrainingModeError):
         certify(original, copy.deepcopy(original).train(), EXAMPLE)
-    with pytest.raises(NotAffineError, match="relu"):
-        certify(original, nn.Sequential(copy.deepcopy(original), nn.ReLU()).eval(), EXAMPLE)
+    rectified = nn.Sequential(copy.deepcopy(original), nn.ReLU()).eval()
+    for level in ("bounded", "rational"):
+        with pytest.raises(NotAffineError, match="relu"):
+            certify(original, rectified, EXAMPLE, level=level)
 
 
 def test_a_weight_that_is_no_number_is_refused(original: nn.Module) -> None:
