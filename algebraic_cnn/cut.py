@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import ChainMap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -97,7 +97,7 @@ class Cutter:
     """
 
     graph: Graph
-    shapes: Mapping[str, Size]
+    shapes: MutableMapping[str, Size]
     dependent: frozenset[str]
     prices: Prices
     batch: int
@@ -138,7 +138,7 @@ class Cutter:
         return Plan(self._cost(self._tried(piece, emit)), emit)
 
     def _tried(self, piece: Piece, emit: Emit) -> Draft:
-        draft = Draft(self.graph, ChainMap({"x": piece.source}, dict(self.shapes)))
+        draft = Draft(self.graph, ChainMap({"x": piece.source}, self.shapes))
         emit(draft, Ref("x"), _LIKE)
         return draft
 

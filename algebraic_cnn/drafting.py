@@ -100,30 +100,35 @@ class Rewritten:
     recipes: Mapping[str, Recipe]
     shapes: Mapping[str, Size]
 
-    def over(self, ring: Ring, *, dtype: torch.dtype | None = None) -> Graph:
+    def over(self, ring: Ring, *, dtype: torch.dtype | None = None, within: Graph | None = None) -> Graph:
         """The new graph with its new constants computed over a ring.
 
         Args:
             ring: where the recipes are followed.
             dtype: to which each new number is then rounded, once; default: carriers as they are.
+            within: a part of ``shell()`` to fill instead of the whole.
         """
-        return self._with(lambda name: torch.from_numpy(np.ascontiguousarray(self.recipes[name](ring))).to(dtype))
+        shell = self.shell() if within is None else within
+        constants = dict(shell.constants)
+        for name in self.recipes.keys() & constants.keys():
+            number = torch.from_numpy(np.ascontiguousarray(self.recipes[name](ring)))
+            constants[name] = number.to(self._device, dtype)
+        return replace(shell, constants=constants)
 
     def shell(self) -> Graph:
         """The new graph without numbers: its new constants have shapes alone."""
-        return self._with(lambda name: torch.empty([n or 0 for n in self.shapes[name]], device="meta"))
-
-    def _with(self, number: Callable[[str], torch.Tensor]) -> Graph:
         used = {name for call in self.calls for name in call.refs()}
         used |= {out.name for out in self.outputs if isinstance(out, Ref)}
-        given = self.original.constants
-        device = next((value.device for value in given.values() if isinstance(value, torch.Tensor)), "cpu")
-        constants = {name: value for name, value in given.items() if name in used}
+        constants = {name: value for name, value in self.original.constants.items() if name in used}
         for name in self.recipes.keys() & used:
-            value = number(name)
-            constants[name] = value if value.is_meta else value.to(device)
+            constants[name] = torch.empty([n or 0 for n in self.shapes[name]], device="meta")
         paths = {name: path for name, path in self.original.paths.items() if name in used}
         return replace(self.original, calls=self.calls, outputs=self.outputs, constants=constants, paths=paths)
+
+    @property
+    def _device(self) -> torch.device:
+        tensors = (value for value in self.original.constants.values() if isinstance(value, torch.Tensor))
+        return next((value.device for value in tensors), torch.device("cpu"))
 
 
 def renamed(value: Any, names: Mapping[str, Ref]) -> Any:

@@ -12,6 +12,7 @@ A layer is added to the library by one line of ``RULES``; tests/test_rules.py th
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -26,15 +27,18 @@ from .step import Rule, Step
 #: Inputs of at most so many pixels are convolved by a matrix product.
 _FEW_PIXELS = 64
 
+#: Depthwise kernels of at most so many taps are applied tap by tap.
+_FEW_TAPS = 16
+
 
 def _move(step: Step) -> Any:
     return step.call()
 
 
 def _plus_channels(step: Step, y: Tensor, offset: Any, axis: int) -> Tensor:
-    if offset is None:
-        return y
-    return step.ring.reduce(y + offset.reshape(-1, *[1] * (y.ndim - 1 - axis % y.ndim)))
+    """Sums that are not reduced yet, plus one more term for each channel, then reduced."""
+    added = y if offset is None else y + offset.reshape(-1, *[1] * (y.ndim - 1 - axis % y.ndim))
+    return step.ring.reduce(added)
 
 
 def _correlate(step: Step) -> Tensor:
@@ -43,8 +47,11 @@ def _correlate(step: Step) -> Tensor:
     torch's float64 kernel reads the weights once per sample, which dominates where a sample has few pixels.
     """
     x, weight, raw = step["input"], step["weight"], step.raw
-    few = x.ndim == 4 and math.prod(x.shape[2:]) <= _FEW_PIXELS and x.dtype == torch.float64
-    if not few or step.target is not torch.ops.aten.conv2d.default or raw["groups"] != 1:
+    if step.target is not torch.ops.aten.conv2d.default or x.dtype != torch.float64 or x.ndim != 4:
+        return step.call(bias=None)
+    if weight.shape[1] == 1 and len(weight) == x.shape[1] and math.prod(weight.shape[2:]) <= _FEW_TAPS:
+        return _tap_by_tap(x, weight, raw)
+    if math.prod(x.shape[2:]) > _FEW_PIXELS or raw["groups"] != 1:
         return step.call(bias=None)
     kernel = list(weight.shape[2:])
     stride, padding, dilation = ([*raw[name]] * (2 // len(raw[name])) for name in ("stride", "padding", "dilation"))
@@ -55,14 +62,28 @@ def _correlate(step: Step) -> Tensor:
     return product.unflatten(1, (len(x), *pixels)).transpose(0, 1)
 
 
+def _tap_by_tap(x: Tensor, weight: Tensor, raw: Mapping[str, Any]) -> Tensor:
+    """A depthwise convolution as a sum of shifted images: torch's float64 kernel takes the channels one by one."""
+    stride, padding, dilation = ([*raw[name]] * (2 // len(raw[name])) for name in ("stride", "padding", "dilation"))
+    x = torch.nn.functional.pad(x, (padding[1], padding[1], padding[0], padding[0]))
+    lengths = [(n - d * (k - 1) - 1) // s + 1 for n, k, s, d in
+               zip(x.shape[2:], weight.shape[2:], stride, dilation, strict=True)]  # fmt: skip
+    total = x.new_zeros((*x.shape[:2], *lengths))
+    for tap in itertools.product(*map(range, weight.shape[2:])):
+        rows, columns = (
+            slice(d * i, d * i + s * (m - 1) + 1, s) for i, d, s, m in zip(tap, dilation, stride, lengths, strict=True)
+        )
+        total = torch.addcmul(total, x[:, :, rows, columns], weight[:, 0, tap[0], tap[1]].reshape(-1, 1, 1))
+    return total
+
+
 def _convolution(step: Step) -> Tensor:
-    y = step.ring.reduce(_correlate(step))
     spatial = step["weight"].ndim - 2
-    return _plus_channels(step, y, step.offset("bias"), -1 - spatial)
+    return _plus_channels(step, _correlate(step), step.offset("bias"), -1 - spatial)
 
 
 def _linear(step: Step) -> Tensor:
-    return _plus_channels(step, step.ring.reduce(step.call(bias=None)), step.offset("bias"), -1)
+    return _plus_channels(step, step.call(bias=None), step.offset("bias"), -1)
 
 
 def _addmm(step: Step) -> Tensor:
@@ -95,12 +116,11 @@ def _batch_norm(step: Step) -> Tensor:
     raw, ring, x = step.raw, step.ring, step["input"]
     scale = ring.embed(batch_norm_scale(raw))
     axes = [1] * (x.ndim - 2)
-    y = ring.reduce(x * scale.reshape(-1, *axes))
     if step.linear:
-        return y
+        return ring.reduce(x * scale.reshape(-1, *axes))
     shift = ring.negate(ring.reduce(step["running_mean"] * scale))
     shift = shift if raw["bias"] is None else ring.reduce(shift + step["bias"])
-    return ring.reduce(y + shift.reshape(-1, *axes))
+    return ring.reduce(torch.addcmul(shift.reshape(-1, *axes), x, scale.reshape(-1, *axes)))
 
 
 def _sum(sign: int, factor: str = "other") -> Callable[[Step], Tensor]:

@@ -13,8 +13,8 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -29,10 +29,13 @@ from .prime_field import PrimeField
 from .primes import prime_interval, random_prime, unlucky
 from .regions import Region, part, regions
 from .rewriting import Rewrite
-from .ring import Majorant, Ring
+from .ring import Majorant
 
-#: A false collapse passes with at most this probability, or less.
-ERROR = 2.0**-40
+#: A false collapse passes with at most this probability.
+ERROR = 2.0**-30
+
+#: Trials where none of them says anything.
+_MOST = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,61 +81,51 @@ def warrant(rewrite: Rewrite, examples: Mapping[str, Tensor], *, seed: int = 0) 
         The certificate; ``error_probability`` bounds the probability, over the primes and points, of a false "yes".
     """
     generator = np.random.default_rng(seed)
-    pairs = changed(rewrite)
-    prints = (fingerprint(rewrite.network.graph), "")
-    if not pairs:
-        what = "every call is as it was."
-        return Certificate(what, "modular", True, error_probability=0.0, seed=seed, fingerprints=prints)
-    sums = max(_terms(rewrite, pairs), 2)
-    low, _ = prime_interval(sums)
-    magnitudes = rewrite.rewritten.over(Majorant())
-    heights = [_height(pair, magnitudes) for pair in pairs]
-    chance = min(1.0, unlucky(max(heights), sums) + 1 / low)
-    count = math.ceil(math.log(ERROR / len(pairs)) / math.log(chance)) if chance < 1 else 64
-    primes = []
-    for _ in range(count):
-        field = PrimeField(random_prime(sums, generator))
-        primes.append(field.p)
-        rewritten = rewrite.rewritten.over(field)
-        for pair in pairs:
-            witness = _difference(pair, rewritten, field, examples, generator)
+    pairs, shell = changed(rewrite), rewrite.rewritten.shell()
+    found = Certificate("", "modular", True, seed=seed, fingerprints=(fingerprint(rewrite.network.graph), ""))
+    primes, error = [], 0.0
+    for pair in pairs:
+        new = pair.new(shell)
+        sums = max(terms(pair.original), terms(new))
+        low, _ = prime_interval(sums)
+        height = _height(pair, rewrite.rewritten.over(Majorant(), within=new))
+        chance = min(1.0, unlucky(height, sums) + 1 / low)
+        count = math.ceil(math.log(ERROR / len(pairs)) / math.log(chance)) if chance < 1 else _MOST
+        error += chance**count
+        for _ in range(count):
+            field = PrimeField(random_prime(sums, generator))
+            primes.append(field.p)
+            witness = _difference(pair, rewrite.rewritten.over(field, within=new), field, examples, generator)
             if witness is not None:
                 what = f"the region that ends at {pair.region.calls[-1].where} is not what replaces it."
-                return Certificate(what, "modular", False, witness=witness, primes=tuple(primes), seed=seed)
-    what = (
-        f"each of the {len(pairs)} rewritten regions is the same function over the rational numbers as before, its "
-        "numbers then computed in float64 and rounded once."
-    )
-    error = min(1.0, len(pairs) * chance**count)
-    return Certificate(what, "modular", True, error, primes=tuple(primes), points=count, seed=seed, fingerprints=prints)
-
-
-def _terms(rewrite: Rewrite, pairs: Sequence[Pair]) -> int:
-    """The most products that any of the regions, before or after, sums before it reduces."""
-    rewritten = rewrite.rewritten.shell()
-    return max(max(terms(pair.original), terms(pair.new(rewritten))) for pair in pairs)
+                return replace(found, statement=what, ok=False, witness=witness, primes=tuple(primes))
+    what = "every call is as it was."
+    if pairs:
+        what = f"each of the {len(pairs)} rewritten regions is the same function over the rational numbers as before, "
+        what += "its numbers then computed in float64 and rounded once."
+    return replace(found, statement=what, error_probability=min(1.0, error), primes=tuple(primes), points=len(primes))
 
 
 def _height(pair: Pair, magnitudes: Graph) -> float:
     """Bits of the numerators by which the two can differ: twice the original's denominators, and the magnitudes."""
-    size = sum(_size(graph, Majorant()) for graph in (pair.original, pair.new(magnitudes)))
+    size = sum(_size(graph) for graph in (pair.original, magnitudes))
     if not math.isfinite(size):
         where = pair.region.calls[-1].where
         raise NonFiniteError("the numbers of a region overflow", expected="below 2^1024", where=where)
     return 2 * denominator(pair.original).bits + math.log2(max(size, 1.0)) + 1
 
 
-def _size(graph: Graph, ring: Ring) -> float:
+def _size(graph: Graph) -> float:
+    """An upper bound of the entries of |W| and |B|."""
     ones = [torch.ones([n or 1 for n in shape], dtype=torch.float64) for shape in graph.input_shapes]
     with torch.no_grad():
-        return max(float(value.max()) for value in Evaluator(graph, ring).run(ones))
+        return max(float(value.max()) for value in Evaluator(graph, Majorant()).run(ones))
 
 
 def _difference(
-    pair: Pair, rewritten: Graph, field: PrimeField, examples: Mapping[str, Tensor], generator: np.random.Generator
+    pair: Pair, new: Graph, field: PrimeField, examples: Mapping[str, Tensor], generator: np.random.Generator
 ) -> Witness | None:
     """An output in which the two differ at one random point, or None."""
-    new = pair.new(rewritten)
     points = {}
     for name in dict.fromkeys((*pair.original.inputs, *new.inputs)):
         x = generator.integers(-field.half, field.half + 1, size=tuple(examples[name].shape))
