@@ -3,17 +3,13 @@
     append_record   one more line, on the disk before it returns
     read_records    all whole lines; a last line without its end was cut off by a crash and does not count
     write_records   a whole file at once
-    versions        what a result was made with
 """
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 from collections.abc import Iterable, Mapping
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +69,6 @@ def write_records(path: str | os.PathLike[str], records: Iterable[Record]) -> No
     """
     with whole_file(path) as unfinished:
         unfinished.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
-
-
-@cache
-def versions() -> dict[str, str]:
-    """Version of Python and of every package that decides a result."""
-    return {"python": platform.python_version()} | {name: version(name) for name in ("algebraic_cnn", "numpy", "torch")}
 
 
 def _whole(content: bytes) -> int:

@@ -22,10 +22,11 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from .certificate import versions
 from .checkpoint import read_checkpoint, restore, write_checkpoint
 from .data import Dataset
 from .errors import GeometryError, NonFiniteError
-from .records import versions, write_records
+from .records import write_records
 
 Progress = Callable[[int, int, str], None]
 

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..certificate import versions
 from ..data import Dataset, load_dataset
 from ..errors import GeometryError, UnknownNameError
 from ..homotopy import (
@@ -35,7 +36,6 @@ from ..homotopy import (
     with_skip_strength,
 )
 from ..models import resnet18, resnet34, resnet50
-from ..records import versions
 from ..training import Progress, Recipe
 
 MODELS = {"resnet18": resnet18, "resnet34": resnet34, "resnet50": resnet50}
