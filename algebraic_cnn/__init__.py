@@ -34,6 +34,7 @@ _HOME = {
     "exact": "exact_map exact_outputs",
     "certificate": "Certificate Witness",
     "certification": "certify",
+    "linear_region": "LinearRegion local_affine_map",
     "collapsing": "collapse",
     "models": "LinearCNN SkipSpec resnet18 resnet34 resnet50",
     "data": "load_digits load_mnist",

@@ -1,5 +1,7 @@
-"""The level "bounded": outputs compared in floating point, within what rounding explains and no more.
+"""The levels "sampled" and "bounded": outputs compared in floating point, within what rounding explains and no more.
 
+    bounded      at the inputs that the caller gives, or else at random ones
+    sampled      at random inputs, and said to be a smoke test
     explained    a bound proved for each output (rounding.py): the arithmetic of both networks, one rounding of the
                  other's numbers, one derivation in float64.  A difference within the bound is not seen.
 
@@ -23,8 +25,20 @@ from .rounding import RoundingError, forward_error, ieee_kernels
 
 
 def bounded(check: Check) -> Certificate:
-    """Whether outputs at random inputs differ by no more than rounding explains."""
-    x = _inputs(check)
+    """Whether outputs at the given inputs, or at random ones, differ by no more than rounding explains."""
+    x = _random(check) if check.inputs is None else check.inputs.detach().cpu()
+    kind = "random" if check.inputs is None else "given"
+    what = f"at {len(x)} {kind} inputs the outputs differ by no more than rounding explains."
+    return _compared(check, x.to(_coarsest(check)).double(), Certificate(what, "bounded", True))
+
+
+def sampled(check: Check) -> Certificate:
+    """A smoke test: the same comparison, at random inputs only."""
+    what = f"a smoke test: at {check.points} random inputs the outputs differ by no more than rounding explains."
+    return _compared(check, _random(check), Certificate(what, "sampled", True))
+
+
+def _compared(check: Check, x: Tensor, holds: Certificate) -> Certificate:
     with ieee_kernels():
         first, second = (native(network, x) for network in (check.original, check.collapsed))
     observed = (first - second).abs()
@@ -32,11 +46,9 @@ def bounded(check: Check) -> Certificate:
     worst = int((observed - error.bound).argmax())
     row, place = divmod(worst, observed.shape[1])
     likely = float(error.likely[row, place])
-    what = f"at {len(x)} random inputs the outputs differ by no more than rounding explains."
-    what += f" (Independent rounding errors would stay below {likely:.3g}: an estimate, not a bound.)"
-    outcome = Certificate(
-        what, "bounded", True, bound=float(error.bound[row, place]), observed=float(observed[row, place])
-    )
+    what = f"{holds.statement} (Independent rounding errors would stay below {likely:.3g}: an estimate, not a bound.)"
+    figures = {"bound": float(error.bound[row, place]), "observed": float(observed[row, place])}
+    outcome = replace(holds, statement=what, **figures)
     if not bool(torch.isfinite(error.bound).all()):
         what = f"no finite bound exists in this precision, so that outputs at {len(x)} inputs cannot be judged."
         return replace(outcome, statement=what, ok=False)
@@ -47,12 +59,14 @@ def bounded(check: Check) -> Certificate:
     return replace(outcome, ok=False, witness=witness)
 
 
-def _inputs(check: Check) -> Tensor:
+def _random(check: Check) -> Tensor:
     """Random inputs that are exact in both networks' precisions, as float64."""
-    generator = np.random.default_rng(check.seed)
-    x = torch.from_numpy(generator.standard_normal((check.points, *check.shape)))
-    coarsest = max((dtype(check.original), dtype(check.collapsed)), key=UNIT_ROUNDOFF.__getitem__)
-    return x.to(coarsest).double()
+    x = np.random.default_rng(check.seed).standard_normal((check.points, *check.shape))
+    return torch.from_numpy(x).to(_coarsest(check)).double()
+
+
+def _coarsest(check: Check) -> torch.dtype:
+    return max((dtype(check.original), dtype(check.collapsed)), key=UNIT_ROUNDOFF.__getitem__)
 
 
 def _explained(check: Check, x: Tensor) -> RoundingError:

@@ -6,6 +6,7 @@
                 checked modulo the primes and W, B are checked to be that derivation in float64, to the last bit.
     rational    W and B of both are computed over the rationals, and compared entry by entry; chance plays no part
     bounded     outputs differ by no more than rounding explains, by a bound computed from the weights
+    sampled     the same at random inputs: a smoke test, and said to be one
 
 The names of the checks are the keys of ``LEVELS``.
 """
@@ -20,7 +21,7 @@ from typing import Any
 from torch import Tensor
 
 from .affine import AffineMap
-from .bounded import bounded
+from .bounded import bounded, sampled
 from .certificate import Certificate, fingerprint
 from .check import Check, Network, signature
 from .derivation import MEMORY_BUDGET, METHODS, Progress
@@ -30,7 +31,12 @@ from .modular import modular
 from .rational import rational
 from .trace import trace
 
-LEVELS: dict[str, Callable[[Check], Certificate]] = {"bounded": bounded, "modular": modular, "rational": rational}
+LEVELS: dict[str, Callable[[Check], Certificate]] = {
+    "sampled": sampled,
+    "bounded": bounded,
+    "modular": modular,
+    "rational": rational,
+}
 
 
 def certify(
@@ -42,6 +48,7 @@ def certify(
     points: int = 8,
     seed: int = 0,
     method: str = "auto",
+    inputs: Tensor | None = None,
     memory_budget: int = MEMORY_BUDGET,
     progress: Progress | None = None,
 ) -> Certificate:
@@ -51,11 +58,12 @@ def certify(
         original: a module, an exported program, a traced ``Graph`` or an ``AffineMap``.
         collapsed: the other one, likewise.
         example: an input tensor (N, *in_shape); not needed where neither is a module.
-        level: "bounded", "modular" or "rational".
+        level: "sampled", "bounded", "modular" or "rational".
         points: how hard to look.  At level "modular" the probability of error is at most 2^(-10 points), whatever
             number of random primes and inputs that takes; at other levels the number of random inputs.
         seed: seed of the primes and inputs; the stated probability is over it.
         method: how ``collapsed`` was derived, as ``derive`` was told; only then can it be equal to the last bit.
+        inputs: the inputs (N, *in_shape) at which level "bounded" compares outputs; default ``points`` random ones.
         memory_budget: bytes that a derivation may take.
         progress: called with (points done, points in all).
 
@@ -85,7 +93,7 @@ def certify(
     if first != second:
         raise ShapeError("the networks differ in their shapes", expected=first, got=second, where="certify")
     silent = progress or (lambda done, total: None)
-    check = Check(networks[0], networks[1], points, seed, method, memory_budget, silent)
+    check = Check(networks[0], networks[1], points, seed, method, memory_budget, silent, inputs)
     certificate = LEVELS[level](check)
     prints = (fingerprint(networks[0]), fingerprint(networks[1]))
     return replace(certificate, fingerprints=prints, points=points, seed=seed, seconds=time.perf_counter() - start)

@@ -42,6 +42,7 @@ class Check:
         method: how W and b of the other were derived, if it is a derived map.
         memory_budget: bytes that a derivation may take.
         progress: called with (points done, points in all).
+        inputs: where to compare outputs, (N, *in_shape); None for random inputs.
     """
 
     original: Network
@@ -51,6 +52,7 @@ class Check:
     method: str
     memory_budget: int
     progress: Progress
+    inputs: Tensor | None = None
 
     @property
     def affine(self) -> bool:

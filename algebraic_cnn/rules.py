@@ -235,7 +235,7 @@ NEAREST = [f"{name}{n}d" for name in ("upsample_nearest", "_upsample_nearest_exa
 MOVES = (
     "view _unsafe_view reshape flatten permute transpose t squeeze unsqueeze expand contiguous clone alias detach "
     "lift_fresh_copy select slice narrow split split_with_sizes chunk unbind flip roll pixel_shuffle pixel_unshuffle "
-    "channel_shuffle movedim swapaxes repeat unflatten reflection_pad1d reflection_pad2d reflection_pad3d "
+    "index_select channel_shuffle movedim swapaxes repeat unflatten reflection_pad1d reflection_pad2d reflection_pad3d "
     "replication_pad1d replication_pad2d replication_pad3d im2col"
 ).split() + NEAREST
 

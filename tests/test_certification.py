@@ -57,10 +57,10 @@ def graph(original: nn.Module) -> Graph:
 
 
 def step(tensor: Tensor, index: int, ulps: int = 1) -> None:
-    """One entry to a neighbouring float."""
+    """One entry some floats away from zero."""
     flat = tensor.detach().view(-1)
-    for _ in range(ulps):
-        flat[index] = torch.nextafter(flat[index], torch.tensor(math.inf, dtype=flat.dtype))
+    bits = flat.view(torch.int32 if flat.dtype == torch.float32 else torch.int64)
+    bits[index] += ulps
 
 
 def weight_by_an_ulp(model: nn.Module) -> None:
@@ -308,3 +308,25 @@ def test_a_rounded_map_is_within_rounding_of_the_map(graph: Graph) -> None:
     assert certify(f, rounded, level="bounded").ok
     rounded.W[0, 0] *= 1.01
     assert not certify(f, rounded, level="bounded").ok
+
+
+def test_outputs_are_compared_at_the_inputs_given(graph: Graph) -> None:
+    dense = derive(graph).to_module(torch.float32)
+    x = torch.ones(3, 2, 6, 6)
+    certificate = certify(graph, dense, EXAMPLE, level="bounded", inputs=x)
+    assert certificate.ok
+    assert certificate.statement.startswith("at 3 given inputs")
+    step(dense.weight, 0, 2**26)
+    certificate = certify(graph, dense, EXAMPLE, level="bounded", inputs=x)
+    assert not certificate.ok
+    assert certificate.witness.input == [1.0] * 72
+    assert certify(graph, dense, EXAMPLE, level="bounded", inputs=torch.zeros(1, 2, 6, 6)).ok
+    with pytest.raises(ShapeError, match="does not fit"):
+        certify(graph, dense, EXAMPLE, level="bounded", inputs=torch.zeros(1, 2, 6, 5))
+
+
+def test_a_sample_says_that_it_is_one(graph: Graph) -> None:
+    certificate = certify(graph, derive(graph), level="sampled", points=3)
+    assert certificate.ok
+    assert certificate.level == "sampled"
+    assert certificate.statement.startswith("a smoke test: at 3 random inputs")

@@ -26,6 +26,7 @@ FLOORS = [
     *"derivation exact".split(),
     *"source mixing spacing atoms emission spelling junctions cost drafting realisation dense cut rewriting".split(),
     *"regions forms certificate rounding check trials seams identity bounded modular rational certification".split(),
+    "pinning", "linear_region",
     *"warrant measurement report collapsing".split(),
     *"models data records checkpoint training homotopy testing plots bench experiments".split(),
     *"cli __main__".split(),
