@@ -32,7 +32,7 @@ _HOME = {
     "recursion": "Layer Skip SkipRecursion",
     "derivation": "derive",
     "exact": "exact_map exact_outputs",
-    "certificate": "Certificate Witness",
+    "certificates.certificate": "Certificate Witness",
     "certification": "certify",
     "linear_region": "LinearRegion local_affine_map",
     "collapsing": "collapse",

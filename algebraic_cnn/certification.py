@@ -21,14 +21,14 @@ from typing import Any
 from torch import Tensor
 
 from .affine import AffineMap
-from .bounded import bounded, sampled
-from .certificate import Certificate, fingerprint
-from .check import Check, Network, signature
+from .certificates.bounded import bounded, sampled
+from .certificates.certificate import Certificate, fingerprint
+from .certificates.check import Check, Network, signature
+from .certificates.modular import modular
+from .certificates.rational import rational
 from .derivation import MEMORY_BUDGET, METHODS, Progress
 from .errors import ShapeError, UnknownNameError
 from .graph import Graph
-from .modular import modular
-from .rational import rational
 from .trace import trace
 
 LEVELS: dict[str, Callable[[Check], Certificate]] = {

@@ -22,25 +22,25 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from .affine import AffineMap
-from .certificate import Certificate
+from .certificates.certificate import Certificate
+from .certificates.check import device as device_of
 from .certification import LEVELS
 from .certification import certify as certify_networks
-from .check import device as device_of
-from .cost import Prices
-from .cut import Cutter
 from .derivation import MEMORY_BUDGET, METHODS, Progress, cheapest, derive_graph
-from .emission import emit
 from .errors import UncertifiedError, UnknownNameError
 from .forms import Dense
 from .graph import Graph
-from .junctions import joined, network_of
-from .measurement import lost, natively, timed
+from .regions.cost import Prices
+from .regions.cut import Cutter
+from .regions.emission import emit
+from .regions.junctions import joined, network_of
+from .regions.measurement import lost, natively, timed
+from .regions.rewriting import Rewrite, rewrite
+from .regions.spelling import plain
+from .regions.warrant import changed, warrant
 from .report import Report, report_of
-from .rewriting import Rewrite, rewrite
 from .ring import Float
-from .spelling import plain
 from .trace import trace
-from .warrant import changed, warrant
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,13 +20,13 @@ from torch import Tensor
 
 from .affine import AffineMap
 from .arrays import require_finite
-from .bounds import majorant
 from .crt import lift, primes_for
 from .derivation import MEMORY_BUDGET, Progress, derive_graph
 from .errors import ShapeError, TooLargeError
 from .evaluate import Evaluator, terms
 from .graph import Graph
-from .heights import Denominator, denominator, height
+from .magnitudes.bounds import majorant
+from .magnitudes.heights import Denominator, denominator, height
 from .prime_field import PrimeField
 from .trace import trace
 

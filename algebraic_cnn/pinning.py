@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .certificates.seams import cut
 from .errors import NotAffineError
 from .evaluate import scalar
 from .graph import Call, Graph, Ref
-from .seams import cut
 
 aten = torch.ops.aten
 

@@ -13,11 +13,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .cost import cost
 from .graph import Call, Graph
-from .regions import Region, regions
-from .rewriting import Rewrite
-from .warrant import changed
+from .regions.cost import cost
+from .regions.region import Region, regions
+from .regions.rewriting import Rewrite
+from .regions.warrant import changed
 
 
 @dataclass(frozen=True)

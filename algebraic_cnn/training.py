@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from .certificate import versions
+from .certificates.certificate import versions
 from .checkpoint import read_checkpoint, restore, write_checkpoint
 from .data import Dataset
 from .errors import GeometryError, NonFiniteError

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from algebraic_cnn import collapse
-from algebraic_cnn.cost import Prices
 from algebraic_cnn.errors import NonFiniteError, ShapeError, TraceError, TrainingModeError, UnknownNameError
 from algebraic_cnn.forms import Dense
 from algebraic_cnn.models import resnet34
+from algebraic_cnn.regions.cost import Prices
 
 #: Prices under which every call is one unit, whatever it computes: whatever can be merged is merged.
 CALLS_ALONE = Prices(call=1.0, kernel=0.0, product=0.0, matrix=1e9, lone=0.0, byte=0.0)

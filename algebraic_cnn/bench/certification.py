@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..certificates.check import native
 from ..certification import certify
-from ..check import native
 from ..derivation import derive
 from ..graph import Call, Graph, Ref
 from ..models import LinearCNN

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..bench.contenders import Predictor, predictor
 from ..bench.timing import interleaved_seconds
-from ..certificate import Certificate, versions
+from ..certificates.certificate import Certificate, versions
 from ..certification import certify
 from ..collapsing import collapse
 from ..errors import MissingExtraError

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..certificate import versions
+from ..certificates.certificate import versions
 from ..data import Dataset, load_dataset
 from ..errors import GeometryError, UnknownNameError
 from ..homotopy import (

@@ -19,7 +19,7 @@ from torch import nn
 
 from ..bench.contenders import predictor
 from ..bench.timing import interleaved_seconds
-from ..certificate import versions
+from ..certificates.certificate import versions
 from ..homotopy import remove_skips, with_skip_strength
 from ..records import write_records
 from ..training import Progress

@@ -12,7 +12,7 @@ from algebraic_cnn import certify
 from algebraic_cnn.bench.certification import CHECKS, DEPTHS, IN_COLLAPSE, IN_NETWORK, tallies
 from algebraic_cnn.bench.collapsing import linear_resnet34
 from algebraic_cnn.bench.timing import interleaved_seconds
-from algebraic_cnn.check import residues
+from algebraic_cnn.certificates.check import residues
 from algebraic_cnn.evaluate import Evaluator, terms
 from algebraic_cnn.prime_field import PrimeField
 from algebraic_cnn.primes import random_prime

@@ -11,7 +11,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from algebraic_cnn.affine import AffineMap
-from algebraic_cnn.certificate import Certificate
+from algebraic_cnn.certificates.certificate import Certificate
 from algebraic_cnn.cli import app
 from algebraic_cnn.data import Dataset, load_digits
 from algebraic_cnn.experiments import demo

@@ -1,0 +1,92 @@
+"""The levels "sampled" and "bounded": outputs compared in floating point, within what rounding explains and no more.
+
+    bounded      at the inputs that the caller gives, or else at random ones
+    sampled      at random inputs, and said to be a smoke test
+    explained    a bound proved for each output (rounding.py): the arithmetic of both networks, one rounding of the
+                 other's numbers, one derivation in float64.  A difference within the bound is not seen.
+
+The other's numbers may have been rounded from the exact ones (W and b, or the weights of a fused layer).  A number that
+is a product of few factors is off by a few roundings, less than twice what the arithmetic of its own call may lose.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..affine import AffineMap
+from ..magnitudes.bounds import UNIT_ROUNDOFF, gamma
+from .certificate import Certificate, Witness
+from .check import Check, Network, device, dtype, native, stated
+from .rounding import RoundingError, forward_error, ieee_kernels
+
+
+def bounded(check: Check) -> Certificate:
+    """Whether outputs at the given inputs, or at random ones, differ by no more than rounding explains."""
+    x = _random(check) if check.inputs is None else check.inputs.detach().cpu()
+    kind = "random" if check.inputs is None else "given"
+    what = f"at {len(x)} {kind} inputs the outputs differ by no more than rounding explains."
+    return _compared(check, x.to(_coarsest(check)).double(), Certificate(what, "bounded", True))
+
+
+def sampled(check: Check) -> Certificate:
+    """A smoke test: the same comparison, at random inputs only."""
+    what = f"a smoke test: at {check.points} random inputs the outputs differ by no more than rounding explains."
+    return _compared(check, _random(check), Certificate(what, "sampled", True))
+
+
+def _compared(check: Check, x: Tensor, holds: Certificate) -> Certificate:
+    with ieee_kernels():
+        first, second = (native(network, x) for network in (check.original, check.collapsed))
+    observed = (first - second).abs()
+    error = _explained(check, x)
+    worst = int((observed - error.bound).argmax())
+    row, place = divmod(worst, observed.shape[1])
+    likely = float(error.likely[row, place])
+    what = f"{holds.statement} (Independent rounding errors would stay below {likely:.3g}: an estimate, not a bound.)"
+    figures = {"bound": float(error.bound[row, place]), "observed": float(observed[row, place])}
+    outcome = replace(holds, statement=what, **figures)
+    if not bool(torch.isfinite(error.bound).all()):
+        what = f"no finite bound exists in this precision, so that outputs at {len(x)} inputs cannot be judged."
+        return replace(outcome, statement=what, ok=False)
+    if bool((observed <= error.bound).all()):
+        return outcome
+    values = float(first[row, place]), float(second[row, place])
+    witness = Witness(f"output {place} at the input recorded here", *values, input=x[row].reshape(-1).tolist())
+    return replace(outcome, ok=False, witness=witness)
+
+
+def _random(check: Check) -> Tensor:
+    """Random inputs that are exact in both networks' precisions, as float64."""
+    x = np.random.default_rng(check.seed).standard_normal((check.points, *check.shape))
+    return torch.from_numpy(x).to(_coarsest(check)).double()
+
+
+def _coarsest(check: Check) -> torch.dtype:
+    return max((dtype(check.original), dtype(check.collapsed)), key=UNIT_ROUNDOFF.__getitem__)
+
+
+def _explained(check: Check, x: Tensor) -> RoundingError:
+    """What rounding explains of |original(x) - collapsed(x)|, each entry (N, m)."""
+    errors = [_own(check.original, x), *[_own(check.collapsed, x)] * 3]
+    if isinstance(check.original, AffineMap):
+        errors.append(_own(check.original, x))
+    elif stated(check.collapsed, check.memory_budget) is not None:
+        errors += [_own(check.original, z, torch.float64) for z in (x, torch.zeros_like(x))]
+    parts = [(error.bound, error.second_order, error.likely) for error in errors]
+    bound, second, likely = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
+    return RoundingError(bound, second, likely)
+
+
+def _own(network: Network, x: Tensor, precision: torch.dtype | None = None) -> RoundingError:
+    """How far the network's own arithmetic can take it from its exact function."""
+    if not isinstance(network, AffineMap):
+        return forward_error(network, x.to(device(network)), precision)
+    dense = network.to("dense")
+    W, b = (torch.from_numpy(np.asarray(array)).double().abs() for array in (dense.W, dense.b))
+    magnitude = x.flatten(1).abs() @ W.T + b
+    count, u = W.shape[1] + 2, UNIT_ROUNDOFF[dtype(network)]
+    return RoundingError(gamma(count, u) * magnitude, torch.zeros_like(magnitude), 3 * count**0.5 * u * magnitude)

@@ -1,0 +1,169 @@
+"""``Certificate``: what a check found, as a value that reads as a sentence and travels as JSON.
+
+level        how the check was made; certification.py says what each level means
+ok           the verdict
+witness      where the two networks differ, if they do
+fingerprint  SHA-256 of the numbers and calls of a network: a certificate speaks of these networks only
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .. import __version__
+from ..affine import AffineMap
+from ..errors import DataError
+from ..files import read_json, write_json
+from ..graph import Graph
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result depends on."""
+    return {
+        "algebraic_cnn": __version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+@dataclass(frozen=True)
+class Witness:
+    """One place where two networks differ.
+
+    Attributes:
+        what: the place, in words.
+        original: the value that the original has there.
+        collapsed: the value that the other has there.
+        modulus: the prime modulo which the values are given, or None for plain numbers.
+        input: the flattened input at which outputs were compared, or None where parameters were.
+    """
+
+    what: str
+    original: float
+    collapsed: float
+    modulus: int | None = None
+    input: list[float] | None = None
+
+    def __str__(self) -> str:
+        modulo = f" modulo {self.modulus}" if self.modulus else ""
+        return f"{self.what}: {self.original!r} in the original, {self.collapsed!r} in the other{modulo}"
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The verdict of a check and all that is needed to repeat it.
+
+    Attributes:
+        statement: what was checked, in words.
+        level: "modular", "bounded", ...
+        ok: whether the statement holds.
+        error_probability: bound of the probability that a false statement passes; None where chance plays no part.
+        bound: the most that rounding can explain (levels that measure), else None.
+        observed: the largest difference found (levels that measure), else None.
+        witness: a place where the networks differ, or None.
+        primes: the moduli that were used.
+        points: how many random inputs.
+        seed: seed of everything random.
+        fingerprints: SHA-256 of the original and of the other.
+        seconds: how long the check took.
+        versions: of the software that made it.
+    """
+
+    statement: str
+    level: str
+    ok: bool
+    error_probability: float | None = None
+    bound: float | None = None
+    observed: float | None = None
+    witness: Witness | None = None
+    primes: tuple[int, ...] = ()
+    points: int = 0
+    seed: int = 0
+    fingerprints: tuple[str, str] = ("", "")
+    seconds: float = 0.0
+    versions: dict[str, str] = field(default_factory=versions)
+
+    def __str__(self) -> str:
+        verdict = "Yes" if self.ok else "No"
+        chance = ""
+        if self.ok and self.error_probability is not None:
+            chance = f" A false statement would pass with probability at most {self.error_probability:.1e}."
+        measured = "" if self.bound is None else f" Observed {self.observed:.3g}, bound {self.bound:.3g}."
+        against = "" if self.witness is None else f" Witness: {self.witness}."
+        return f"{verdict} ({self.level}): {self.statement}{chance}{measured}{against}"
+
+    def to_json(self) -> str:
+        """The certificate as JSON."""
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Writes the certificate as JSON, whole or not at all; returns the path.
+
+        Raises:
+            DataError: if the file cannot be written.
+        """
+        write_json(path, dataclasses.asdict(self))
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Certificate:
+        """Reads a certificate that ``save`` wrote.
+
+        Raises:
+            DataError: if the file is missing, is not JSON, or is not a certificate.
+        """
+        value = read_json(path)
+        try:
+            witness = None if value["witness"] is None else Witness(**value["witness"])
+            pairs = {name: tuple(value[name]) for name in ("primes", "fingerprints")}
+            loaded = cls(**{**value, **pairs, "witness": witness})
+            if json.loads(loaded.to_json()) != value or not _sound(loaded):
+                raise TypeError("entries of the wrong types")
+        except (TypeError, KeyError) as error:
+            raise DataError("not a certificate", expected="JSON written by Certificate.save", where=path) from error
+        return loaded
+
+    def speaks_of(self, original: Graph | AffineMap, collapsed: Graph | AffineMap) -> bool:
+        """Whether this certificate was made for these very networks, as ``trace`` gives them."""
+        return self.fingerprints == (fingerprint(original), fingerprint(collapsed))
+
+
+def _sound(certificate: Certificate) -> bool:
+    """Whether what a reader relies on is of its type."""
+    numbers = (certificate.error_probability, certificate.bound, certificate.observed)
+    return (
+        isinstance(certificate.statement, str)
+        and isinstance(certificate.ok, bool)
+        and all(number is None or isinstance(number, float) for number in numbers)
+        and all(isinstance(prime, int) for prime in certificate.primes)
+        and [type(print_) for print_ in certificate.fingerprints] == [str, str]
+    )
+
+
+def fingerprint(network: Graph | AffineMap) -> str:
+    """SHA-256 of the calls and numbers of a network, or of W, b and the shapes of a map."""
+    digest = hashlib.sha256()
+    if isinstance(network, AffineMap):
+        W = network.to("dense").W
+        digest.update(repr((network.in_shape, network.out_shape, str(W.dtype))).encode())
+        for array in (W, network.b):
+            exact = array.dtype == object
+            digest.update(repr(array.tolist()).encode() if exact else np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+    for call in network.calls:
+        digest.update(repr((call.name, call.op, call.args, sorted(call.kwargs.items()))).encode())
+    for name, tensor in sorted(network.constants.items()):
+        values = tensor.detach().cpu().contiguous()
+        digest.update(repr((name, str(values.dtype), tuple(values.shape))).encode())
+        digest.update(values.view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

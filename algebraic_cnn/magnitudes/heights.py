@@ -1,0 +1,179 @@
+"""How large the integers behind a network's exact W and B are.
+
+Every entry is a rational number N / D: floats are dyadic, averages divide by small counts.
+
+    Denominator   D as a power of two and an odd rest
+    denominator   a D that serves every entry of W and B of an affine network
+    height        log2 of a bound of |N| for the entries of W and B, or of a difference of such maps
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from ..affine import AffineMap
+from ..errors import NonFiniteError
+from ..evaluate import Evaluator, scalar
+from ..graph import Call, Graph, Ref, Size
+from ..ring import Majorant
+from ..rules import batch_norm_scale
+from .bounds import BATCH_NORMS, gamma, roundings, window
+
+_PRECISION = {torch.float64: 53, torch.float32: 24, torch.float16: 11, torch.bfloat16: 8}
+_SUMS = ("add", "sub", "rsub")
+_SCALARS = ("self", "other", "alpha", "beta", "value")
+
+
+@dataclass(frozen=True)
+class Denominator:
+    """The integer 2^dyadic odd."""
+
+    dyadic: int = 0
+    odd: int = 1
+
+    @classmethod
+    def of(cls, count: int) -> Denominator:
+        """A positive integer."""
+        twos = (count & -count).bit_length() - 1
+        return cls(twos, count >> twos)
+
+    @property
+    def integer(self) -> int:
+        """The integer itself."""
+        return self.odd << self.dyadic
+
+    @property
+    def bits(self) -> float:
+        """Its logarithm to base 2."""
+        return self.dyadic + math.log2(self.odd)
+
+    def __mul__(self, other: Denominator) -> Denominator:
+        return Denominator(self.dyadic + other.dyadic, self.odd * other.odd)
+
+    def common(self, other: Denominator) -> Denominator:
+        """The least common multiple."""
+        return Denominator(max(self.dyadic, other.dyadic), math.lcm(self.odd, other.odd))
+
+
+def height(*networks: Graph | AffineMap) -> float:
+    """log2 of a bound of |N| for every entry N / D of an exact W and B, or of a sum or difference of several such maps.
+
+    |N| <= sum |f|(1) D, with |f| the majorant network and D a common denominator.
+
+    Raises:
+        NonFiniteError: if the majorant network leaves the range of float64.
+
+    >>> from algebraic_cnn.trace import trace
+    >>> layer = torch.nn.Linear(1, 1, bias=False).eval()
+    >>> _ = layer.weight.data.fill_(0.5)                        # 1/2 as a float32 is taken as m / 2^24
+    >>> graph = trace(layer, torch.zeros(1, 1))
+    >>> height(graph), height(graph, graph)
+    (23.0, 24.0)
+    """
+    common = reduce(Denominator.common, (denominator(network) for network in networks))
+    size = sum(_size(network) for network in networks)
+    if not math.isfinite(size):
+        raise NonFiniteError("the bound of the network's entries overflows", expected="below 2^1024", where="height")
+    return common.bits + (math.log2(size) if size > 0 else 0.0)
+
+
+def denominator(network: Graph | AffineMap) -> Denominator:
+    """A common denominator of the entries of W and B.
+
+    Along a path the denominators of the calls multiply (all numbers of a call have a common one); where paths meet, or
+    a constant is added, a common multiple serves both.
+    """
+    if isinstance(network, AffineMap):
+        dense = network.to("dense")
+        return reduce(Denominator.common, (_dyadic(torch.as_tensor(numbers)) for numbers in (dense.W, dense.b)))
+    shapes, dependent = network.shapes(), network.dependent()
+    of_value = dict.fromkeys(network.inputs, Denominator())
+    for call in network.calls:
+        if call.name in dependent:
+            factors, added = _of_call(call, network, dependent)
+            terms = [of_value[name] for name in call.refs() if name in of_value]
+            of_value[call.name] = reduce(Denominator.common, terms, added) * factors * _counts(call, shapes)
+    outputs = (of_value[out.name] for out in network.outputs if isinstance(out, Ref) and out.name in of_value)
+    return reduce(Denominator.common, outputs, Denominator())
+
+
+def _size(network: Graph | AffineMap) -> float:
+    """An upper bound of the entries of |W| and |B|."""
+    if isinstance(network, AffineMap):
+        dense = network.to("dense")
+        return float(max(np.max(abs(dense.W), initial=0.0), np.max(abs(dense.b), initial=0.0)))
+    device = next((tensor.device for tensor in network.constants.values()), torch.device("cpu"))
+    sizes = [[(network.batch or 1) if n is None else n for n in shape] for shape in network.input_shapes]
+    ones = [torch.ones(size, dtype=torch.float64, device=device) for size in sizes]
+    with torch.no_grad():
+        values = Evaluator(network, Majorant(), device).run(ones)
+    largest = max((float(value.max()) for value in values if isinstance(value, Tensor) and value.numel()), default=0.0)
+    return largest / (1 - gamma(roundings(network), 2.0**-53))
+
+
+def _of_call(call: Call, graph: Graph, dependent: frozenset[str]) -> tuple[Denominator, Denominator]:
+    """Common denominators of the constants that a call multiplies by, and of those that it adds."""
+    arguments = call.bound()
+    if call.op in BATCH_NORMS:
+        raw = {name: graph.constants[v.name] if isinstance(v, Ref) and v.name in graph.constants else v
+               for name, v in arguments.items()}  # fmt: skip
+        scale = _dyadic(batch_norm_scale(raw))
+        return scale, _dyadic(raw["bias"]).common(_dyadic(raw["running_mean"]) * scale)
+    added = {"bias"} | ({"self", "other"} if call.op in _SUMS else {"self"} if call.op == "addmm" else set())
+    factors, offsets = Denominator(), Denominator()
+    for name, value in arguments.items():
+        for constant in _numbers(name, value, graph, dependent):
+            if call.op == "div" and name == "other":
+                factors = factors * _inverse(constant)
+            elif name in added:
+                offsets = offsets * _dyadic(constant)
+            else:
+                factors = factors * _dyadic(constant)
+    return factors, offsets
+
+
+def _numbers(name: str, value: Any, graph: Graph, dependent: frozenset[str]) -> Iterator[Tensor]:
+    for leaf in pytree.tree_leaves(value):
+        if isinstance(leaf, Ref):
+            if leaf.name in graph.constants and leaf.name not in dependent:
+                yield graph.constants[leaf.name]
+        elif isinstance(leaf, int | float) and not isinstance(leaf, bool) and name in _SCALARS:
+            yield torch.tensor(scalar(graph, leaf), dtype=torch.float64)
+
+
+def _dyadic(constant: Any) -> Denominator:
+    """A common denominator of the floats of a tensor: 2^(precision - smallest exponent)."""
+    if not isinstance(constant, Tensor) or not constant.is_floating_point() or not bool(constant.any()):
+        return Denominator()
+    if constant.ndim == 0:
+        return Denominator.of(float(constant).as_integer_ratio()[1])
+    _, exponents = torch.frexp(constant[constant != 0])
+    return Denominator(max(0, _PRECISION[constant.dtype] - int(exponents.min())))
+
+
+def _inverse(constant: Tensor) -> Denominator:
+    """A common denominator of 1 / c for the entries c of a tensor: a multiple of their numerators."""
+    numerators = (float(c).as_integer_ratio()[0] for c in np.unique(abs(constant.detach().cpu().double().numpy())))
+    return Denominator.of(math.lcm(*numerators))
+
+
+def _counts(call: Call, shapes: dict[str, Size]) -> Denominator:
+    """A common multiple of the counts that an average divides by, borders included."""
+    taken = window(call, shapes)
+    if not taken or call.op == "sum":
+        return Denominator()
+    if call.op == "mean":
+        return Denominator.of(taken[0])
+    if call.op.startswith("adaptive"):
+        return Denominator.of(math.prod(n * max(1, n - 1) for n in taken))
+    override = call.bound().get("divisor_override") or 1
+    return Denominator.of(override * math.prod(math.lcm(*range(1, n + 1)) for n in taken))

@@ -1,0 +1,97 @@
+"""What calls cost: a model of time from their arithmetic, their bytes and their number.
+
+    Prices    nanoseconds for a call, a multiply-add, a byte; measured on two cores of an ordinary server CPU
+    cost      nanoseconds of calls, by the model; the same for what was given and for what would replace it
+
+The model ranks forms; a measurement of the regions then has the last word (collapsing.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ..graph import Call, Ref, Size
+
+_VIEWS = frozenset(
+    "view _unsafe_view permute transpose t squeeze unsqueeze expand alias detach select slice narrow split "
+    "split_with_sizes chunk unbind movedim swapaxes unflatten flatten reshape contiguous".split()
+)
+_FREE = frozenset(["operator.getitem", "sym_size", "dropout"])
+
+
+@dataclass(frozen=True)
+class Prices:
+    """The model's constants, in nanoseconds.
+
+    Attributes:
+        call: dispatch of any call.
+        kernel: what a convolution costs before its first product.
+        product: a multiply-add of a dense convolution.
+        matrix: a multiply-add of a matrix product with one vector.
+        lone: a multiply-add where channels are not summed over: depthwise convolutions, pools.
+        byte: a byte read or written.
+    """
+
+    call: float = 2_000.0
+    kernel: float = 8_000.0
+    product: float = 0.0125
+    matrix: float = 0.03
+    lone: float = 0.15
+    byte: float = 0.017
+
+    def of(self, call: Call, shapes: Mapping[str, Size], batch: int, item: int) -> float:
+        """Nanoseconds of one call.
+
+        Args:
+            call: a call.
+            shapes: shape of every value by name, None on the batch axis.
+            batch: length of the batch axis.
+            item: bytes of a number.
+        """
+        if call.op in _FREE or call.op.startswith("operator."):
+            return 0.0
+        if call.op in _VIEWS:
+            return self.call / 2
+        sizes = {name: _length(shapes.get(name, ()), batch) for name in call.refs()}
+        bytes_moved = item * (sum(sizes.values()) + _length(call.shape, batch))
+        return self.call + self.byte * bytes_moved + self._arithmetic(call, shapes, batch)
+
+    def _arithmetic(self, call: Call, shapes: Mapping[str, Size], batch: int) -> float:
+        a, outputs = call.bound(), _length(call.shape, batch)
+        if call.op.startswith("conv"):
+            shape = shapes[a["weight"].name]
+            transposed = call.op.startswith("conv_transpose")
+            inside, outside = int(shape[1] or 1), int(shape[0] or 1) // a["groups"]
+            positions = outputs if not transposed else _length(shapes[a["input"].name], batch)
+            products = positions * inside * math.prod(n or 1 for n in shape[2:])
+            # vector units fill up with channels on both sides; a depthwise convolution is paid by its outputs
+            rate = max(self.product, min(self.lone, self.lone / (min(inside, 8) * min(outside, 8) / 4)))
+            return self.kernel + products * (rate if inside * outside > 1 else self.lone / 2)
+        if call.op in ("linear", "addmm", "mm", "matmul"):
+            name = {"linear": "weight", "addmm": "mat2", "mm": "mat2", "matmul": "other"}[call.op]
+            shape = shapes.get(a[name].name, ()) if isinstance(a[name], Ref) else ()
+            rows = outputs // int(call.shape[-1] or 1)
+            return (
+                outputs
+                * int(shape[-1 if call.op == "linear" else 0] or 1)
+                * (self.matrix if rows < 8 else self.product)
+            )
+        if call.op.startswith(("avg_pool", "adaptive_avg_pool")):
+            return self.lone * max(
+                outputs * math.prod(a.get("kernel_size", ())), _length(shapes[a["self"].name], batch)
+            )
+        return 0.0
+
+
+def cost(
+    calls: Iterable[Call], shapes: Mapping[str, Size], *, batch: int = 1, item: int = 4, prices: Prices | None = None
+) -> float:
+    """Nanoseconds of calls by the model."""
+    price = (prices or Prices()).of
+    return sum(price(call, shapes, batch, item) for call in calls)
+
+
+def _length(shape: Iterable[int | None], batch: int) -> int:
+    return math.prod(batch if n is None else n for n in shape)

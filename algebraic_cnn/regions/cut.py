@@ -1,0 +1,295 @@
+"""Where to cut: which values of a piece are computed, and in which form each part between two of them runs.
+
+    Plan       the calls of a piece, not made yet, and their cost by the model
+    given      the calls that the network had
+    merged     one stencil (realisation.py)
+    dense      one matrix, where images are small
+    best       the cheapest plan: by dynamic programming over the cuts of a chain, by pairs over branches
+
+A chain of k parts has k (k + 1) / 2 segments; the best plan of its first j parts ends with some segment i .. j and
+begins with the best plan of the first i.  Forms are compared by their shapes alone; no number is computed here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import ChainMap
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+
+from ..graph import Call, Graph, Ref, Size
+from ..stencils.pieces import Atom, Branches, Chain, Piece, Scaling, form, settled
+from .cost import Prices
+from .dense import dense
+from .drafting import Draft
+from .realisation import realise
+
+Emit = Callable[[Draft, Ref, Call], Ref]
+
+#: A form that is not cheaper by this factor is not worth a change.
+_GAIN = 0.98
+
+#: A matrix must not be dearer either for a batch so many times as large, where its products count more than calls.
+_MANY = 32
+
+_LIKE = Call("call", "", lambda: None, (), {}, (), "", "")
+
+
+@dataclass(frozen=True, eq=False)
+class Merger:
+    """Calls that became one form.
+
+    Attributes:
+        form: its name.
+        calls: of the network, that it replaces.
+        before: their cost.
+        after: its cost.
+    """
+
+    form: str
+    calls: tuple[Call, ...]
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A way to compute a piece.
+
+    Attributes:
+        cost: nanoseconds by the model.
+        emit: writes the calls into a draft: (draft, value that the piece takes, call whose place they take) -> value.
+        mergers: what was merged in it.
+        refusals: what was not, and why.
+    """
+
+    cost: float
+    emit: Emit
+    mergers: tuple[Merger, ...] = ()
+    refusals: tuple[str, ...] = ()
+
+    def then(self, after: Plan) -> Plan:
+        """This plan, then another."""
+
+        def emit(draft: Draft, x: Ref, like: Call) -> Ref:
+            return after.emit(draft, self.emit(draft, x, like), like)
+
+        refusals = self.refusals + after.refusals
+        return Plan(self.cost + after.cost, emit, self.mergers + after.mergers, refusals)
+
+
+_NEVER = Plan(math.inf, lambda draft, x, like: x)
+
+
+@dataclass(frozen=True, eq=False)
+class Cutter:
+    """What a decision depends on beside the piece.
+
+    Attributes:
+        graph: the network.
+        shapes: of its values.
+        dependent: names of the values that depend on its input.
+        prices: of the cost model.
+        batch: for which batch size costs are compared.
+        memory_budget: bytes that an explicit matrix may take.
+        method: how such a matrix is derived.
+    """
+
+    graph: Graph
+    shapes: MutableMapping[str, Size]
+    dependent: frozenset[str]
+    prices: Prices
+    batch: int
+    memory_budget: int
+    method: str = "auto"
+
+    @classmethod
+    def of(cls, graph: Graph, *, prices: Prices, memory_budget: int, method: str = "auto") -> Cutter:
+        """For a graph, at the batch size that it is bound to, else at 1."""
+        return cls(graph, graph.shapes(), graph.dependent(), prices, graph.batch or 1, memory_budget, method)
+
+    def best(self, piece: Piece) -> Plan:
+        """The cheapest plan of a piece."""
+        match piece:
+            case Chain(parts):
+                return self._chain(parts, settled(piece))
+            case Branches():
+                return min(self._branches(piece), self._merged(settled(piece)), key=lambda plan: plan.cost)
+        return self.priced(piece, self.given(piece))
+
+    def given(self, piece: Piece) -> Emit:
+        """Writes the calls that the network had."""
+        match piece:
+            case Chain(parts):
+                emits = [self.given(part) for part in parts]
+                return lambda draft, x, like: reduce(lambda y, emit: emit(draft, y, like), emits, x)
+            case Branches(_, parts):
+                return beside(piece, [self.given(part) for part in parts])
+            case Scaling(number=number) if number is not None:
+                return lambda draft, x, like: multiplied(draft, x, number, like)
+            case Atom(call=None):
+                return lambda draft, x, like: realise(draft, x, piece, like) or x
+        source = next(name for name in piece.call.refs() if name in self.dependent)
+        return lambda draft, x, like: draft.repeat(piece.call, {source: x})
+
+    def priced(self, piece: Piece, emit: Emit) -> Plan:
+        """The plan that makes these calls."""
+        return Plan(self._cost(self._tried(piece, emit)), emit)
+
+    def _tried(self, piece: Piece, emit: Emit) -> Draft:
+        draft = Draft(self.graph, ChainMap({"x": piece.source}, self.shapes))
+        emit(draft, Ref("x"), _LIKE)
+        return draft
+
+    def _cost(self, draft: Draft) -> float:
+        item = self.graph.dtype.itemsize
+        return sum(self.prices.of(call, draft.shapes, self.batch, item) for call in draft.calls)
+
+    def _chain(self, parts: Sequence[Piece], whole: Piece) -> Plan:
+        placed = whole.parts if isinstance(whole, Chain) else (whole,)
+        given = [self.priced(part, self.given(part)).cost for part in parts]
+        plans = [Plan(0.0, lambda draft, x, like: x)]
+        for stop, part in enumerate(parts, 1):
+            best = plans[-1].then(self.best(part))
+            for start in range(stop - 2, -1, -1):
+                segment = Chain(tuple(parts[start:stop]))
+                allowed = best.cost - plans[start].cost
+                before = sum(given[start:stop])
+                merged = self._merged(Chain(placed[start:stop]), before)
+                for plan in (merged, self._dense(segment, before, allowed)):
+                    if plan.cost < _GAIN * allowed:
+                        best, allowed = plans[start].then(plan), plan.cost
+            plans.append(best)
+        return self._explained(plans[-1], Chain(placed))
+
+    def _explained(self, plan: Plan, piece: Piece) -> Plan:
+        """The plan of a chain, with the reason why the chain is not one stencil, if it could be one."""
+        whole = form(piece)
+        if whole is None or any(len(merger.calls) == len(list(leaves(piece))) for merger in plan.mergers):
+            return plan
+        if not whole.footprint.exact:
+            return replace(plan, refusals=("at the border it is not one stencil",))
+        cost = self._merged(piece).cost
+        if math.isinf(cost):
+            return plan
+        reason = f"one stencil would take {cost / 1000:,.0f} us against {plan.cost / 1000:,.0f} us by the model"
+        return replace(plan, refusals=(reason,))
+
+    def _merged(self, piece: Piece, before: float | None = None) -> Plan:
+        """One stencil, or a plan of infinite cost."""
+        whole = form(piece)
+        if whole is None or not whole.footprint.exact:
+            return _NEVER
+        calls = tuple(leaves(piece))
+
+        def emit(draft: Draft, x: Ref, like: Call) -> Ref:
+            return realise(draft, x, piece, calls[-1] if calls else like) or x
+
+        draft = self._tried(piece, emit)
+        if not draft.calls:
+            return _NEVER
+        before = self.priced(piece, self.given(piece)).cost if before is None else before
+        cost = self._cost(draft)
+        return Plan(cost, emit, (Merger(_name(draft), calls, before, cost),))
+
+    def _dense(self, piece: Piece, before: float, allowed: float) -> Plan:
+        """One matrix, if it can pay at small and large batches and fits the budget; else a plan of infinite cost."""
+        if any(None in shape[1:] or len(shape) < 2 for shape in (piece.source, piece.shape)):
+            return _NEVER
+        entries = math.prod(int(n or 1) for n in (*piece.source[1:], *piece.shape[1:]))
+        if entries * self.prices.product > allowed or entries * 8 > self.memory_budget:
+            return _NEVER
+        calls = tuple(leaves(piece))
+        given, matrix = self.given(piece), dense(piece, self.given(piece), self.memory_budget, self.method)
+        plan, many = self.priced(piece, matrix), replace(self, batch=_MANY * self.batch)
+        if many.priced(piece, matrix).cost > many.priced(piece, given).cost:
+            return _NEVER
+        return Plan(plan.cost, plan.emit, (Merger("dense", calls, before, plan.cost),))
+
+    def _branches(self, piece: Branches) -> Plan:
+        """Branches apart, or merged in pairs while that pays."""
+        groups: list[tuple[Piece, Plan]] = [(part, self.best(part)) for part in piece.parts]
+        while piece.kind == "sum" and len(groups) > 1:
+            best = self._apart(piece, groups)
+            candidates = []
+            for j in range(len(groups)):
+                for i in range(j):
+                    both = Branches("sum", (*_opened(groups[i][0]), *_opened(groups[j][0])), piece.shape)
+                    rest = [group for k, group in enumerate(groups) if k not in (i, j)]
+                    candidates.append([*rest[:i], (both, self._merged(settled(both))), *rest[i:]])
+            groups_after = min(candidates, key=lambda groups: self._apart(piece, groups).cost)
+            if self._apart(piece, groups_after).cost >= best.cost:
+                break
+            groups = groups_after
+        return self._apart(piece, groups)
+
+    def _apart(self, piece: Branches, groups: Sequence[tuple[Piece, Plan]]) -> Plan:
+        if any(math.isinf(plan.cost) for _, plan in groups):
+            return _NEVER
+        parts = Branches(piece.kind, tuple(part for part, _ in groups), piece.shape)
+        plan = self.priced(piece, beside(parts, [plan.emit for _, plan in groups]))
+        mergers, refusals = (
+            tuple(item for _, plan in groups for item in getattr(plan, name)) for name in ("mergers", "refusals")
+        )
+        return replace(plan, mergers=mergers, refusals=refusals)
+
+
+def _name(draft: Draft) -> str:
+    """What to call a form: its main call, with the size of its kernel."""
+    names = []
+    for call in draft.calls:
+        if call.op.startswith("conv"):
+            weight = draft.shapes[call.bound()["weight"].name]
+            lone = "depthwise " if weight[1] == 1 and call.bound()["groups"] > 1 else ""
+            names.append(f"{lone}{call.op} {'x'.join(str(n) for n in weight[2:])}")
+        elif call.op not in ("reshape", "permute", "slice"):
+            names.append({"constant_pad_nd": "pad", "mul": "scale", "add": "bias map"}.get(call.op, call.op))
+    return " + ".join(names) or "reshape"
+
+
+def _opened(piece: Piece) -> tuple[Piece, ...]:
+    return piece.parts if isinstance(piece, Branches) and piece.kind == "sum" else (piece,)
+
+
+def leaves(piece: Piece) -> Iterator[Call]:
+    """The calls of the network that a piece stands for, in order."""
+    if isinstance(piece, Chain | Branches):
+        for part in piece.parts:
+            yield from leaves(part)
+    elif piece.call is not None:
+        yield piece.call
+
+
+def beside(piece: Branches, emits: Sequence[Emit]) -> Emit:
+    """Writes branches one by one and adds or concatenates them."""
+
+    def emit(draft: Draft, x: Ref, like: Call) -> Ref:
+        terms = [(emit_one(draft, x, like), 1.0) for emit_one in emits]
+        for place, part in enumerate(piece.parts):
+            if isinstance(part, Scaling) and part.number is not None:
+                terms[place] = (x, part.number)
+        return together(draft, piece.kind, terms, piece.shape, like)
+
+    return emit
+
+
+def together(
+    draft: Draft, kind: str, terms: Sequence[tuple[Ref, float]], shape: Size, like: Call, axis: int = 1
+) -> Ref:
+    """Writes the sum of multiples of values, or their concatenation."""
+    if kind == "cat" and len(terms) > 1:
+        return draft.call(like, "cat", [multiplied(draft, value, s, like) for value, s in terms], axis, shape=shape)
+    first = next((place for place, (_, s) in enumerate(terms) if s == 1), 0)
+    total = multiplied(draft, *terms[first], like)
+    for value, s in (*terms[:first], *terms[first + 1 :]):
+        more = {} if s == 1 else {"alpha": s}
+        total = draft.call(like, "add", total, value, shape=shape, **more)
+    return total
+
+
+def multiplied(draft: Draft, x: Ref, number: float, like: Call) -> Ref:
+    """Writes x times a number."""
+    if number == 1:
+        return x
+    return draft.call(like, "mul", x, number, shape=draft.shapes[x.name])

@@ -1,0 +1,136 @@
+"""A graph under construction: calls on values and on numbers that are not computed yet.
+
+Draft     calls so far, and a recipe for every new constant
+recipe    ring -> the constant over that ring: floats for use, residues for the proof that nothing changed
+Rewritten the finished draft: one list of calls, its numbers in any ring
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils import _pytree as pytree
+
+from ..graph import Call, Graph, Ref, Size
+from ..ring import Ring
+from ..stencils.pieces import Array
+
+Recipe = Callable[[Ring], Array]
+
+_OVERLOADS = {
+    "add": "Tensor",
+    "mul": "Tensor",
+    "slice": "Tensor",
+    "conv_transpose2d": "input",
+    "conv_transpose3d": "input",
+}
+
+
+@dataclass(eq=False)
+class Draft:
+    """Calls and recipes so far.
+
+    Attributes:
+        graph: the graph that is rewritten.
+        shapes: of all values of the graph and of the new ones.
+        calls: in order of execution.
+        recipes: of the new constants.
+    """
+
+    graph: Graph
+    shapes: MutableMapping[str, Size]
+    calls: list[Call] = field(default_factory=list)
+    recipes: dict[str, Recipe] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, graph: Graph) -> Draft:
+        """An empty draft."""
+        return cls(graph, graph.shapes())
+
+    def constant(self, like: Call, what: str, shape: tuple[int, ...], recipe: Recipe) -> Ref:
+        """A constant of a known shape whose numbers come later."""
+        name = self._fresh(f"{like.name}_{what}")
+        self.shapes[name] = shape
+        self.recipes[name] = recipe
+        return Ref(name)
+
+    def call(self, like: Call, op: str, *args: Any, shape: Size, **kwargs: Any) -> Ref:
+        """An ATen call in the place, and under the source line, of one of the model's."""
+        target = getattr(getattr(torch.ops.aten, op), _OVERLOADS.get(op, "default"))
+        return self._append(Call(self._fresh(like.name), op, target, args, kwargs, shape, like.where, like.module))
+
+    def repeat(self, call: Call, values: Mapping[str, Ref]) -> Ref:
+        """A call of the model, as it is, on other values."""
+        args, kwargs = renamed((call.args, dict(call.kwargs)), values)
+        free = all(call.name != other.name for other in self.calls)
+        return self._append(replace(call, name=call.name if free else self._fresh(call.name), args=args, kwargs=kwargs))
+
+    def _append(self, call: Call) -> Ref:
+        self.shapes[call.name] = call.shape
+        self.calls.append(call)
+        return Ref(call.name)
+
+    def _fresh(self, hint: str) -> str:
+        name, count = hint, 1
+        while name in self.shapes:
+            count += 1
+            name = f"{hint}_{count}"
+        return name
+
+
+@dataclass(frozen=True, eq=False)
+class Rewritten:
+    """A finished draft.
+
+    Attributes:
+        original: the graph that was rewritten.
+        calls: of the new graph.
+        outputs: of the new graph.
+        recipes: of the constants that the original does not have.
+        shapes: of all values.
+    """
+
+    original: Graph
+    calls: tuple[Call, ...]
+    outputs: tuple[Any, ...]
+    recipes: Mapping[str, Recipe]
+    shapes: Mapping[str, Size]
+
+    def over(self, ring: Ring, *, dtype: torch.dtype | None = None, within: Graph | None = None) -> Graph:
+        """The new graph with its new constants computed over a ring.
+
+        Args:
+            ring: where the recipes are followed.
+            dtype: to which each new number is then rounded, once; default: carriers as they are.
+            within: a part of ``shell()`` to fill instead of the whole.
+        """
+        shell = self.shell() if within is None else within
+        constants = dict(shell.constants)
+        for name in self.recipes.keys() & constants.keys():
+            number = torch.from_numpy(np.ascontiguousarray(self.recipes[name](ring)))
+            constants[name] = number.to(self._device, dtype)
+        return replace(shell, constants=constants)
+
+    def shell(self) -> Graph:
+        """The new graph without numbers: its new constants have shapes alone."""
+        used = {name for call in self.calls for name in call.refs()}
+        used |= {out.name for out in self.outputs if isinstance(out, Ref)}
+        constants = {name: value for name, value in self.original.constants.items() if name in used}
+        for name in self.recipes.keys() & used:
+            constants[name] = torch.empty([n or 0 for n in self.shapes[name]], device="meta")
+        paths = {name: path for name, path in self.original.paths.items() if name in used}
+        return replace(self.original, calls=self.calls, outputs=self.outputs, constants=constants, paths=paths)
+
+    @property
+    def _device(self) -> torch.device:
+        tensors = (value for value in self.original.constants.values() if isinstance(value, torch.Tensor))
+        return next((value.device for value in tensors), torch.device("cpu"))
+
+
+def renamed(value: Any, names: Mapping[str, Ref]) -> Any:
+    """Arguments with other values in the places of some."""
+    return pytree.tree_map(lambda leaf: names.get(leaf.name, leaf) if isinstance(leaf, Ref) else leaf, value)

@@ -1,0 +1,197 @@
+"""A piece as calls: the exact forms in which one stencil and its offset can run.
+
+    scaled         one multiplication for each entry, and one addition
+    matrix         ``linear``: no spatial axes, or channels last
+    convolution    one convolution; padding that its argument cannot say becomes a pad or a crop before it
+    transposed     one transposed convolution
+    phased         one convolution for all phases, which a reshape then interleaves
+    bias map       where f(0) is an image: added at the end
+
+Each is the piece in every pixel, or is not made.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..graph import Call, Ref, Size
+from ..ring import Ring
+from ..stencils.folding import offset, stencil
+from ..stencils.kernels import transposed_padding, weight_of_phases
+from ..stencils.lattice import Axis
+from ..stencils.pieces import Array, Form, Offset, Piece, form
+from .drafting import Draft
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """One piece on its way into a draft.
+
+    Attributes:
+        draft: where the calls go.
+        piece: a settled piece.
+        whole: its form.
+        like: the call whose place and source line they take.
+    """
+
+    draft: Draft
+    piece: Piece
+    whole: Form
+    like: Call
+
+    def taps(self, ring: Ring) -> Array:
+        """The taps of the piece."""
+        return stencil(self.piece, ring).taps
+
+    def offset(self, ring: Ring) -> Array:
+        """f(0), of the kind that the form says."""
+        value = offset(self.piece, ring)
+        return np.zeros(self.whole.footprint.c_out) if value is None else value
+
+    def number(self, what: str, shape: tuple[int, ...], recipe: Callable[[Ring], Array]) -> Ref:
+        """A constant of the draft."""
+        return self.draft.constant(self.like, what, shape, lambda ring: recipe(ring).reshape(shape))
+
+    def call(self, op: str, *args: object, shape: Size) -> Ref:
+        """A call of the draft."""
+        return self.draft.call(self.like, op, *args, shape=shape)
+
+    def shaped(self, x: Ref, shape: Size) -> Ref:
+        """The same numbers under another shape."""
+        if self.draft.shapes[x.name] == shape:
+            return x
+        return self.call("reshape", x, [-1 if n is None else n for n in shape], shape=shape)
+
+
+def realise(draft: Draft, x: Ref, piece: Piece, like: Call) -> Ref | None:
+    """The calls of a piece as one stencil.
+
+    Args:
+        draft: where the calls go.
+        x: the value that the piece takes.
+        piece: a settled piece.
+        like: the call whose place and source line they take.
+
+    Returns:
+        The value, or None if the piece is no stencil that torch can run in one of the forms above.
+    """
+    whole = form(piece)
+    if whole is None or not whole.footprint.exact or len(whole.footprint.axes) > 3:
+        return None
+    work, axes = Work(draft, piece, whole, like), whole.footprint.axes
+    if whole.footprint.diagonal and piece.source == piece.shape:
+        return _scaled(work, x)
+    if whole.last or not axes:
+        return _matrix(work, x) if whole.footprint.groups == 1 and all(axis.trivial for axis in axes) else None
+    x = work.shaped(x, (None, whole.footprint.c_in, *(axis.n for axis in axes)))
+    if all(axis.up == 1 for axis in axes):
+        y = _convolution(work, x)
+    elif all(axis.down == 1 and _transposable(axis) for axis in axes):
+        y = _transposed(work, x)
+    else:
+        y = _phased(work, x)
+    return work.shaped(_with_map(work, y), piece.shape)
+
+
+def _scaled(work: Work, x: Ref) -> Ref:
+    """x s + c."""
+    shape, channels = work.piece.shape, work.whole.footprint.c_out
+    own = (channels,) if work.whole.last else (channels, *[1] * (len(shape) - 2))
+    y = work.call("mul", x, work.number("scale", own, work.taps), shape=shape)
+    if work.whole.offset == Offset.CHANNEL:
+        return work.call("add", y, work.number("bias", own, work.offset), shape=shape)
+    return _with_map(work, y)
+
+
+def _matrix(work: Work, x: Ref) -> Ref:
+    """x W^T + b along the last axis."""
+    weight = work.number("weight", (work.whole.footprint.c_out, work.whole.footprint.c_in), work.taps)
+    return _with_map(work, work.call("linear", x, weight, _bias(work), shape=work.piece.shape))
+
+
+def _bias(work: Work, copies: int = 1) -> Ref | None:
+    """One number for each output channel, or None where there is none or an image instead."""
+    if work.whole.offset != Offset.CHANNEL:
+        return None
+    return work.number("bias", (work.whole.footprint.c_out * copies,), lambda ring: work.offset(ring).repeat(copies))
+
+
+def _map(work: Work, shape: Size) -> Ref:
+    """f(0) as an image of a value's shape."""
+    sizes = tuple(n or 1 for n in shape[1:])
+    return work.number("bias_map", sizes, lambda r: np.moveaxis(work.offset(r), 0, -1 if work.whole.last else 0))
+
+
+def _with_map(work: Work, y: Ref) -> Ref:
+    shape = work.draft.shapes[y.name]
+    return work.call("add", y, _map(work, shape), shape=shape) if work.whole.offset == Offset.MAP else y
+
+
+def _convolution(work: Work, x: Ref, copies: int = 1, taps: Callable[[Ring], Array] | None = None) -> Ref:
+    """One convolution; with phases, channel c at phase q is its output c copies + q."""
+    fp = work.whole.footprint
+    size = (fp.c_out * copies, fp.c_in // fp.groups, *(axis.width for axis in fp.axes))
+    weight = work.number("weight", size, taps or work.taps)
+    lengths = [-(-axis.m // axis.up) for axis in fp.axes]
+    pads = [_pads(axis, m) for axis, m in zip(fp.axes, lengths, strict=True)]
+    padding = [before for before, _ in pads]
+    if any(before != after or before < 0 for before, after in pads):
+        flat = [n for pad in reversed(pads) for n in pad]
+        padded = (None, fp.c_in, *(axis.n + sum(pad) for axis, pad in zip(fp.axes, pads, strict=True)))
+        x, padding = work.call("constant_pad_nd", x, flat, shape=padded), [0] * len(pads)
+    options = [axis.down for axis in fp.axes], padding, [axis.step for axis in fp.axes], fp.groups
+    shape = (None, fp.c_out * copies, *lengths)
+    return work.call(f"conv{len(lengths)}d", x, weight, _bias(work, copies), *options, shape=shape)
+
+
+def _pads(axis: Axis, m: int) -> tuple[int, int]:
+    """Zeros before and after the input so that the convolution has m outputs; equal ones where that is possible."""
+    before = -axis.start
+    extent = axis.step * (axis.width - 1) + 1
+    after = axis.down * (m - 1) + extent - before - axis.n
+    same = (axis.n + 2 * before - extent) // axis.down + 1 == m and axis.n + 2 * before >= extent
+    return before, before if same else after
+
+
+def _transposable(axis: Axis) -> bool:
+    padding, extra = transposed_padding(axis)
+    return axis.step == 1 and padding >= 0 and 0 <= extra < max(axis.up, 1)
+
+
+def _transposed(work: Work, x: Ref) -> Ref:
+    """One transposed convolution."""
+    fp = work.whole.footprint
+    kernel = [axis.up * axis.width - sum(axis.idle) for axis in fp.axes]
+    size = (fp.c_in, fp.c_out // fp.groups, *kernel)
+    weight = work.number("weight", size, lambda ring: weight_of_phases(work.taps(ring), fp))
+    padding, extra = zip(*map(transposed_padding, fp.axes), strict=True)
+    options = [axis.up for axis in fp.axes], list(padding), list(extra), fp.groups
+    shape = (None, fp.c_out, *(axis.m for axis in fp.axes))
+    op = f"conv_transpose{len(kernel)}d"
+    return work.call(op, x, weight, _bias(work), *options, shape=shape)
+
+
+def _phased(work: Work, x: Ref) -> Ref:
+    """One convolution whose outputs are the phases, interleaved and cut to length."""
+    fp, d = work.whole.footprint, len(work.whole.footprint.axes)
+    ups = [axis.up for axis in fp.axes]
+
+    def channels(ring: Ring) -> Array:
+        taps = work.taps(ring)
+        return taps.transpose(d, *range(d), *range(d + 1, 2 * d + 2))
+
+    y = _convolution(work, x, math.prod(ups), channels)
+    lengths = [int(n or 1) for n in work.draft.shapes[y.name][2:]]
+    y = work.shaped(y, (None, fp.c_out, *ups, *lengths))
+    order = [0, 1, *(axis for i in range(d) for axis in (2 + d + i, 2 + i))]
+    y = work.call("permute", y, order, shape=tuple(work.draft.shapes[y.name][axis] for axis in order))
+    y = work.shaped(y, (None, fp.c_out, *(u * n for u, n in zip(ups, lengths, strict=True))))
+    for place, axis in enumerate(fp.axes, 2):
+        shape = work.draft.shapes[y.name]
+        if shape[place] != axis.m:
+            y = work.call("slice", y, place, 0, axis.m, shape=(*shape[:place], axis.m, *shape[place + 1 :]))
+    return y

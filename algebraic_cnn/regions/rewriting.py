@@ -1,0 +1,90 @@
+"""A network rewritten: every junction computed by its cheapest plan, everything else kept as it is.
+
+rewrite    network, cutter -> the new calls, with recipes for their numbers, and what became of every value
+Rewrite    the result: a ``Rewritten`` graph and the plan of every junction
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ..graph import Call, Ref
+from ..stencils.pieces import Scaling
+from .cut import Cutter, Plan, together
+from .drafting import Draft, Rewritten, renamed
+from .junctions import Junction, Network
+
+
+@dataclass(frozen=True, eq=False)
+class Rewrite:
+    """A network rewritten.
+
+    Attributes:
+        network: the network, its junctions joined.
+        rewritten: the new calls and their recipes.
+        values: what the new calls name the values that they still compute, by the name that the network has for them.
+        plans: of each junction's operands, by the junction's value; none where it is the call that it was.
+    """
+
+    network: Network
+    rewritten: Rewritten
+    values: Mapping[str, Ref]
+    plans: Mapping[str, tuple[Plan, ...]]
+
+
+def rewrite(network: Network, cutter: Cutter) -> Rewrite:
+    """The network with every junction computed by the cheapest plans of its operands."""
+    graph, dependent = network.graph, network.source.dependent
+    plans = {
+        name: () if junction.own else tuple(cutter.best(piece) for _, piece in junction.operands)
+        for name, junction in network.junctions.items()
+    }
+    draft = Draft.of(graph)
+    values: dict[str, Ref] = {}
+    absorbed = _absorbed(network)
+    for call in graph.calls:
+        if call.name in plans:
+            values[call.name] = _named(draft, call.name, _junction(draft, network.junctions[call.name], plans, values))
+        elif call.name not in absorbed or call.name not in dependent:
+            args, kwargs = renamed((call.args, dict(call.kwargs)), values)
+            draft.calls.append(replace(call, args=args, kwargs=kwargs))
+    outputs = renamed(graph.outputs, values)
+    calls = _needed(draft.calls, {out.name for out in outputs if isinstance(out, Ref)})
+    return Rewrite(network, Rewritten(graph, calls, outputs, draft.recipes, draft.shapes), values, plans)
+
+
+def _absorbed(network: Network) -> set[str]:
+    """Values that pieces pass over."""
+    return network.affine - set(network.junctions)
+
+
+def _junction(
+    draft: Draft, junction: Junction, plans: Mapping[str, tuple[Plan, ...]], values: Mapping[str, Ref]
+) -> Ref:
+    call, terms = junction.call, []
+    if junction.own:
+        return draft.repeat(call, values)
+    for (name, piece), plan in zip(junction.operands, plans[call.name], strict=True):
+        x = values.get(name, Ref(name))
+        number = piece.number if isinstance(piece, Scaling) else None
+        terms.append((x, number) if number is not None else (plan.emit(draft, x, call), 1.0))
+    axis = len(call.shape) - 1 if junction.last else 1
+    return together(draft, junction.kind, terms, call.shape, call, axis)
+
+
+def _named(draft: Draft, name: str, value: Ref) -> Ref:
+    """The value under the name that it had, if its call has just been written."""
+    if draft.calls and draft.calls[-1].name == value.name and draft.calls[-1].shape == draft.shapes[name]:
+        draft.calls[-1] = replace(draft.calls[-1], name=name)
+        return Ref(name)
+    return value
+
+
+def _needed(calls: list[Call], needed: set[str]) -> tuple[Call, ...]:
+    kept = []
+    for call in reversed(calls):
+        if call.name in needed:
+            needed.update(call.refs())
+            kept.append(call)
+    return tuple(reversed(kept))

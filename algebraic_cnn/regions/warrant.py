@@ -1,0 +1,141 @@
+"""The proof that a rewritten network computes the same maps: region by region, modulo random primes.
+
+A collapse does two things.  It follows recipes from the network's numbers to new ones, and it rounds the result once.
+The recipes run over any ring.  So the whole construction is repeated over F_p, from the very numbers that the
+network's floats are, and each region of the network is compared with what replaces it at a random point of F_p^n: if
+they are not the same function over the rationals, that shows but for a stated probability.  What remains is floating
+point: the numbers that the new network holds are those recipes in float64, each rounded once.
+
+References:
+    J. T. Schwartz, Fast probabilistic algorithms for verification of polynomial identities, J. ACM 27 (1980).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..certificates.certificate import Certificate, Witness, fingerprint
+from ..errors import NonFiniteError
+from ..evaluate import Evaluator, terms
+from ..graph import Graph, Ref
+from ..magnitudes.heights import denominator
+from ..prime_field import PrimeField
+from ..primes import prime_interval, random_prime, unlucky
+from ..ring import Majorant
+from .region import Region, part, regions
+from .rewriting import Rewrite
+
+#: A false collapse passes with at most this probability.
+ERROR = 2.0**-30
+
+#: Trials where none of them says anything.
+_MOST = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A region as the network has it, and as the rewritten network computes it over any ring."""
+
+    region: Region
+    original: Graph
+    rewrite: Rewrite
+    seams: frozenset[str]
+
+    def new(self, rewritten: Graph) -> Graph:
+        """The same map in a rewritten graph."""
+        outputs = [self.rewrite.values.get(name, Ref(name)) for name in self.region.outputs]
+        return part(rewritten, outputs, self.seams)
+
+
+def changed(rewrite: Rewrite) -> list[Pair]:
+    """The regions whose calls are no longer those of the network."""
+    network, seams = rewrite.network, rewrite.network.seams
+    kept = {call.name: call for call in rewrite.rewritten.calls}
+    pairs = []
+    for region in regions(network):
+        if any(kept.get(call.name) is not call and not _same(kept.get(call.name), call) for call in region.calls):
+            graph = part(network.graph, [Ref(name) for name in region.outputs], seams)
+            pairs.append(Pair(region, graph, rewrite, seams))
+    return pairs
+
+
+def _same(new: object, old: object) -> bool:
+    return new is not None and all(getattr(new, name) == getattr(old, name) for name in ("op", "args", "kwargs"))
+
+
+def warrant(rewrite: Rewrite, examples: Mapping[str, Tensor], *, seed: int = 0) -> Certificate:
+    """Whether every region of the rewritten network is the region of the network, but for one rounding of numbers.
+
+    Args:
+        rewrite: the network and what it became.
+        examples: a value of the right shape for every seam.
+        seed: of the primes and points.
+
+    Returns:
+        The certificate; ``error_probability`` bounds the probability, over the primes and points, of a false "yes".
+    """
+    generator = np.random.default_rng(seed)
+    pairs, shell = changed(rewrite), rewrite.rewritten.shell()
+    found = Certificate("", "modular", True, seed=seed, fingerprints=(fingerprint(rewrite.network.graph), ""))
+    primes, error = [], 0.0
+    for pair in pairs:
+        new = pair.new(shell)
+        sums = max(terms(pair.original), terms(new))
+        low, _ = prime_interval(sums)
+        height = _height(pair, rewrite.rewritten.over(Majorant(), within=new))
+        chance = min(1.0, unlucky(height, sums) + 1 / low)
+        count = math.ceil(math.log(ERROR / len(pairs)) / math.log(chance)) if chance < 1 else _MOST
+        error += chance**count
+        for _ in range(count):
+            field = PrimeField(random_prime(sums, generator))
+            primes.append(field.p)
+            witness = _difference(pair, rewrite.rewritten.over(field, within=new), field, examples, generator)
+            if witness is not None:
+                what = f"the region that ends at {pair.region.calls[-1].where} is not what replaces it."
+                return replace(found, statement=what, ok=False, witness=witness, primes=tuple(primes))
+    what = "every call is as it was."
+    if pairs:
+        what = f"each of the {len(pairs)} rewritten regions is the same function over the rational numbers as before, "
+        what += "its numbers then computed in float64 and rounded once."
+    return replace(found, statement=what, error_probability=min(1.0, error), primes=tuple(primes), points=len(primes))
+
+
+def _height(pair: Pair, magnitudes: Graph) -> float:
+    """Bits of the numerators by which the two can differ: twice the original's denominators, and the magnitudes."""
+    size = sum(_size(graph) for graph in (pair.original, magnitudes))
+    if not math.isfinite(size):
+        where = pair.region.calls[-1].where
+        raise NonFiniteError("the numbers of a region overflow", expected="below 2^1024", where=where)
+    return 2 * denominator(pair.original).bits + math.log2(max(size, 1.0)) + 1
+
+
+def _size(graph: Graph) -> float:
+    """An upper bound of the entries of |W| and |B|."""
+    ones = [torch.ones([n or 1 for n in shape], dtype=torch.float64) for shape in graph.input_shapes]
+    with torch.no_grad():
+        return max(float(value.max()) for value in Evaluator(graph, Majorant()).run(ones))
+
+
+def _difference(
+    pair: Pair, new: Graph, field: PrimeField, examples: Mapping[str, Tensor], generator: np.random.Generator
+) -> Witness | None:
+    """An output in which the two differ at one random point, or None."""
+    points = {}
+    for name in dict.fromkeys((*pair.original.inputs, *new.inputs)):
+        x = generator.integers(-field.half, field.half + 1, size=tuple(examples[name].shape))
+        points[name] = torch.from_numpy(x.astype(np.float64))
+    with torch.no_grad():
+        before, after = (Evaluator(g, field).run([points[name] for name in g.inputs]) for g in (pair.original, new))
+    for name, y, z in zip(pair.region.outputs, before, after, strict=True):
+        wrong = field.reduce(y - z).flatten().nonzero()
+        if len(wrong):
+            place = int(wrong[0])
+            values = float(y.flatten()[place]), float(z.flatten()[place])
+            return Witness(f"entry {place} of {name} at a random point", *values, field.p)
+    return None
