@@ -38,6 +38,12 @@ _HOME = {
     "collapsing": "collapse",
     "models": "LinearCNN SkipSpec resnet18 resnet34 resnet50",
     "data": "load_digits load_mnist",
+    "homotopy": (
+        "find_skips with_skip_strength set_skip_strength skip_strengths remove_skips find_activations "
+        "with_activation_strength set_activation_strength activation_strengths remove_activations "
+        "Constant Linear Cosine Exponential Step Adaptive train sensitivity"
+    ),
+    "testing": ("geometries kernels linear_cnns residual_networks affine_modules assert_collapse_is_exact"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 
