@@ -2,6 +2,7 @@
 
     rows_figure     each row of W as an image over the input: what the network looks for in each class
     spy_figure      a sparse matrix: every stored entry where it is small, the density of entries where it is large
+    skeleton_figure the graph of a skip recursion: feeds as straight arrows, skips as arcs
     save_figure     PNG or SVG, whole or not at all
 """
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .affine import AffineMap
+    from .symbolic import Skeleton
 
 FORMATS = ("png", "svg")
 _PIXELS = 1000
@@ -53,7 +55,7 @@ def rows_figure(f: AffineMap, labels: Sequence[object] | None = None, *, title: 
     lines = -(-count // columns)
     side = 1.7
     size = (columns * side * max(1.0, width / height) + 1.0, lines * (side * max(1.0, height / width) + 0.35) + 0.5)
-    figure = _new_figure(size)
+    figure = new_figure(size)
     grid = figure.subplots(lines, columns, squeeze=False)
     top = max(float(np.nanmax(np.abs(image))) for image in images) or 1.0
     picture: Any = None
@@ -86,7 +88,7 @@ def spy_figure(matrix: Any, *, blocks: tuple[int, int] | None = None, title: str
 
     entries = sp.coo_array(matrix)
     rows, columns = (int(n) for n in matrix.shape)
-    figure = _new_figure(_fitted(rows, columns))
+    figure = new_figure(_fitted(rows, columns))
     axes = figure.subplots()
     if max(rows, columns) <= _PIXELS:
         image = np.full((rows, columns), np.nan)
@@ -112,6 +114,38 @@ def spy_figure(matrix: Any, *, blocks: tuple[int, int] | None = None, title: str
     return figure
 
 
+def skeleton_figure(skeleton: Skeleton, *, title: str = "") -> Figure:
+    """The graph of a skip recursion [JV24, sec. 2]: f^(0) .. f^(L) in a line, arrows for feeds, arcs for skips.
+
+    Args:
+        skeleton: which layer feeds which; the layers themselves are the arrows that end in a node.
+        title: of the figure; by default it counts the paths from f^(0) to f^(L).
+
+    >>> from algebraic_cnn.symbolic import Skeleton
+    >>> skeleton_figure(Skeleton.full(3)).axes[0].get_title()
+    '3 layers, 4 paths'
+    """
+    from matplotlib.patches import FancyArrowPatch
+
+    depth, longest = skeleton.depth, max((i - k for k, i in skeleton.edges), default=1)
+    figure = new_figure((min(1.5 * depth + 1.6, 16.0), 1.3 + 0.55 * longest))
+    axes = figure.subplots()
+    for k, i in skeleton.edges:
+        skip = i - k > 1
+        bow = {"connectionstyle": f"arc3,rad={-0.35 if skip else 0}", "color": "tab:red" if skip else "0.2"}
+        head = {"arrowstyle": "-|>", "mutation_scale": 14, "shrinkA": 15, "shrinkB": 15}
+        axes.add_patch(FancyArrowPatch((k, 0), (i, 0), **head, **bow))
+        if (k, i) in skeleton.scaled:
+            height = 0.175 * (i - k) + 0.03 if skip else 0.06
+            axes.text((k + i) / 2, height, rf"$t^{{({k},{i - 1})}}$", ha="center", va="bottom", color="tab:red")
+    for i in range(depth + 1):
+        axes.text(i, 0, rf"$f^{{({i})}}$", ha="center", va="center", fontsize=13)
+    axes.set(xlim=(-0.4, depth + 0.4), ylim=(-0.25, 0.18 * longest + 0.3))
+    axes.set_axis_off()
+    axes.set_title(title or f"{depth} layers, {skeleton.count_paths():,} paths", fontsize=11)
+    return figure
+
+
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Write a figure as PNG or SVG, by the ending of the path, whole or not at all; return the path.
 
@@ -128,7 +162,8 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _new_figure(size: tuple[float, float]) -> Figure:
+def new_figure(size: tuple[float, float]) -> Figure:
+    """An empty figure of that width and height in inches, drawn without any window."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -12,7 +12,8 @@ import scipy.sparse as sp
 
 from algebraic_cnn.affine import AffineMap
 from algebraic_cnn.errors import DataError, ShapeError, UnknownNameError
-from algebraic_cnn.plots import rows_figure, save_figure, spy_figure
+from algebraic_cnn.plots import rows_figure, save_figure, skeleton_figure, spy_figure
+from algebraic_cnn.symbolic import Skeleton
 
 
 def drawn(figure) -> list[np.ndarray]:
@@ -88,3 +89,13 @@ def test_no_window_system_is_touched() -> None:
     code += "print('matplotlib.pyplot' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_each_feed_is_an_arrow_and_each_skip_an_arc_with_its_strength() -> None:
+    (axes,) = skeleton_figure(Skeleton.full(4, [(0, 2), (1, 4)])).axes
+    ends = [(tuple(arrow._posA_posB[0]), tuple(arrow._posA_posB[1])) for arrow in axes.patches]
+    assert sorted(ends) == [((k, 0), (i, 0)) for k, i in [(0, 1), (0, 2), (1, 2), (1, 4), (2, 3), (3, 4)]]
+    words = [text.get_text() for text in axes.texts]
+    assert {"$t^{(0,1)}$", "$t^{(1,3)}$"} <= set(words)
+    assert [f"$f^{{({i})}}$" for i in range(5)] == [word for word in words if word.startswith("$f")]
+    assert axes.get_title() == "4 layers, 3 paths"

@@ -44,12 +44,8 @@ def conv_matrix(
 
     .. math::
 
-        \left(\begin{array}{ccc|ccc|ccc}
-        w_{00} & w_{01} & & w_{10} & w_{11} & & & & \\
-        & w_{00} & w_{01} & & w_{10} & w_{11} & & & \\ \hline
-        & & & w_{00} & w_{01} & & w_{10} & w_{11} & \\
-        & & & & w_{00} & w_{01} & & w_{10} & w_{11}
-        \end{array}\right)
+        \begin{pmatrix} T_0 & T_1 & \\ & T_0 & T_1 \end{pmatrix},
+        \qquad T_i = \begin{pmatrix} w_{i0} & w_{i1} & \\ & w_{i0} & w_{i1} \end{pmatrix}
 
     Stride keeps some of the rows, dilation spreads the taps, zero padding cuts taps off at the borders, the other
     padding modes fold them back; c_out x c_in channels make a matrix of such matrices, groups a block diagonal.
