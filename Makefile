@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+DOCS := .venv/.docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test deep coverage lint types proofs notebooks bench clean
+.PHONY: help demo test deep coverage lint types proofs notebooks docs bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -12,6 +13,10 @@ help:  ## list the targets
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,dev,notebooks]'
+	@touch $@
+
+$(DOCS): $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	@touch $@
 
 demo: $(STAMP)  ## train a linear ResNet34, collapse it, certify it, time it (writes demo/)
@@ -36,11 +41,13 @@ proofs: $(STAMP)  ## run every proof, machine-checked ones included (these need 
 	$(BIN)/python -m proofs
 	proofs/rocq/check.sh
 
-notebooks: $(STAMP)  ## run every notebook and export it to build/notebooks
+notebooks: $(STAMP)  ## run every notebook and export it, with its outputs, as HTML and .ipynb to build/notebooks
 	@mkdir -p build/notebooks
-	@for notebook in $(wildcard notebooks/[0-9]*.py); do \
+	@set -e; for notebook in notebooks/[0-9]*.py; do \
 	  echo $$notebook; \
-	  $(BIN)/marimo export html --force $$notebook -o build/notebooks/$$(basename $$notebook .py).html || exit 1; \
+	  name=build/notebooks/$$(basename $$notebook .py); \
+	  $(BIN)/marimo export html --force $$notebook -o $$name.html; \
+	  $(BIN)/marimo export ipynb --force --include-outputs $$notebook -o $$name.ipynb; \
 	done
 
 bench: $(STAMP)  ## speed, as ratios to what one would use instead
