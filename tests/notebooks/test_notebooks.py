@@ -1,0 +1,77 @@
+"""Every notebook runs from top to bottom, at more than one setting of its controls, and would notice a mistake.
+
+SETTINGS    notebook to what its controls say in another run: name of the control to its value
+MUTANTS     notebook to (what it says, what a mistake would say); the notebook's own assertions must object
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("marimo")
+
+FOLDER = Path(__file__).parent.parent.parent / "notebooks"
+NOTEBOOKS = {path.stem[:2]: path for path in sorted(FOLDER.glob("[0-9]*.py"))}
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "01": {"size": 5, "kernel": 3, "stride": 2, "padding": 1, "dilation": 1, "mode": "reflect"},
+}
+MUTANTS: dict[str, list[tuple[str, str]]] = {
+    "01": [
+        ("W = conv_matrix(numbers, image_shape", "W = conv_matrix(numbers[..., ::-1], image_shape"),
+        ("return conv_matrix(np.flip(K, axis=tuple(range(2, K.ndim)))", "return conv_matrix(K"),
+    ],
+}
+
+
+def run(path: Path, controls: Mapping[str, Any] | None = None) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    """What the cells of a notebook show, and what they define."""
+    spec = importlib.util.spec_from_file_location(f"notebook_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    notebook = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(notebook)
+    return notebook.app.run(defs={name: SimpleNamespace(value=value) for name, value in (controls or {}).items()})
+
+
+def assertions(source: str) -> int:
+    return sum(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(source)))
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_runs_and_checks_itself(name: str) -> None:
+    path = NOTEBOOKS[name]
+    outputs, definitions = run(path)
+    title = next(output.text for output in outputs if output is not None)
+    assert "<h1" in title
+    assert f"{int(name)}. " in title
+    assert definitions
+    assert assertions(path.read_text(encoding="utf-8")) >= 4
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_its_controls_may_be_moved(name: str) -> None:
+    outputs, definitions = run(NOTEBOOKS[name], SETTINGS[name])
+    assert any(output is not None for output in outputs)
+    assert {control: definitions[control].value for control in SETTINGS[name]} == SETTINGS[name]
+
+
+@pytest.mark.parametrize(("name", "said", "mistaken"), [(n, *pair) for n, pairs in MUTANTS.items() for pair in pairs])
+def test_it_notices_a_mistake(name: str, said: str, mistaken: str, tmp_path: Path) -> None:
+    source = NOTEBOOKS[name].read_text(encoding="utf-8")
+    assert source.count(said) == 1
+    mutant = tmp_path / NOTEBOOKS[name].name
+    mutant.write_text(source.replace(said, mistaken), encoding="utf-8")
+    with pytest.raises(AssertionError):
+        run(mutant)
+
+
+def test_every_notebook_has_mutants() -> None:
+    assert sorted(MUTANTS) == sorted(NOTEBOOKS)
