@@ -34,7 +34,7 @@ from .regions.cost import Prices
 from .regions.cut import Cutter
 from .regions.emission import emit
 from .regions.junctions import joined, network_of
-from .regions.measurement import lost, natively, timed
+from .regions.measurement import doubtful, natively, race, runner, timed
 from .regions.rewriting import Rewrite, rewrite
 from .regions.spelling import plain
 from .regions.warrant import changed, warrant
@@ -99,8 +99,9 @@ def collapse(
         dtype: of the result; default that of the model.
         method: how dense maps are derived: "auto", "forward", "adjoint" or "recursion".
         certify: level of the certificate, or None for none.
-        measure: whether a region keeps its calls if a short measurement finds them faster; without it the result
-            depends on the cost model alone, the same on every machine.
+        measure: whether a form that spends more of something (multiply-adds, bytes or calls) must also stand a race
+            against the calls that it replaces; without it the result depends on the cost model alone, the same on
+            every machine.
         prices: of the cost model; default those of an ordinary CPU.
         memory_budget: bytes that a dense map and its probes may take.
         progress: called with (probes done, probes in all).
@@ -129,22 +130,24 @@ def collapse(
     job = _Job(graph, dtype or graph.dtype, method, certify, prices or Prices(), memory_budget)
     written = job.rewritten()
     if job.is_dense(written):
-        return _densely(job, written, progress, clock)
+        found = _densely(job, written, measure, progress, clock)
+        if found is not None:
+            return found
+        written = job.rewritten(careful=written.network.affine)
+        del clock[2:]
     seams = natively(graph, written.network.seams)
-    pairs = changed(written)
-    after = written.rewritten.over(Float(), dtype=graph.dtype)
+    pairs = doubtful(changed(written), written.rewritten.shell(), job.prices) if measure else []
     clock.append(time.perf_counter())
-    times = timed(pairs, after, seams) if measure else []
-    slow = {name for pair, two in zip(pairs, times, strict=False) if lost(two) for name in pair.region.names}
-    if slow:
-        written = job.rewritten(kept=slow)
-    if slow or job.dtype != graph.dtype:
-        after = written.rewritten.over(Float(), dtype=job.dtype)
+    races = timed(pairs, written.rewritten.over(Float(), dtype=graph.dtype), seams) if pairs else []
+    times = {pair.region.names: race for pair, race in zip(pairs, races, strict=True)}
+    slow = {name for names, race in times.items() if race.lost for name in names}
+    written = job.rewritten(careful=slow) if slow else written
+    after = written.rewritten.over(Float(), dtype=job.dtype)
     clock.append(time.perf_counter())
     certificate = job.certificate(written, after, seams)
     clock.append(time.perf_counter())
     seconds = _spans(clock, ("trace", "derive", "measure", "certify"))
-    report = report_of(written, dict(zip((pair.region.names for pair in pairs), times, strict=False)), method, seconds)
+    report = report_of(written, times, method, seconds)
     return Collapse(emit(after, dtype=job.dtype), report, certificate, graph, method, memory_budget)
 
 
@@ -159,10 +162,10 @@ class _Job:
     prices: Prices
     memory_budget: int
 
-    def rewritten(self, kept: Set[str] = frozenset()) -> Rewrite:
-        """The network in its cheapest forms, but for the values whose calls are kept."""
+    def rewritten(self, careful: Set[str] = frozenset()) -> Rewrite:
+        """The network in its cheapest forms; for some values only in forms that spend more of nothing."""
         cutter = Cutter.of(self.graph, prices=self.prices, memory_budget=self.memory_budget, method=self.method)
-        return rewrite(joined(network_of(self.graph), kept), cutter)
+        return rewrite(joined(network_of(self.graph)), cutter, careful)
 
     def is_dense(self, written: Rewrite) -> bool:
         """Whether the whole network became one matrix."""
@@ -180,12 +183,20 @@ class _Job:
         return _required(certify_networks(self.graph, after, level=self.level, memory_budget=self.memory_budget))
 
 
-def _densely(job: _Job, written: Rewrite, progress: Progress | None, clock: list[float]) -> Collapse:
-    """The whole network as one ``Dense`` module."""
+def _densely(
+    job: _Job, written: Rewrite, measure: bool, progress: Progress | None, clock: list[float]
+) -> Collapse | None:
+    """The whole network as one ``Dense`` module; None if a race finds that it is slower."""
     graph, device = job.graph, device_of(job.graph)
     affine = derive_graph(graph, Float(), job.method, device=device, memory_budget=job.memory_budget, progress=progress)
-    clock.append(time.perf_counter())
     dense = Dense.of(affine, dtype=job.dtype, device=device)
+    clock.append(time.perf_counter())
+    if measure:
+        x = [torch.zeros(graph.batch or 1, *dense.in_shape, dtype=graph.dtype, device=device)]
+        same = dense if job.dtype == graph.dtype else Dense.of(affine, dtype=graph.dtype, device=device)
+        if race(runner(emit(graph), x), runner(same, x)).lost:
+            return None
+    clock.append(time.perf_counter())
     certificate = None
     if job.level is not None:
         example = dense.weight.new_zeros(graph.batch or 1, *dense.in_shape)
@@ -193,7 +204,8 @@ def _densely(job: _Job, written: Rewrite, progress: Progress | None, clock: list
         certificate = _required(certify_networks(graph, dense, example, **options))
     clock.append(time.perf_counter())
     method = cheapest(graph) if job.method == "auto" else job.method
-    report = report_of(written, {}, method, _spans(clock, ("trace", "derive", "certify")))
+    seconds = _spans(clock, ("trace", "derive", "measure", "certify"))
+    report = report_of(written, {}, method, seconds)
     result = Collapse(dense, report, certificate, graph, job.method, job.memory_budget)
     result.__dict__["affine"] = affine
     return result

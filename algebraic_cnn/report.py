@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .graph import Call, Graph
-from .regions.cost import cost
+from .regions.cost import expense
+from .regions.measurement import Race
 from .regions.region import Region, regions
 from .regions.rewriting import Rewrite
 from .regions.warrant import changed
@@ -34,7 +35,7 @@ class RegionReport:
         cost_after: the same afterwards.
         reason: why this form.
         seconds_before: measured, if it was.
-        seconds_after: the same afterwards.
+        seconds_after: of the form that was tried.
     """
 
     where: str
@@ -109,7 +110,7 @@ class Report:
         return "\n".join(lines)
 
 
-Times = Mapping[frozenset[str], tuple[float, float]]
+Times = Mapping[frozenset[str], Race]
 
 
 def report_of(written: Rewrite, times: Times, method: str, seconds: dict[str, float]) -> Report:
@@ -117,7 +118,7 @@ def report_of(written: Rewrite, times: Times, method: str, seconds: dict[str, fl
 
     Args:
         written: the network and what it became.
-        times: measured seconds before and after, by the names of a region's values.
+        times: the races that were run, by the names of a region's values.
         method: how dense maps were derived.
         seconds: how long each step took.
     """
@@ -126,11 +127,12 @@ def report_of(written: Rewrite, times: Times, method: str, seconds: dict[str, fl
     shell = written.rewritten.shell()
     found = []
     for region in regions(network):
-        pair, spans = pairs.get(region.names), times.get(region.names, (None, None))
+        pair, race = pairs.get(region.names), times.get(region.names)
         before = _cost(network.graph, region.calls)
         new = [call for call in pair.new(shell).calls if call.shape] if pair else region.calls
         after = _cost(shell, new)
-        form, reason = _verdict(written, region, pair is not None, spans)
+        form, reason = _verdict(written, region, race)
+        spans = (race.before, race.after) if race else (None, None)
         last = region.calls[-1]
         row = RegionReport(last.where, last.module, len(region.calls), len(new), form, before, after, reason, *spans)
         found.append(row)
@@ -139,21 +141,20 @@ def report_of(written: Rewrite, times: Times, method: str, seconds: dict[str, fl
 
 
 def _cost(graph: Graph, calls: Sequence[Call]) -> int:
-    return round(cost(calls, graph.shapes(), batch=graph.batch or 1, item=graph.dtype.itemsize))
+    return round(expense(calls, graph.shapes(), batch=graph.batch or 1, item=graph.dtype.itemsize).total)
 
 
-def _verdict(
-    written: Rewrite, region: Region, changed: bool, spans: tuple[float | None, float | None]
-) -> tuple[str, str]:
+def _verdict(written: Rewrite, region: Region, race: Race | None) -> tuple[str, str]:
     """The form of a region and why."""
     plans = [plan for name in region.names for plan in written.plans.get(name, ())]
     mergers = [merger for plan in plans for merger in plan.mergers]
-    if mergers:
-        forms = Counter(merger.form for merger in mergers)
-        text = ", ".join(name if count == 1 else f"{count} x {name}" for name, count in forms.items())
-        before, after = (sum(getattr(merger, side) for merger in mergers) / 1000 for side in ("before", "after"))
-        return text, f"{after:,.0f} us against {before:,.0f} us by the model"
-    if spans[0] is not None and spans[1] is not None and not changed:
-        return "as given", f"measured {1e6 * spans[1]:,.0f} us against {1e6 * spans[0]:,.0f} us as given"
     refused = [reason for plan in plans for reason in plan.refusals]
-    return "as given", "; ".join(refused)
+    if race is not None and race.lost:
+        refused = [f"a form that measured {1e6 * race.after:,.0f} us against {1e6 * race.before:,.0f} us was put back"]
+    if not mergers:
+        return "as given", "; ".join(refused)
+    forms = Counter(merger.form for merger in mergers)
+    text = ", ".join(name if count == 1 else f"{count} x {name}" for name, count in forms.items())
+    before, after = (sum(getattr(merger, side) for merger in mergers) / 1000 for side in ("before", "after"))
+    gain = f"{after:,.0f} us against {before:,.0f} us by the model"
+    return text, "; ".join([gain, *(refused if race is not None and race.lost else ())])

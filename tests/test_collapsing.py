@@ -14,9 +14,13 @@ from algebraic_cnn.errors import NonFiniteError, ShapeError, TraceError, Trainin
 from algebraic_cnn.forms import Dense
 from algebraic_cnn.models import resnet34
 from algebraic_cnn.regions.cost import Prices
+from algebraic_cnn.regions.measurement import Race
 
 #: Prices under which every call is one unit, whatever it computes: whatever can be merged is merged.
 CALLS_ALONE = Prices(call=1.0, kernel=0.0, product=0.0, matrix=1e9, lone=0.0, byte=0.0)
+
+#: Prices under which multiply-adds hardly matter.
+DEAR_CALLS = Prices(call=1e6, product=1e-4, lone=1e-4)
 
 
 def randomised(model: nn.Module, seed: int = 0) -> nn.Module:
@@ -258,13 +262,38 @@ def test_the_report_says_what_was_done_and_why_not_more() -> None:
     assert len(again["boundaries"]) == 2
 
 
-def test_measurement_keeps_what_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("algebraic_cnn.collapsing.timed", lambda pairs, *rest: [(1.0, 2.0)] * len(pairs))
-    model, x = randomised(Block(4)), torch.randn(2, 4, 8, 8, dtype=torch.float64)
+@pytest.fixture
+def every_race_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("algebraic_cnn.regions.measurement.race", lambda *sides: Race(1.0, 2.0, lost=True))
+    monkeypatch.setattr("algebraic_cnn.collapsing.race", lambda *sides: Race(1.0, 2.0, lost=True))
+
+
+@pytest.mark.usefixtures("every_race_is_lost")
+def test_what_only_removes_work_is_not_raced() -> None:
+    model, x = randomised(nn.Sequential(Block(4), Block(4))), torch.randn(2, 4, 8, 8, dtype=torch.float64)
     result = collapse(model, x)
-    assert "measured" in result.report.regions[0].reason
-    assert ops(result.model)["conv2d"] == 2
-    assert torch.equal(result.model(x), model(x))
+    assert ops(result.model) == {"conv2d": 2, "relu": 2}
+    assert all(region.seconds_after is None for region in result.report.regions)
+
+
+@pytest.mark.usefixtures("every_race_is_lost")
+def test_what_loses_its_race_is_put_back_but_not_the_batch_norms_beside_it() -> None:
+    layers = [nn.Conv2d(32, 3, 1), nn.BatchNorm2d(3), nn.Conv2d(3, 32, 3), nn.BatchNorm2d(32)]
+    model, x = randomised(nn.Sequential(*layers, nn.ReLU())), torch.randn(1, 32, 16, 16, dtype=torch.float64)
+    free = collapse(model, x, prices=DEAR_CALLS, measure=False)
+    result = collapse(model, x, prices=DEAR_CALLS)
+    assert ops(free.model) == {"conv2d": 1, "relu": 1}
+    assert ops(result.model) == {"conv2d": 2, "relu": 1}
+    assert "put back" in result.report.regions[0].reason
+    assert relative_error(model, result.model, x) <= 1e-12
+
+
+@pytest.mark.usefixtures("every_race_is_lost")
+def test_a_matrix_that_loses_its_race_is_not_made() -> None:
+    model = chain(1, 16)
+    result = collapse(model, torch.zeros(1, 1, 28, 28), certify=None)
+    assert not isinstance(result.model, Dense)
+    assert result.report.cost[1] <= result.report.cost[0]
 
 
 # -- bad input ---------------------------------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
 """What calls cost: a model of time from their arithmetic, their bytes and their number.
 
     Prices    nanoseconds for a call, a multiply-add, a byte; measured on two cores of an ordinary server CPU
-    cost      nanoseconds of calls, by the model; the same for what was given and for what would replace it
+    Expense   nanoseconds by kind: of dispatch, of arithmetic, of memory
+    expense   that of some calls, by the model; the same for what was given and for what would replace it
 
-The model ranks forms; a measurement of the regions then has the last word (collapsing.py).
+The model ranks forms; where a form spends more of some kind, a measurement has the last word (measurement.py).
 """
 
 from __future__ import annotations
@@ -19,6 +20,41 @@ _VIEWS = frozenset(
     "split_with_sizes chunk unbind movedim swapaxes unflatten flatten reshape contiguous".split()
 )
 _FREE = frozenset(["operator.getitem", "sym_size", "dropout"])
+
+
+@dataclass(frozen=True)
+class Expense:
+    """Nanoseconds by kind.
+
+    Attributes:
+        dispatch: for the number of calls.
+        arithmetic: for multiply-adds.
+        memory: for bytes read and written.
+
+    >>> Expense(2.0, 3.0) + Expense(1.0, 0.0, 4.0)
+    Expense(dispatch=3.0, arithmetic=3.0, memory=4.0)
+    """
+
+    dispatch: float = 0.0
+    arithmetic: float = 0.0
+    memory: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return self.dispatch + self.arithmetic + self.memory
+
+    def __add__(self, other: Expense) -> Expense:
+        kinds = zip(self._kinds, other._kinds, strict=True)
+        return Expense(*(a + b for a, b in kinds))
+
+    def within(self, other: Expense) -> bool:
+        """Whether no kind of expense is above the other's, to the nanosecond: then nothing needs to be measured."""
+        return all(round(a) <= round(b) for a, b in zip(self._kinds, other._kinds, strict=True))
+
+    @property
+    def _kinds(self) -> tuple[float, float, float]:
+        return self.dispatch, self.arithmetic, self.memory
 
 
 @dataclass(frozen=True)
@@ -41,8 +77,8 @@ class Prices:
     lone: float = 0.15
     byte: float = 0.017
 
-    def of(self, call: Call, shapes: Mapping[str, Size], batch: int, item: int) -> float:
-        """Nanoseconds of one call.
+    def of(self, call: Call, shapes: Mapping[str, Size], batch: int, item: int) -> Expense:
+        """What one call costs.
 
         Args:
             call: a call.
@@ -51,12 +87,12 @@ class Prices:
             item: bytes of a number.
         """
         if call.op in _FREE or call.op.startswith("operator."):
-            return 0.0
+            return Expense()
         if call.op in _VIEWS:
-            return self.call / 2
+            return Expense(self.call / 2)
         sizes = {name: _length(shapes.get(name, ()), batch) for name in call.refs()}
         bytes_moved = item * (sum(sizes.values()) + _length(call.shape, batch))
-        return self.call + self.byte * bytes_moved + self._arithmetic(call, shapes, batch)
+        return Expense(self.call, self._arithmetic(call, shapes, batch), self.byte * bytes_moved)
 
     def _arithmetic(self, call: Call, shapes: Mapping[str, Size], batch: int) -> float:
         a, outputs = call.bound(), _length(call.shape, batch)
@@ -85,12 +121,12 @@ class Prices:
         return 0.0
 
 
-def cost(
+def expense(
     calls: Iterable[Call], shapes: Mapping[str, Size], *, batch: int = 1, item: int = 4, prices: Prices | None = None
-) -> float:
-    """Nanoseconds of calls by the model."""
+) -> Expense:
+    """What calls cost by the model."""
     price = (prices or Prices()).of
-    return sum(price(call, shapes, batch, item) for call in calls)
+    return sum((price(call, shapes, batch, item) for call in calls), Expense())
 
 
 def _length(shape: Iterable[int | None], batch: int) -> int:

@@ -20,7 +20,7 @@ from functools import reduce
 
 from ..graph import Call, Graph, Ref, Size
 from ..stencils.pieces import Atom, Branches, Chain, Piece, Scaling, form, settled
-from .cost import Prices
+from .cost import Expense, Prices, expense
 from .dense import dense
 from .drafting import Draft
 from .realisation import realise
@@ -94,6 +94,7 @@ class Cutter:
         batch: for which batch size costs are compared.
         memory_budget: bytes that an explicit matrix may take.
         method: how such a matrix is derived.
+        sure: whether only such forms count as spend less of nothing: of no kind more than the network's own calls.
     """
 
     graph: Graph
@@ -103,6 +104,7 @@ class Cutter:
     batch: int
     memory_budget: int
     method: str = "auto"
+    sure: bool = False
 
     @classmethod
     def of(cls, graph: Graph, *, prices: Prices, memory_budget: int, method: str = "auto") -> Cutter:
@@ -135,27 +137,30 @@ class Cutter:
 
     def priced(self, piece: Piece, emit: Emit) -> Plan:
         """The plan that makes these calls."""
-        return Plan(self._cost(self._tried(piece, emit)), emit)
+        return Plan(self._spent(piece, emit).total, emit)
+
+    def _spent(self, piece: Piece, emit: Emit) -> Expense:
+        return self._expense(self._tried(piece, emit))
 
     def _tried(self, piece: Piece, emit: Emit) -> Draft:
         draft = Draft(self.graph, ChainMap({"x": piece.source}, self.shapes))
         emit(draft, Ref("x"), _LIKE)
         return draft
 
-    def _cost(self, draft: Draft) -> float:
+    def _expense(self, draft: Draft) -> Expense:
         item = self.graph.dtype.itemsize
-        return sum(self.prices.of(call, draft.shapes, self.batch, item) for call in draft.calls)
+        return expense(draft.calls, draft.shapes, batch=self.batch, item=item, prices=self.prices)
 
     def _chain(self, parts: Sequence[Piece], whole: Piece) -> Plan:
         placed = whole.parts if isinstance(whole, Chain) else (whole,)
-        given = [self.priced(part, self.given(part)).cost for part in parts]
+        given = [self._spent(part, self.given(part)) for part in parts]
         plans = [Plan(0.0, lambda draft, x, like: x)]
         for stop, part in enumerate(parts, 1):
             best = plans[-1].then(self.best(part))
             for start in range(stop - 2, -1, -1):
                 segment = Chain(tuple(parts[start:stop]))
                 allowed = best.cost - plans[start].cost
-                before = sum(given[start:stop])
+                before = sum(given[start:stop], Expense())
                 merged = self._merged(Chain(placed[start:stop]), before)
                 for plan in (merged, self._dense(segment, before, allowed)):
                     if plan.cost < _GAIN * allowed:
@@ -176,7 +181,7 @@ class Cutter:
         reason = f"one stencil would take {cost / 1000:,.0f} us against {plan.cost / 1000:,.0f} us by the model"
         return replace(plan, refusals=(reason,))
 
-    def _merged(self, piece: Piece, before: float | None = None) -> Plan:
+    def _merged(self, piece: Piece, before: Expense | None = None) -> Plan:
         """One stencil, or a plan of infinite cost."""
         whole = form(piece)
         if whole is None or not whole.footprint.exact:
@@ -189,11 +194,13 @@ class Cutter:
         draft = self._tried(piece, emit)
         if not draft.calls:
             return _NEVER
-        before = self.priced(piece, self.given(piece)).cost if before is None else before
-        cost = self._cost(draft)
-        return Plan(cost, emit, (Merger(_name(draft), calls, before, cost),))
+        before = self._spent(piece, self.given(piece)) if before is None else before
+        after = self._expense(draft)
+        if self.sure and not after.within(before):
+            return _NEVER
+        return Plan(after.total, emit, (Merger(_name(draft), calls, before.total, after.total),))
 
-    def _dense(self, piece: Piece, before: float, allowed: float) -> Plan:
+    def _dense(self, piece: Piece, before: Expense, allowed: float) -> Plan:
         """One matrix, if it can pay at small and large batches and fits the budget; else a plan of infinite cost."""
         if any(None in shape[1:] or len(shape) < 2 for shape in (piece.source, piece.shape)):
             return _NEVER
@@ -202,10 +209,10 @@ class Cutter:
             return _NEVER
         calls = tuple(leaves(piece))
         given, matrix = self.given(piece), dense(piece, self.given(piece), self.memory_budget, self.method)
-        plan, many = self.priced(piece, matrix), replace(self, batch=_MANY * self.batch)
-        if many.priced(piece, matrix).cost > many.priced(piece, given).cost:
+        after, many = self._spent(piece, matrix), replace(self, batch=_MANY * self.batch)
+        if many.priced(piece, matrix).cost > many.priced(piece, given).cost or (self.sure and not after.within(before)):
             return _NEVER
-        return Plan(plan.cost, plan.emit, (Merger("dense", calls, before, plan.cost),))
+        return Plan(after.total, matrix, (Merger("dense", calls, before.total, after.total),))
 
     def _branches(self, piece: Branches) -> Plan:
         """Branches apart, or merged in pairs while that pays."""

@@ -11,7 +11,6 @@ This is the series-parallel reading of the network's graph: what it leaves are t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Set
 from dataclasses import dataclass, field
 
 from ..evaluate import obstacle
@@ -118,16 +117,11 @@ def _junction(source: Source, call: Call) -> Junction | None:
     return piece and Junction("sum", [(inputs[0], piece)], call)
 
 
-def joined(network: Network, kept: Set[str] = frozenset()) -> Network:
-    """The same network with as few junctions as one reader for each value allows; changes it in place.
-
-    Args:
-        network: as ``network_of`` gives it.
-        kept: values whose calls stay as they are.
-    """
+def joined(network: Network) -> Network:
+    """The same network with as few junctions as one reader for each value allows; changes it in place."""
     readers = network.readers()
-    for name, junction in network.junctions.items():
-        while name not in kept and (_merge(junction, readers) or _grow(network, junction, readers)):
+    for junction in network.junctions.values():
+        while _merge(junction, readers) or _grow(network, junction, readers):
             junction.own = False
     gone = [name for name in network.junctions if not readers[name] and name not in network.pinned]
     for name in gone:

@@ -6,7 +6,7 @@ Rewrite    the result: a ``Rewritten`` graph and the plan of every junction
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 
 from ..graph import Call, Ref
@@ -33,11 +33,20 @@ class Rewrite:
     plans: Mapping[str, tuple[Plan, ...]]
 
 
-def rewrite(network: Network, cutter: Cutter) -> Rewrite:
-    """The network with every junction computed by the cheapest plans of its operands."""
+def rewrite(network: Network, cutter: Cutter, careful: Set[str] = frozenset()) -> Rewrite:
+    """The network with every junction computed by the cheapest plans of its operands.
+
+    Args:
+        network: its junctions joined.
+        cutter: what decides.
+        careful: values for which a form that spends more of any kind than the network's own calls does not count.
+    """
     graph, dependent = network.graph, network.source.dependent
+    sure = replace(cutter, sure=True)
     plans = {
-        name: () if junction.own else tuple(cutter.best(piece) for _, piece in junction.operands)
+        name: ()
+        if junction.own
+        else tuple((sure if name in careful else cutter).best(piece) for _, piece in junction.operands)
         for name, junction in network.junctions.items()
     }
     draft = Draft.of(graph)
