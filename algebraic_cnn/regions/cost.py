@@ -92,7 +92,8 @@ class Prices:
             return Expense(self.call / 2)
         sizes = {name: _length(shapes.get(name, ()), batch) for name in call.refs()}
         bytes_moved = item * (sum(sizes.values()) + _length(call.shape, batch))
-        return Expense(self.call, self._arithmetic(call, shapes, batch), self.byte * bytes_moved)
+        dispatch = self.call + self.kernel * call.op.startswith("conv")
+        return Expense(dispatch, self._arithmetic(call, shapes, batch), self.byte * bytes_moved)
 
     def _arithmetic(self, call: Call, shapes: Mapping[str, Size], batch: int) -> float:
         a, outputs = call.bound(), _length(call.shape, batch)
@@ -104,7 +105,7 @@ class Prices:
             products = positions * inside * math.prod(n or 1 for n in shape[2:])
             # vector units fill up with channels on both sides; a depthwise convolution is paid by its outputs
             rate = max(self.product, min(self.lone, self.lone / (min(inside, 8) * min(outside, 8) / 4)))
-            return self.kernel + products * (rate if inside * outside > 1 else self.lone / 2)
+            return products * (rate if inside * outside > 1 else self.lone / 2)
         if call.op in ("linear", "addmm", "mm", "matmul"):
             name = {"linear": "weight", "addmm": "mat2", "mm": "mat2", "matmul": "other"}[call.op]
             shape = shapes.get(a[name].name, ()) if isinstance(a[name], Ref) else ()
