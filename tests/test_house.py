@@ -23,7 +23,7 @@ ALGEBRA = [
 ]
 FLOORS = [
     *ALGEBRA,
-    *"graph inplace trace programs step rules evaluate watched".split(),
+    *"graph inplace trace programs onnx_files step rules evaluate watched".split(),
     *"magnitudes magnitudes.bounds magnitudes.heights magnitudes.norms magnitudes.gains".split(),
     *"reading extract derivation exact".split(),
     *"regions regions.source regions.mixing regions.spacing regions.atoms regions.spelling regions.junctions".split(),

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -17,7 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..errors import MissingExtraError, UnknownNameError
+from ..errors import UnknownNameError
+from ..onnx_files import save_onnx, session
 
 Predictor = Callable[[], object]
 
@@ -69,27 +69,10 @@ def _frozen(model: nn.Module, batch: Tensor) -> Predictor:
 
 
 def _onnx(model: nn.Module, batch: Tensor) -> Predictor:
-    try:
-        import onnxruntime  # pyright: ignore[reportMissingImports]
-        import onnxscript  # noqa: F401  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        hint = 'pip install "algebraic_cnn[onnx]"'
-        raise MissingExtraError("ONNX Runtime is not installed", expected=hint) from error
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
-        try:
-            program = torch.onnx.export(model, (batch,), dynamo=True, verbose=False)
-            path = Path(folder, "model.onnx")
-            program.save(path)  # pyright: ignore[reportOptionalMemberAccess]
-        finally:
-            logging.disable(logging.NOTSET)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        provider = "CUDAExecutionProvider" if batch.is_cuda else "CPUExecutionProvider"
-        session = onnxruntime.InferenceSession(path, options, providers=[provider])
-    given = {session.get_inputs()[0].name: batch.cpu().numpy()}
-    return lambda: session.run(None, given)
+    with tempfile.TemporaryDirectory() as folder:
+        ready = session(save_onnx(model, batch, Path(folder, "model.onnx")), cuda=batch.is_cuda)
+    given = {ready.get_inputs()[0].name: batch.cpu().numpy()}
+    return lambda: ready.run(None, given)
 
 
 ENGINES: dict[str, Callable[[nn.Module, Tensor], Predictor]] = {"eager": _eager, "frozen": _frozen, "onnx": _onnx}
