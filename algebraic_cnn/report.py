@@ -36,6 +36,9 @@ class RegionReport:
         reason: why this form.
         seconds_before: measured, if it was.
         seconds_after: of the form that was tried.
+        at: place of its last call among the calls of the network.
+        ops: how often it had which call.
+        ops_after: how often it has which call.
     """
 
     where: str
@@ -48,6 +51,9 @@ class RegionReport:
     reason: str
     seconds_before: float | None = None
     seconds_after: float | None = None
+    at: int = 0
+    ops: Mapping[str, int] = field(default_factory=dict)
+    ops_after: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,12 +65,14 @@ class Boundary:
         where: its source line.
         module: dotted path of the module that made it.
         reason: why it is not affine.
+        at: place among the calls of the network.
     """
 
     call: str
     where: str
     module: str
     reason: str
+    at: int = 0
 
 
 @dataclass(frozen=True)
@@ -125,6 +133,7 @@ def report_of(written: Rewrite, times: Times, method: str, seconds: dict[str, fl
     network = written.network
     pairs = {pair.region.names: pair for pair in changed(written)}
     shell = written.rewritten.shell()
+    places = {call.name: place for place, call in enumerate(network.graph.calls)}
     found = []
     for region in regions(network):
         pair, race = pairs.get(region.names), times.get(region.names)
@@ -133,10 +142,15 @@ def report_of(written: Rewrite, times: Times, method: str, seconds: dict[str, fl
         after = _cost(shell, new)
         form, reason = _verdict(written, region, race)
         spans = (race.before, race.after) if race else (None, None)
-        last = region.calls[-1]
-        row = RegionReport(last.where, last.module, len(region.calls), len(new), form, before, after, reason, *spans)
+        last, counts = region.calls[-1], (len(region.calls), len(new))
+        ops = tuple(dict(Counter(call.op for call in calls)) for calls in (region.calls, new))
+        row = RegionReport(
+            last.where, last.module, *counts, form, before, after, reason, *spans, places[last.name], *ops
+        )
         found.append(row)
-    boundaries = tuple(Boundary(call.op, call.where, call.module, reason) for call, reason in network.boundaries)
+    boundaries = tuple(
+        Boundary(call.op, call.where, call.module, reason, places[call.name]) for call, reason in network.boundaries
+    )
     return Report(tuple(found), boundaries, method, seconds)
 
 
