@@ -22,11 +22,17 @@ NOTEBOOKS = {path.stem[:2]: path for path in sorted(FOLDER.glob("[0-9]*.py"))}
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "01": {"size": 5, "kernel": 3, "stride": 2, "padding": 1, "dilation": 1, "mode": "reflect"},
+    "02": {"depth": 5, "chosen": ["(0, 2)", "(0, 3)", "(2, 5)", "(3, 5)"], "which": 4, "strength": 0.25},
 }
 MUTANTS: dict[str, list[tuple[str, str]]] = {
     "01": [
         ("W = conv_matrix(numbers, image_shape", "W = conv_matrix(numbers[..., ::-1], image_shape"),
         ("return conv_matrix(np.flip(K, axis=tuple(range(2, K.ndim)))", "return conv_matrix(K"),
+    ],
+    "02": [
+        ("P @ (f.skips[edge].t * word)", "P @ word"),
+        ("SkipRecursion(f.layers, {edge: Skip(t=1.0)", "SkipRecursion(f.layers, {edge: Skip(t=0.5)"),
+        ("B @ (A + t * np.eye(3, dtype=int))", "A @ (B + t * np.eye(3, dtype=int))"),
     ],
 }
 
