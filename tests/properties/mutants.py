@@ -1,17 +1,23 @@
-"""One planted mistake each: (model, data) -> None changes a LinearCNN in place, at a place that Hypothesis draws."""
+"""One planted mistake each: (model, data) -> None changes a LinearCNN in place, at a place that Hypothesis draws.
+
+mutants     copies of a network with one mistake each, and their graphs
+NoPlace     the network has no place for that mistake: it has no skip to drop, no bias, no convolution
+"""
 
 from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
-from hypothesis import assume
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from algebraic_cnn.graph import Graph
 from algebraic_cnn.models import LinearCNN
+from algebraic_cnn.trace import trace
 
 #: check and mutation to how many mutants it told apart; conftest.py prints it.
 CAUGHT: Counter[str] = Counter()
@@ -20,10 +26,18 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 _CROP = {1: nn.ConstantPad1d, 2: nn.ConstantPad2d}
 
 
+class NoPlace(Exception):
+    """There is nothing in the network that the mistake could be made in."""
+
+
+def _drawn(places: Sequence, data: st.DataObject) -> object:
+    if not places:
+        raise NoPlace
+    return data.draw(st.sampled_from(places), label="place of the mistake")
+
+
 def _chosen(model: LinearCNN, data: st.DataObject, fits: Callable[[nn.Module], bool]) -> nn.Module:
-    parts = [part for part in model.modules() if fits(part)]
-    assume(parts)
-    return data.draw(st.sampled_from(parts), label="mutated part")
+    return _drawn([part for part in model.modules() if fits(part)], data)
 
 
 def _weight(model: LinearCNN, data: st.DataObject) -> tuple[Tensor, int]:
@@ -55,17 +69,13 @@ def flipped_kernel(model: LinearCNN, data: st.DataObject) -> None:
 def padding_off_by_one(model: LinearCNN, data: st.DataObject) -> None:
     """One position more before the last axis, one less after it."""
     firsts = [layer[0] if isinstance(layer, nn.Sequential) else layer for layer in model.layers]
-    places = [i for i, first in enumerate(firsts) if isinstance(first, CONVOLUTIONS)]
-    assume(places)
-    place = data.draw(st.sampled_from(places), label="mutated layer")
+    place = _drawn([i for i, first in enumerate(firsts) if isinstance(first, CONVOLUTIONS)], data)
     axes = firsts[place].weight.ndim - 2
     model.layers[place] = nn.Sequential(_CROP[axes]((1, -1, 0, 0)[: 2 * axes], 0.0), model.layers[place])
 
 
 def dropped_skip(model: LinearCNN, data: st.DataObject) -> None:
-    skips = sorted(edge for edge, t in model.strengths.items() if t)
-    assume(skips)
-    model.strengths[data.draw(st.sampled_from(skips), label="dropped skip")] = 0.0
+    model.strengths[_drawn(sorted(edge for edge, t in model.strengths.items() if t), data)] = 0.0
 
 
 def dropped_bias(model: LinearCNN, data: st.DataObject) -> None:
@@ -84,9 +94,27 @@ MUTATIONS: dict[str, Callable[[LinearCNN, st.DataObject], None]] = {
     "dropped bias": dropped_bias,
 }
 
+#: Mistakes in the calls and not only in the numbers of a network.
+_IN_CALLS = ("padding off by one", "dropped skip")
 
-def mutant(model: LinearCNN, name: str, data: st.DataObject) -> LinearCNN:
-    """A copy of the model with that mistake."""
-    other = copy.deepcopy(model)
-    MUTATIONS[name](other, data)
-    return other.eval()
+
+def mutants(
+    model: LinearCNN, graph: Graph, names: Sequence[str], data: st.DataObject
+) -> Iterator[tuple[str, LinearCNN, Graph]]:
+    """The name of the mistake, a copy of the model with it, and the copy's graph; only where there is a place for it.
+
+    Tracing is what takes the time: where only numbers changed, the graph is the original's with those numbers.
+    """
+    for name in names:
+        other = copy.deepcopy(model)
+        try:
+            MUTATIONS[name](other, data)
+        except NoPlace:
+            continue
+        other.eval()
+        if name in _IN_CALLS:
+            yield name, other, trace(other, torch.zeros(2, *model.in_shape).to(graph.dtype))
+            continue
+        numbers = other.state_dict()
+        constants = {key: numbers.get(graph.paths.get(key, ""), value) for key, value in graph.constants.items()}
+        yield name, other, replace(graph, constants=constants)

@@ -16,6 +16,7 @@ from algebraic_cnn.trace import trace
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 HALF = settings(max_examples=max(1, settings.default.max_examples // 2))
+FEW = settings(max_examples=max(10, settings.default.max_examples // 4))
 INTEGERS = st.integers(-3, 3)
 
 
@@ -29,7 +30,7 @@ def test_the_linear_part_is_linear_and_the_rest_is_its_value_at_zero(network: Ne
         assert torch.equal(f(x), network.model(x))
 
 
-@HALF
+@FEW
 @given(linear_cnns(max_layers=2), st.data())
 def test_maps_compose_as_networks_do(network: Network, data: st.DataObject) -> None:
     first, example = network

@@ -16,6 +16,7 @@ from .by_hand import recursion_by_hand
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 MANY = settings(max_examples=10 * settings.default.max_examples)
+MORE = settings(max_examples=3 * settings.default.max_examples)
 PRIME = PrimeField(1_000_003)
 
 
@@ -35,7 +36,7 @@ def test_the_collapse_is_the_network(network: Network) -> None:
     assert f.exactly_equals(recursion.adjoint())
 
 
-@MANY
+@MORE
 @given(linear_cnns(), st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.0]))
 def test_the_polynomial_in_t_is_the_network_at_every_strength(network: Network, t: float) -> None:
     polynomial = recursion_by_hand(network.model).polynomial()
