@@ -37,6 +37,7 @@ from .regions.junctions import joined, network_of
 from .regions.measurement import doubtful, natively, race, runner, timed
 from .regions.rewriting import Rewrite, rewrite
 from .regions.spelling import plain
+from .regions.tangles import untangled
 from .regions.warrant import changed, warrant
 from .report import Report, report_of
 from .ring import Float
@@ -165,7 +166,9 @@ class _Job:
     def rewritten(self, careful: Set[str] = frozenset()) -> Rewrite:
         """The network in its cheapest forms; for some values only in forms that spend more of nothing."""
         cutter = Cutter.of(self.graph, prices=self.prices, memory_budget=self.memory_budget, method=self.method)
-        return rewrite(joined(network_of(self.graph)), cutter, careful)
+        written = rewrite(joined(network_of(self.graph)), cutter, careful)
+        network = untangled(written, cutter, careful)
+        return written if network is None else rewrite(network, cutter, careful)
 
     def is_dense(self, written: Rewrite) -> bool:
         """Whether the whole network became one matrix."""

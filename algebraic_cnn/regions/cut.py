@@ -14,16 +14,17 @@ from __future__ import annotations
 
 import math
 from collections import ChainMap
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
 from ..graph import Call, Graph, Ref, Size
-from ..stencils.pieces import Atom, Branches, Chain, Piece, Scaling, form, settled
+from ..stencils.pieces import Atom, Branches, Chain, Piece, Scaling, Tangle, form, settled
 from .cost import Expense, Prices, expense
 from .dense import dense
 from .drafting import Draft
 from .realisation import realise
+from .writing import beside, leaves, multiplied, repeated
 
 Emit = Callable[[Draft, Ref, Call], Ref]
 
@@ -118,6 +119,8 @@ class Cutter:
                 return self._chain(parts, settled(piece))
             case Branches():
                 return min(self._branches(piece), self._merged(settled(piece)), key=lambda plan: plan.cost)
+            case Tangle():
+                return self._dense(piece, self._spent(piece, self.given(piece)), math.inf)
         return self.priced(piece, self.given(piece))
 
     def given(self, piece: Piece) -> Emit:
@@ -128,6 +131,8 @@ class Cutter:
                 return lambda draft, x, like: reduce(lambda y, emit: emit(draft, y, like), emits, x)
             case Branches(_, parts):
                 return beside(piece, [self.given(part) for part in parts])
+            case Tangle(calls=calls, seam=seam):
+                return lambda draft, x, like: repeated(draft, calls, {seam: x})
             case Scaling(number=number) if number is not None:
                 return lambda draft, x, like: multiplied(draft, x, number, like)
             case Atom(call=None):
@@ -257,46 +262,3 @@ def _name(draft: Draft) -> str:
 
 def _opened(piece: Piece) -> tuple[Piece, ...]:
     return piece.parts if isinstance(piece, Branches) and piece.kind == "sum" else (piece,)
-
-
-def leaves(piece: Piece) -> Iterator[Call]:
-    """The calls of the network that a piece stands for, in order."""
-    if isinstance(piece, Chain | Branches):
-        for part in piece.parts:
-            yield from leaves(part)
-    elif piece.call is not None:
-        yield piece.call
-
-
-def beside(piece: Branches, emits: Sequence[Emit]) -> Emit:
-    """Writes branches one by one and adds or concatenates them."""
-
-    def emit(draft: Draft, x: Ref, like: Call) -> Ref:
-        terms = [(emit_one(draft, x, like), 1.0) for emit_one in emits]
-        for place, part in enumerate(piece.parts):
-            if isinstance(part, Scaling) and part.number is not None:
-                terms[place] = (x, part.number)
-        return together(draft, piece.kind, terms, piece.shape, like)
-
-    return emit
-
-
-def together(
-    draft: Draft, kind: str, terms: Sequence[tuple[Ref, float]], shape: Size, like: Call, axis: int = 1
-) -> Ref:
-    """Writes the sum of multiples of values, or their concatenation."""
-    if kind == "cat" and len(terms) > 1:
-        return draft.call(like, "cat", [multiplied(draft, value, s, like) for value, s in terms], axis, shape=shape)
-    first = next((place for place, (_, s) in enumerate(terms) if s == 1), 0)
-    total = multiplied(draft, *terms[first], like)
-    for value, s in (*terms[:first], *terms[first + 1 :]):
-        more = {} if s == 1 else {"alpha": s}
-        total = draft.call(like, "add", total, value, shape=shape, **more)
-    return total
-
-
-def multiplied(draft: Draft, x: Ref, number: float, like: Call) -> Ref:
-    """Writes x times a number."""
-    if number == 1:
-        return x
-    return draft.call(like, "mul", x, number, shape=draft.shapes[x.name])

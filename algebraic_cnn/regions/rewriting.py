@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 
 from ..graph import Call, Ref
 from ..stencils.pieces import Scaling
-from .cut import Cutter, Plan, together
+from .cut import Cutter, Plan
 from .drafting import Draft, Rewritten, renamed
 from .junctions import Junction, Network
+from .writing import together
 
 
 @dataclass(frozen=True, eq=False)

@@ -99,10 +99,10 @@ def warrant(rewrite: Rewrite, examples: Mapping[str, Tensor], *, seed: int = 0) 
             if witness is not None:
                 what = f"the region that ends at {pair.region.calls[-1].where} is not what replaces it."
                 return replace(found, statement=what, ok=False, witness=witness, primes=tuple(primes))
-    what = "every call is as it was."
-    if pairs:
-        what = f"each of the {len(pairs)} rewritten regions is the same function over the rational numbers as before, "
-        what += "its numbers then computed in float64 and rounded once."
+    if not pairs:
+        return replace(found, statement="every call is as it was.")
+    what = f"each of the {len(pairs)} rewritten regions is the same function over the rational numbers as before, "
+    what += "its numbers then computed in float64 and rounded once."
     return replace(found, statement=what, error_probability=min(1.0, error), primes=tuple(primes), points=len(primes))
 
 

@@ -171,7 +171,24 @@ class Branches:
         return self.parts[0].source
 
 
-Piece = Atom | Scaling | Other | Chain | Branches
+@dataclass(frozen=True, eq=False)
+class Tangle:
+    """Affine calls from one value to another that are neither chains nor branches: skips that overlap.
+
+    Attributes:
+        source: shape of the value it takes.
+        shape: shape of the value it gives.
+        seam: the name of the value that it takes.
+        calls: of the network, in order; the last one gives the value.
+    """
+
+    source: Size
+    shape: Size
+    seam: str
+    calls: tuple[Any, ...]
+
+
+Piece = Atom | Scaling | Other | Chain | Branches | Tangle
 
 
 def parts_of(piece: Piece) -> tuple[Piece, ...]:

@@ -1,0 +1,68 @@
+"""Calls written into a draft: those of the network again, branches and their sum.
+
+    leaves      the calls that a piece stands for
+    repeated    calls of the network, on other values
+    beside      branches one by one, then together: a sum of multiples, or a concatenation
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from ..graph import Call, Ref, Size
+from ..stencils.pieces import Branches, Chain, Piece, Scaling, Tangle
+from .drafting import Draft
+
+Emit = Callable[[Draft, Ref, Call], Ref]
+
+
+def leaves(piece: Piece) -> Iterator[Call]:
+    """The calls of the network that a piece stands for, in order."""
+    if isinstance(piece, Chain | Branches):
+        for part in piece.parts:
+            yield from leaves(part)
+    elif isinstance(piece, Tangle):
+        yield from piece.calls
+    elif piece.call is not None:
+        yield piece.call
+
+
+def repeated(draft: Draft, calls: Sequence[Call], values: dict[str, Ref]) -> Ref:
+    """Writes calls of the network again, on other values; the value of the last one."""
+    for call in calls:
+        values[call.name] = draft.repeat(call, values)
+    return values[calls[-1].name]
+
+
+def beside(piece: Branches, emits: Sequence[Emit]) -> Emit:
+    """Writes branches one by one and adds or concatenates them."""
+
+    def emit(draft: Draft, x: Ref, like: Call) -> Ref:
+        terms = [(emit_one(draft, x, like), 1.0) for emit_one in emits]
+        for place, part in enumerate(piece.parts):
+            if isinstance(part, Scaling) and part.number is not None:
+                terms[place] = (x, part.number)
+        return together(draft, piece.kind, terms, piece.shape, like)
+
+    return emit
+
+
+def together(
+    draft: Draft, kind: str, terms: Sequence[tuple[Ref, float]], shape: Size, like: Call, axis: int = 1
+) -> Ref:
+    """Writes the sum of multiples of values, or their concatenation."""
+    if kind == "cat" and len(terms) > 1:
+        return draft.call(like, "cat", [multiplied(draft, value, s, like) for value, s in terms], axis, shape=shape)
+    first = next((place for place, (_, s) in enumerate(terms) if s == 1), 0)
+    total = multiplied(draft, *terms[first], like)
+    for value, s in (*terms[:first], *terms[first + 1 :]):
+        more = {} if s == 1 else {"alpha": s}
+        total = draft.call(like, "add", total, value, shape=shape, **more)
+    return total
+
+
+def multiplied(draft: Draft, x: Ref, number: float, like: Call) -> Ref:
+    """Writes x times a number."""
+    if number == 1:
+        return x
+    return draft.call(like, "mul", x, number, shape=draft.shapes[x.name])
