@@ -297,7 +297,7 @@ def test_bench_gives_ratios() -> None:
     assert all(row["case"] == "a" and row["ratio"] > 0 for row in result["rows"])
 
 
-@pytest.mark.parametrize("command", ["demo", "collapse", "certify", "toeplitz", "bench toeplitz"])
+@pytest.mark.parametrize("command", ["demo", "collapse", "certify", "toeplitz", "bench toeplitz", "bench certify"])
 def test_every_command_has_the_common_options(command: str) -> None:
     done = run(*command.split(), "--help")
     assert done.exit_code == 0

@@ -118,6 +118,7 @@ def run(
     networks: int,
     repeats: int,
     depths: Sequence[int] = DEPTHS,
+    seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Every case that the file of records does not have yet, each on the disk as soon as it is done.
@@ -127,6 +128,7 @@ def run(
         networks: how many for each depth; each is one right pair.
         repeats: how often every defect is planted in each.
         depths: layers of the networks.
+        seed: of the first network; the others follow.
         progress: called with (cases done, cases in all).
 
     Returns:
@@ -136,7 +138,7 @@ def run(
         DataError: if the file is damaged or cannot be written.
     """
     done = {(record["depth"], record["seed"], record["repeats"]): record for record in read_records(path)}
-    wanted = [(depth, seed, repeats) for seed in range(networks) for depth in depths]
+    wanted = [(depth, number, repeats) for number in range(seed, seed + networks) for depth in depths]
     for count, name in enumerate(wanted, 1):
         if name not in done:
             done[name] = case(*name)

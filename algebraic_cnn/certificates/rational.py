@@ -12,6 +12,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
+import torch
 
 from ..affine import AffineMap
 from ..crt import nearest
@@ -21,6 +22,9 @@ from ..ring import Rationals
 from .certificate import Certificate, Witness
 from .check import Check, Network, dtype, stated
 from .rounding import derivation_error
+
+#: A few operations in float64 lose less than this.
+_INFLATION = 1 + 2.0**-40
 
 _SAME = "the two networks have the same W and B over the rational numbers: every entry was compared exactly."
 
@@ -66,13 +70,12 @@ def _explained(check: Check, exact: AffineMap, given: AffineMap, refused: Certif
     if isinstance(check.original, AffineMap):
         return refused
     derived = derivation_error(check.original, memory_budget=check.memory_budget)
-    u = UNIT_ROUNDOFF[dtype(check.collapsed)]
     errors, allowed = [], []
     for error, wanted, got in zip(derived, (exact.W, exact.b), (given.W, given.b), strict=True):
         distances = [abs(Fraction(g) - w) for w, g in zip(wanted.ravel(), np.ravel(got).tolist(), strict=True)]
         errors.append(np.array(distances, dtype=np.float64))
-        sizes = np.abs(wanted.astype(np.float64)).ravel()
-        allowed.append((error.ravel() + u * (sizes + error.ravel())) * (1 + 2.0**-20))
+        reached = (np.abs(wanted.astype(np.float64)).ravel() + error.ravel()) * _INFLATION
+        allowed.append((error.ravel() + _half_spacing(reached, dtype(check.collapsed))) * _INFLATION)
     observed, bound = np.concatenate(errors), np.concatenate(allowed)
     worst = int((observed - bound).argmax())
     outcome = replace(refused, observed=float(observed[worst]), bound=float(bound[worst]))
@@ -84,3 +87,10 @@ def _explained(check: Check, exact: AffineMap, given: AffineMap, refused: Certif
     what = f"W and b given are as close to the exact ones as a derivation in float64 and one rounding are; {off} of "
     what += f"{len(observed)} entries are not the nearest floats."
     return replace(outcome, statement=what, ok=True, witness=None)
+
+
+def _half_spacing(sizes: np.ndarray, precision: torch.dtype) -> np.ndarray:
+    """Half the distance of neighbouring floats at most: what one rounding of numbers up to these sizes can lose."""
+    _, exponents = np.frexp(sizes)
+    smallest = torch.finfo(precision).tiny
+    return np.maximum(np.ldexp(UNIT_ROUNDOFF[precision] / 2, exponents), smallest * UNIT_ROUNDOFF[precision])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from algebraic_cnn import certify
-from algebraic_cnn.bench.certification import CHECKS, DEPTHS, IN_COLLAPSE, IN_NETWORK, tallies
+from algebraic_cnn.bench.certification import CHECKS, DEFECTS, DEPTHS, run, tallies
 from algebraic_cnn.bench.collapsing import linear_resnet34
 from algebraic_cnn.bench.timing import interleaved_seconds
 from algebraic_cnn.certificates.check import residues
@@ -20,17 +21,18 @@ from algebraic_cnn.trace import trace
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_false_alarms_and_misses(depth: int, capsys: pytest.CaptureFixture[str]) -> None:
-    kinds = len(IN_NETWORK) + len(IN_COLLAPSE)
-    found = tallies(depth, mutants=2 * kinds, networks=2, bounded=kinds)
+def test_false_alarms_and_misses(depth: int, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    found = tallies(run(tmp_path / "cases.jsonl", networks=2, repeats=2, depths=[depth]))
     with capsys.disabled():
         print()
         for row in found:
             counts = f"alarms {row.alarms}/{row.right}  misses {row.misses}/{row.wrong}"
             print(f"{row.depth:3} layers {row.check:28} {counts}")
     assert [row.check for row in found] == list(CHECKS)
-    modular = found[-1]
-    assert (modular.check, modular.alarms, modular.misses) == ("modular", 0, 0)
+    for level in ("modular", "rational"):
+        row = found[CHECKS.index(level)]
+        assert (row.right, row.alarms, row.misses) == (2, 0, 0)
+    assert found[CHECKS.index("modular")].wrong == 4 * DEFECTS
 
 
 @pytest.mark.parametrize("size", [32, 224])
