@@ -23,6 +23,7 @@ NOTEBOOKS = {path.stem[:2]: path for path in sorted(FOLDER.glob("[0-9]*.py"))}
 SETTINGS: dict[str, dict[str, Any]] = {
     "01": {"size": 5, "kernel": 3, "stride": 2, "padding": 1, "dilation": 1, "mode": "reflect"},
     "02": {"depth": 5, "chosen": ["(0, 2)", "(0, 3)", "(2, 5)", "(3, 5)"], "which": 4, "strength": 0.25},
+    "03": {"epochs": 2, "channels": 4, "which": 3},
 }
 MUTANTS: dict[str, list[tuple[str, str]]] = {
     "01": [
@@ -33,6 +34,10 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
         ("P @ (f.skips[edge].t * word)", "P @ word"),
         ("SkipRecursion(f.layers, {edge: Skip(t=1.0)", "SkipRecursion(f.layers, {edge: Skip(t=0.5)"),
         ("B @ (A + t * np.eye(3, dtype=int))", "A @ (B + t * np.eye(3, dtype=int))"),
+    ],
+    "03": [
+        ("fast = result.model", "fast = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()"),
+        ("exact_outputs(model, units) - exact_outputs(model, zero)", "exact_outputs(model, units)"),
     ],
 }
 
@@ -76,8 +81,8 @@ def test_it_notices_a_mistake(name: str, said: str, mistaken: str, tmp_path: Pat
     mutant = tmp_path / NOTEBOOKS[name].name
     mutant.write_text(source.replace(said, mistaken), encoding="utf-8")
     with pytest.raises(AssertionError):
-        run(mutant)
+        run(mutant, SETTINGS[name])
 
 
-def test_every_notebook_has_mutants() -> None:
-    assert sorted(MUTANTS) == sorted(NOTEBOOKS)
+def test_every_notebook_has_settings_and_mutants() -> None:
+    assert sorted(SETTINGS) == sorted(MUTANTS) == sorted(NOTEBOOKS)
