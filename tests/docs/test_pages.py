@@ -1,0 +1,138 @@
+"""The documentation is true: its examples run, its commands exist, every public name and every theorem has its place.
+
+page       a Markdown file of notebooks/docs
+example    a ``python`` fence, run as a doctest, all of one page together; or a ``console`` fence, a command run for real
+shown      any other fence that names commands: they must exist
+"""
+
+from __future__ import annotations
+
+import doctest
+import importlib.util
+import io
+import re
+import shlex
+import sys
+import types
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import algebraic_cnn
+from algebraic_cnn.cli import app
+
+ROOT = Path(__file__).parent.parent.parent
+DOCS = ROOT / "notebooks" / "docs"
+PAGES = {str(path.relative_to(DOCS).with_suffix("")): path for path in sorted(DOCS.rglob("*.md"))}
+FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+FENCE = re.compile(r"^```(?P<kind>\S*)[^\n]*\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def fences(text: str, *kinds: str) -> Iterator[tuple[int, str]]:
+    """(line where it begins, text) of every fence of these kinds."""
+    for found in FENCE.finditer(text):
+        if found["kind"] in kinds:
+            yield text.count("\n", 0, found.start("body")), found["body"]
+
+
+def session(text: str) -> str:
+    """The python fences of a page, each on its own lines, and nothing else."""
+    lines = [""] * text.count("\n")
+    for start, body in fences(text, "python"):
+        lines[start : start + body.count("\n")] = body.splitlines()
+    return "\n".join(lines)
+
+
+def failures(source: str, name: str = "page") -> str:
+    """What doctest has to say against a session."""
+    test = doctest.DocTestParser().get_doctest(source, {"__name__": "__main__"}, name, name, 0)
+    report = io.StringIO()
+    doctest.DocTestRunner(optionflags=FLAGS, verbose=False).run(test, out=report.write)
+    return report.getvalue()
+
+
+def commands(text: str) -> Iterator[tuple[list[str], str]]:
+    """(words of a command, what it prints) of the console fences of a page."""
+    for _, body in fences(text, "console"):
+        for part in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
+            command, _, printed = part.partition("\n")
+            yield shlex.split(command), printed
+
+
+def unprinted(text: str) -> list[str]:
+    """The commands of a page that print something else."""
+    wrong = []
+    for (program, *words), expected in commands(text):
+        result = CliRunner().invoke(app, words, prog_name=program)
+        if program != "algebraic-cnn" or not doctest.OutputChecker().check_output(expected, result.output, FLAGS):
+            wrong.append(f"$ {shlex.join([program, *words])}\n{result.output}")
+    return wrong
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder to write to; and the base class of Lightning's callbacks, where Lightning is not installed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    if importlib.util.find_spec("lightning") is None:
+        module = types.ModuleType("lightning.pytorch")
+        module.Callback = object
+        for name, value in {"lightning": types.ModuleType("lightning"), "lightning.pytorch": module}.items():
+            monkeypatch.setitem(sys.modules, name, value)
+
+
+@pytest.mark.parametrize("page", [page for page, path in PAGES.items() if "```python" in path.read_text("utf-8")])
+@pytest.mark.usefixtures("elsewhere")
+def test_every_example_runs(page: str) -> None:
+    text = PAGES[page].read_text("utf-8")
+    bare = [body for _, body in fences(text, "python") if not body.startswith(">>> ")]
+    assert not bare, "an example that no doctest reads"
+    report = failures(session(text), str(PAGES[page]))
+    assert not report, report
+
+
+@pytest.mark.parametrize("page", [page for page, path in PAGES.items() if "```console" in path.read_text("utf-8")])
+@pytest.mark.usefixtures("elsewhere")
+def test_every_command_prints_what_the_page_says(page: str) -> None:
+    wrong = unprinted(PAGES[page].read_text("utf-8"))
+    assert not wrong, "\n".join(wrong)
+
+
+def unknown_commands(text: str) -> list[str]:
+    """Commands of the project that a text names and that do not exist."""
+    names = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    unknown = [f"algebraic-cnn {word}" for word in re.findall(r"algebraic-cnn ([a-z]\w*)", text) if word not in names]
+    unknown += [f"make {word}" for word in re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE) if word not in targets]
+    modules = re.findall(r"python -m ([a-z_.]+)", text)
+    return unknown + [module for module in modules if importlib.util.find_spec(module) is None]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_that_a_page_names_exists(page: str) -> None:
+    assert unknown_commands(PAGES[page].read_text("utf-8")) == []
+
+
+def test_every_public_name_has_one_place_in_the_reference() -> None:
+    text = "\n".join(path.read_text("utf-8") for page, path in PAGES.items() if page.startswith("api/"))
+    places = Counter(re.findall(r"^\.\. auto\w+:: algebraic_cnn\.([\w.]+)$", text, re.MULTILINE))
+    assert [name for name in algebraic_cnn.__all__ if places[name] != 1] == []
+    assert [name for name in places if "." not in name and name not in algebraic_cnn.__all__] == []
+
+
+PLANTED = [
+    ("```python\n>>> 1 + 1\n3\n```\n", lambda text: failures(session(text))),
+    ("```python\n>>> import nothing_of_that_name\n```\n", lambda text: failures(session(text))),
+    ("```console\n$ algebraic-cnn toeplitz 1x2x2 --kernel 2\n1 2 3 5\n```\n", unprinted),
+    ("```text\nalgebraic-cnn colapse\n```\n", unknown_commands),
+    ("Run `make doc`.\n", unknown_commands),
+    ("Run `python -m proof`.\n", unknown_commands),
+]
+
+
+@pytest.mark.parametrize(("text", "check"), PLANTED)
+def test_a_false_page_is_noticed(text: str, check) -> None:
+    assert check(text)
