@@ -23,12 +23,14 @@ from torch import Tensor
 from .affine import AffineMap
 from .certificates.bounded import bounded, sampled
 from .certificates.certificate import Certificate, fingerprint
-from .certificates.check import Check, Network, signature
+from .certificates.check import Check, Network, device, signature
 from .certificates.modular import modular
 from .certificates.rational import rational
+from .certificates.seams import cut
 from .derivation import MEMORY_BUDGET, METHODS, Progress
 from .errors import ShapeError, UnknownNameError
 from .graph import Graph
+from .samples import require_samples_apart
 from .trace import trace
 
 LEVELS: dict[str, Callable[[Check], Certificate]] = {
@@ -92,6 +94,9 @@ def certify(
     first, second = (signature(network) for network in networks)
     if first != second:
         raise ShapeError("the networks differ in their shapes", expected=first, got=second, where="certify")
+    for network in networks:
+        if isinstance(network, Graph):
+            require_samples_apart(cut(network).graph, device(network))
     silent = progress or (lambda done, total: None)
     check = Check(networks[0], networks[1], points, seed, method, memory_budget, silent, inputs)
     certificate = LEVELS[level](check)

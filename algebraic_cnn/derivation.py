@@ -23,6 +23,7 @@ from .errors import TooLargeError, UnknownNameError
 from .evaluate import Evaluator
 from .graph import Graph
 from .ring import Float, Ring
+from .samples import require_samples_apart
 from .trace import trace
 
 #: Bytes that explicit arrays may take unless the caller says otherwise.
@@ -59,7 +60,8 @@ def derive(
         The map, W dense of shape (prod(out_shape), prod(in_shape)); sparse where the recursion keeps it so.
 
     Raises:
-        NotAffineError: if a call is not affine in the input; names the call and its source line.
+        NotAffineError: if a call is not affine in the input, or samples of a batch influence each other; names the
+            call and its source line.
         TrainingModeError: if the model is in training mode.
         TraceError: if ``torch.export`` cannot take the model.
         ShapeError: if the example is no tensor, or input and output have no batch axis.
@@ -95,6 +97,7 @@ def derive_graph(
     if method not in METHODS and method != "auto":
         raise UnknownNameError("no such method", expected=("auto", *METHODS), got=method, where="derive")
     run = Evaluator(graph, ring, device)
+    require_samples_apart(graph, device)
     in_shape, out_shape = graph.single()
     n, m = math.prod(in_shape), math.prod(out_shape)
     method = cheapest(graph) if method == "auto" else method

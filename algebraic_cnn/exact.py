@@ -28,6 +28,7 @@ from .graph import Graph
 from .magnitudes.bounds import majorant
 from .magnitudes.heights import Denominator, denominator, height
 from .prime_field import PrimeField
+from .samples import require_samples_apart
 from .trace import trace
 
 #: Bits to spare: ``lift`` wants numerators far below the product of the primes.
@@ -107,6 +108,7 @@ def exact_outputs(model: Any, x: Tensor, *, progress: Progress | None = None) ->
     if tuple(x.shape[1:]) != in_shape:
         raise ShapeError("x does not fit the network", expected=("N", *in_shape), got=tuple(x.shape))
     require_finite(x, "exact_outputs")
+    require_samples_apart(graph)
     x = x.double()
     common = denominator(graph) * Denominator.of(_dyadic(x))
     largest = float(majorant(graph, x).max()) if x.numel() else 0.0

@@ -24,7 +24,7 @@ ALGEBRA = [
 FLOORS = [
     *ALGEBRA,
     *"graph inplace trace programs onnx_files step rules evaluate watched".split(),
-    *"magnitudes magnitudes.bounds magnitudes.heights magnitudes.norms magnitudes.gains".split(),
+    *"samples magnitudes magnitudes.bounds magnitudes.heights magnitudes.norms magnitudes.gains".split(),
     *"reading extract derivation exact".split(),
     *"regions regions.source regions.mixing regions.spacing regions.atoms regions.spelling regions.junctions".split(),
     *"regions.cost regions.drafting regions.realisation regions.dense regions.writing regions.cut".split(),
