@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 
 import pytest
 import torch
@@ -15,36 +14,13 @@ from algebraic_cnn.forms import Dense
 from algebraic_cnn.models import resnet34
 from algebraic_cnn.regions.cost import Prices
 from algebraic_cnn.regions.measurement import Race
+from tests.collapsed import ops, randomised, relative_error
 
 #: Prices under which every call is one unit, whatever it computes: whatever can be merged is merged.
 CALLS_ALONE = Prices(call=1.0, kernel=0.0, product=0.0, matrix=1e9, lone=0.0, byte=0.0)
 
 #: Prices under which multiply-adds hardly matter.
 DEAR_CALLS = Prices(call=1e6, product=1e-4, lone=1e-4)
-
-
-def randomised(model: nn.Module, seed: int = 0) -> nn.Module:
-    """The model in float64 with BatchNorm statistics that do something."""
-    generator = torch.Generator().manual_seed(seed)
-    for module in model.modules():
-        for name, tensor in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
-            if tensor.is_floating_point():
-                tensor.data = torch.randn(tensor.shape, generator=generator) * 0.5
-                if name == "running_var":
-                    tensor.data = tensor.data.abs() + 0.5
-    return model.double().eval()
-
-
-def ops(model: nn.Module) -> Counter[str]:
-    """How often the module calls what."""
-    targets = [str(node.target) for node in model.graph.nodes if node.op == "call_function"]
-    return Counter(target.split(".")[1] for target in targets if target.startswith("aten"))
-
-
-def relative_error(model: nn.Module, other: nn.Module, *inputs: Tensor) -> float:
-    with torch.no_grad():
-        expected, got = model(*inputs), other(*inputs)
-    return float((expected - got).abs().max() / expected.abs().max())
 
 
 class Block(nn.Module):

@@ -18,8 +18,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "algebraic_cnn"
 ALGEBRA = [
     *"errors files arrays arguments geometry prime_field primes crt ring matrices pattern toeplitz affine".split(),
-    *"layers stencils stencils.lattice stencils.stencil stencils.kernels stencils.pieces stencils.folding".split(),
-    *"recursion symbolic assembly".split(),
+    *"layers stencils stencils.lattice stencils.stencil stencils.kernels stencils.pieces stencils.moves".split(),
+    *"stencils.folding recursion symbolic assembly".split(),
 ]
 FLOORS = [
     *ALGEBRA,
@@ -33,7 +33,7 @@ FLOORS = [
     *"certificates.seams certificates.identity certificates.bounded certificates.modular".split(),
     *"certificates.rational certification pinning linear_region".split(),
     *"regions.warrant regions.measurement report collapsing".split(),
-    *"models data records checkpoint training homotopy testing plots bench experiments".split(),
+    *"models data records checkpoint training homotopy testing plots report_figure bench experiments".split(),
     *"cli __main__".split(),
 ]
 LONGEST = 300

@@ -6,13 +6,15 @@ piece_of    any affine call of one varying argument as a piece
 
 from __future__ import annotations
 
-from ..graph import Call
-from ..stencils.pieces import Other, Piece
+from ..graph import Call, Ref
+from ..stencils.pieces import Move, Other, Piece
 from .mixing import MIXING
-from .source import Reader, Source
+from .source import Arguments, Reader, Source
 from .spacing import SPACING
 
 READERS: dict[str, Reader] = {**MIXING, **SPACING}
+
+_RESHAPES = frozenset("view _unsafe_view reshape flatten unflatten squeeze unsqueeze".split())
 
 
 def piece_of(source: Source, call: Call) -> Piece | None:
@@ -24,4 +26,22 @@ def piece_of(source: Source, call: Call) -> Piece | None:
     shape = source.shape(varying[0])
     fixed = len(shape) > 1 and len(call.shape) > 1 and None not in (*shape[1:], *call.shape[1:])
     reader = READERS.get(call.op) if fixed else None
-    return (reader and reader(source, call, arguments)) or Other(shape, call.shape, call)
+    found = reader and reader(source, call, arguments)
+    return found or (fixed and _move(source, call, arguments)) or Other(shape, call.shape, call)
+
+
+def _move(source: Source, call: Call, a: Arguments) -> Piece | None:
+    """A reshape, or a permutation of the axes after the batch."""
+    x = a.get("self")
+    if not isinstance(x, Ref) or not source.varies(x) or call.op not in (*_RESHAPES, "permute", "transpose"):
+        return None
+    order = None
+    if call.op == "permute":
+        order = tuple(dim % len(call.shape) for dim in a["dims"])
+    elif call.op == "transpose":
+        swapped = {a[one] % len(call.shape): a[other] % len(call.shape) for one, other in _PAIRS}
+        order = tuple(swapped.get(axis, axis) for axis in range(len(call.shape)))
+    return None if order and order[0] else Move(source.shape(x), call.shape, order, call)
+
+
+_PAIRS = (("dim0", "dim1"), ("dim1", "dim0"))

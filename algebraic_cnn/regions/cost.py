@@ -105,6 +105,8 @@ class Prices:
             products = positions * inside * math.prod(n or 1 for n in shape[2:])
             # vector units fill up with channels on both sides; a depthwise convolution is paid by its outputs
             rate = max(self.product, min(self.lone, self.lone / (min(inside, 8) * min(outside, 8) / 4)))
+            if outputs < 8 * int(shape[0] or 1):  # so few positions that reading the weights is what takes time
+                rate = max(rate, self.matrix)
             return products * (rate if inside * outside > 1 else self.lone / 2)
         if call.op in ("linear", "addmm", "mm", "matmul"):
             name = {"linear": "weight", "addmm": "mat2", "mm": "mat2", "matmul": "other"}[call.op]

@@ -14,21 +14,20 @@ from __future__ import annotations
 
 import math
 from collections import ChainMap
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
 from ..graph import Call, Graph, Ref, Size
-from ..stencils.pieces import Atom, Branches, Chain, Piece, Scaling, Tangle, form, settled
+from ..stencils.moves import gathered
+from ..stencils.pieces import Atom, Branches, Chain, Move, Piece, Scaling, Tangle, chained, form, settled
 from .cost import Expense, Prices, expense
 from .dense import dense
 from .drafting import Draft
 from .realisation import realise
-from .writing import beside, leaves, multiplied, repeated
+from .writing import Emit, around, beside, leaves, multiplied, name_of, opened, repeated
 
-Emit = Callable[[Draft, Ref, Call], Ref]
-
-#: A form that is not cheaper by this factor is not worth a change.
+#: A form that spends more of something and is not cheaper by this factor is not worth a change.
 _GAIN = 0.98
 
 #: A matrix must not be dearer either for a batch so many times as large, where its products count more than calls.
@@ -63,12 +62,14 @@ class Plan:
         emit: writes the calls into a draft: (draft, value that the piece takes, call whose place they take) -> value.
         mergers: what was merged in it.
         refusals: what was not, and why.
+        sure: whether it is one form that spends more of nothing than the network's own calls.
     """
 
     cost: float
     emit: Emit
     mergers: tuple[Merger, ...] = ()
     refusals: tuple[str, ...] = ()
+    sure: bool = False
 
     def then(self, after: Plan) -> Plan:
         """This plan, then another."""
@@ -168,7 +169,7 @@ class Cutter:
                 before = sum(given[start:stop], Expense())
                 merged = self._merged(Chain(placed[start:stop]), before)
                 for plan in (merged, self._dense(segment, before, allowed)):
-                    if plan.cost < _GAIN * allowed:
+                    if plan.cost < (1.0 if plan.sure else _GAIN) * allowed:
                         best, allowed = plans[start].then(plan), plan.cost
             plans.append(best)
         return self._explained(plans[-1], Chain(placed))
@@ -188,6 +189,8 @@ class Cutter:
 
     def _merged(self, piece: Piece, before: Expense | None = None) -> Plan:
         """One stencil, or a plan of infinite cost."""
+        if isinstance(piece, Chain) and any(isinstance(part, Move) for part in piece.parts):
+            return self._moved(piece, before)
         whole = form(piece)
         if whole is None or not whole.footprint.exact:
             return _NEVER
@@ -196,14 +199,32 @@ class Cutter:
         def emit(draft: Draft, x: Ref, like: Call) -> Ref:
             return realise(draft, x, piece, calls[-1] if calls else like) or x
 
+        return self._form(piece, emit, before)
+
+    def _form(self, piece: Piece, emit: Emit, before: Expense | None) -> Plan:
+        """The plan that makes these calls of a piece and calls them a form, or a plan of infinite cost."""
         draft = self._tried(piece, emit)
         if not draft.calls:
             return _NEVER
         before = self._spent(piece, self.given(piece)) if before is None else before
         after = self._expense(draft)
-        if self.sure and not after.within(before):
+        sure = after.within(before)
+        if self.sure and not sure:
             return _NEVER
-        return Plan(after.total, emit, (Merger(_name(draft), calls, before.total, after.total),))
+        merger = Merger(name_of(draft), tuple(leaves(piece)), before.total, after.total)
+        return Plan(after.total, emit, (merger,), sure=sure)
+
+    def _moved(self, piece: Chain, before: Expense | None) -> Plan:
+        """Stencils with reshapes and permutations between them, as one stencil and these before or after it."""
+        if isinstance(piece.parts[0], Move) or isinstance(piece.parts[-1], Move):
+            return _NEVER
+        plans = [_NEVER]
+        for moves_last in (True, False):
+            pair = gathered(piece.parts, moves_last=moves_last)
+            whole = form(chained(pair[0])) if pair else None
+            if pair and whole and whole.footprint.exact:
+                plans.append(self._form(piece, around(chained(pair[0]), pair[1], moves_last), before))
+        return min(plans, key=lambda plan: plan.cost)
 
     def _dense(self, piece: Piece, before: Expense, allowed: float) -> Plan:
         """One matrix, if it can pay at small and large batches and fits the budget; else a plan of infinite cost."""
@@ -227,7 +248,7 @@ class Cutter:
             candidates = []
             for j in range(len(groups)):
                 for i in range(j):
-                    both = Branches("sum", (*_opened(groups[i][0]), *_opened(groups[j][0])), piece.shape)
+                    both = Branches("sum", (*opened(groups[i][0]), *opened(groups[j][0])), piece.shape)
                     rest = [group for k, group in enumerate(groups) if k not in (i, j)]
                     candidates.append([*rest[:i], (both, self._merged(settled(both))), *rest[i:]])
             groups_after = min(candidates, key=lambda groups: self._apart(piece, groups).cost)
@@ -245,20 +266,3 @@ class Cutter:
             tuple(item for _, plan in groups for item in getattr(plan, name)) for name in ("mergers", "refusals")
         )
         return replace(plan, mergers=mergers, refusals=refusals)
-
-
-def _name(draft: Draft) -> str:
-    """What to call a form: its main call, with the size of its kernel."""
-    names = []
-    for call in draft.calls:
-        if call.op.startswith("conv"):
-            weight = draft.shapes[call.bound()["weight"].name]
-            lone = "depthwise " if weight[1] == 1 and call.bound()["groups"] > 1 else ""
-            names.append(f"{lone}{call.op} {'x'.join(str(n) for n in weight[2:])}")
-        elif call.op not in ("reshape", "permute", "slice"):
-            names.append({"constant_pad_nd": "pad", "mul": "scale", "add": "bias map"}.get(call.op, call.op))
-    return " + ".join(names) or "reshape"
-
-
-def _opened(piece: Piece) -> tuple[Piece, ...]:
-    return piece.parts if isinstance(piece, Branches) and piece.kind == "sum" else (piece,)

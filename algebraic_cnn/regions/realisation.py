@@ -87,6 +87,8 @@ def realise(draft: Draft, x: Ref, piece: Piece, like: Call) -> Ref | None:
         return _scaled(work, x)
     if whole.last or not axes:
         return _matrix(work, x) if whole.footprint.groups == 1 and all(axis.trivial for axis in axes) else None
+    if all(axis.trivial and axis.n == 1 for axis in axes) and whole.footprint.groups == 1:
+        return _pixel(work, x)
     x = work.shaped(x, (None, whole.footprint.c_in, *(axis.n for axis in axes)))
     if all(axis.up == 1 for axis in axes):
         y = _convolution(work, x)
@@ -111,6 +113,17 @@ def _matrix(work: Work, x: Ref) -> Ref:
     """x W^T + b along the last axis."""
     weight = work.number("weight", (work.whole.footprint.c_out, work.whole.footprint.c_in), work.taps)
     return _with_map(work, work.call("linear", x, weight, _bias(work), shape=work.piece.shape))
+
+
+def _pixel(work: Work, x: Ref) -> Ref:
+    """x W^T + b where an image is one pixel; a map is then one number for each channel as well."""
+    fp = work.whole.footprint
+    bias = None
+    if work.whole.offset:
+        bias = work.number("bias", (fp.c_out,), work.offset)
+    weight = work.number("weight", (fp.c_out, fp.c_in), work.taps)
+    y = work.call("linear", work.shaped(x, (None, fp.c_in)), weight, bias, shape=(None, fp.c_out))
+    return work.shaped(y, work.piece.shape)
 
 
 def _bias(work: Work, copies: int = 1) -> Ref | None:

@@ -1,8 +1,10 @@
-"""Calls written into a draft: those of the network again, branches and their sum.
+"""Calls written into a draft: those of the network again, branches and their sum, moves around a stencil.
 
-    leaves      the calls that a piece stands for
-    repeated    calls of the network, on other values
-    beside      branches one by one, then together: a sum of multiples, or a concatenation
+leaves      the calls that a piece stands for
+repeated    calls of the network, on other values
+beside      branches one by one, then together: a sum of multiples, or a concatenation
+around      one stencil with moves before or after it
+name_of     what to call a form in a report
 """
 
 from __future__ import annotations
@@ -10,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from ..graph import Call, Ref, Size
-from ..stencils.pieces import Branches, Chain, Piece, Scaling, Tangle
+from ..stencils.pieces import Branches, Chain, Move, Piece, Scaling, Tangle
 from .drafting import Draft
+from .realisation import realise
 
 Emit = Callable[[Draft, Ref, Call], Ref]
 
@@ -66,3 +69,36 @@ def multiplied(draft: Draft, x: Ref, number: float, like: Call) -> Ref:
     if number == 1:
         return x
     return draft.call(like, "mul", x, number, shape=draft.shapes[x.name])
+
+
+def around(stencil: Piece, moves: Sequence[Move], moves_last: bool) -> Emit:
+    """Writes one stencil, and moves after or before it."""
+
+    def emit(draft: Draft, x: Ref, like: Call) -> Ref:
+        x = realise(draft, x, stencil, like) or x if moves_last else x
+        for move in moves:
+            if move.order is not None:
+                x = draft.call(like, "permute", x, list(move.order), shape=move.shape)
+            else:
+                x = draft.call(like, "reshape", x, [-1 if n is None else n for n in move.shape], shape=move.shape)
+        return x if moves_last else realise(draft, x, stencil, like) or x
+
+    return emit
+
+
+def name_of(draft: Draft) -> str:
+    """What to call a form: its main call, with the size of its kernel."""
+    names = []
+    for call in draft.calls:
+        if call.op.startswith("conv"):
+            weight = draft.shapes[call.bound()["weight"].name]
+            lone = "depthwise " if weight[1] == 1 and call.bound()["groups"] > 1 else ""
+            names.append(f"{lone}{call.op} {'x'.join(str(n) for n in weight[2:])}")
+        elif call.op not in ("reshape", "permute", "slice"):
+            names.append({"constant_pad_nd": "pad", "mul": "scale", "add": "bias map"}.get(call.op, call.op))
+    return " + ".join(names) or "reshape"
+
+
+def opened(piece: Piece) -> tuple[Piece, ...]:
+    """The branches of a sum; any other piece is a sum of itself."""
+    return piece.parts if isinstance(piece, Branches) and piece.kind == "sum" else (piece,)

@@ -3,7 +3,8 @@
     Form        what a piece is as one stencil: footprint, where its channels stand, what its offset is
     Atom        one call of the network as a stencil and an offset
     Scaling     an atom whose channels may stand first or last: a scalar multiple, the addition of a map, the identity
-    Other       an affine call that is no stencil: a transposition, a reshape
+    Move        a reshape or a permutation of axes: no stencil, but maps of channels pass through it (moves.py)
+    Other       any other affine call that is no stencil
     Chain       pieces one after the other
     Branches    pieces side by side on one input, added or concatenated
     Offset      f(0): nothing, one number for each channel, or one for each pixel (where a bias meets padding)
@@ -132,6 +133,23 @@ class Scaling:
 
 
 @dataclass(frozen=True, eq=False)
+class Move:
+    """The same entries under another shape, or with axes in another order.
+
+    Attributes:
+        source: shape of the value it takes.
+        shape: shape of the value it gives.
+        order: of the axes; None for a reshape.
+        call: the call of the network.
+    """
+
+    source: Size
+    shape: Size
+    order: tuple[int, ...] | None
+    call: Any = None
+
+
+@dataclass(frozen=True, eq=False)
 class Other:
     """An affine call of one argument that is no stencil."""
 
@@ -188,7 +206,7 @@ class Tangle:
     calls: tuple[Any, ...]
 
 
-Piece = Atom | Scaling | Other | Chain | Branches | Tangle
+Piece = Atom | Scaling | Move | Other | Chain | Branches | Tangle
 
 
 def parts_of(piece: Piece) -> tuple[Piece, ...]:

@@ -1,0 +1,113 @@
+"""Maps of channels pass through reshapes and permutations of axes: Q after M is M after Q, with Q on other axes.
+
+pointwise     a map of channels alone: the same at every position, one number for each channel added
+before        the same map on the other side of a move: first it, then the move
+after         the converse
+gathered      a chain of stencils and moves as stencils alone with the moves at one end, where that is possible
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from .kernels import pointwise as footprint_of
+from .pieces import Atom, Form, Move, Offset, Piece, Size
+
+
+def is_pointwise(piece: Piece) -> bool:
+    """Whether a piece is a map of channels alone."""
+    return (
+        isinstance(piece, Atom)
+        and all(axis.trivial for axis in piece.form.footprint.axes)
+        and piece.form.offset <= Offset.CHANNEL
+    )
+
+
+def channels_after(move: Move, place: int) -> int | None:
+    """Which axis of the result holds what axis ``place`` of the argument held; None if that axis is torn apart.
+
+    >>> channels_after(Move((None, 3, 4, 5), (None, 3, 20), None), 1)
+    1
+    >>> channels_after(Move((None, 3, 20), (None, 20, 3), (0, 2, 1)), 1)
+    2
+    """
+    if move.order is not None:
+        return move.order.index(place)
+    return _same_axis(move.source, move.shape, place)
+
+
+def channels_before(move: Move, place: int) -> int | None:
+    """Which axis of the argument becomes axis ``place`` of the result; None if none does."""
+    return move.order[place] if move.order is not None else _same_axis(move.shape, move.source, place)
+
+
+def _same_axis(source: Size, shape: Size, place: int) -> int | None:
+    """A reshape keeps an axis where its length, and the number of entries behind it, stay."""
+
+    def behind(size: Size, axis: int) -> int | None:
+        return None if None in size[axis + 1 :] else math.prod(n or 0 for n in size[axis + 1 :])
+
+    found = behind(source, place)
+    if place == 0 or found is None:
+        return None
+    axes = range(1, len(shape))
+    return next((a for a in axes if shape[a] == source[place] and behind(shape, a) == found), None)
+
+
+def before(atom: Atom, move: Move) -> tuple[Atom, Move] | None:
+    """A map of channels, and a move after it, that together are the move and then ``atom``; else None."""
+    place = channels_before(move, _place(atom))
+    found = None if place is None else _moved(atom, move.source, place)
+    return found and (found, replace(move, source=found.shape, shape=atom.shape, call=None))
+
+
+def after(atom: Atom, move: Move) -> tuple[Atom, Move] | None:
+    """A map of channels, and a move before it, that together are ``atom`` and then the move; else None."""
+    place = channels_after(move, _place(atom))
+    found = None if place is None else _moved(atom, move.shape, place, gives=True)
+    return found and (found, replace(move, source=atom.source, shape=found.source, call=None))
+
+
+def _place(atom: Atom) -> int:
+    return len(atom.source) - 1 if atom.form.last else 1
+
+
+def _moved(atom: Atom, shape: Size, place: int, *, gives: bool = False) -> Atom | None:
+    """The map of channels with channels at an axis of a shape: of its argument, or of what it gives."""
+    if not is_pointwise(atom) or place not in (1, len(shape) - 1):
+        return None
+    fp = atom.form.footprint
+    sizes = [n or 1 for axis, n in enumerate(shape) if axis not in (0, place)]
+    form = Form(footprint_of(fp.c_in, fp.c_out, fp.groups, sizes), place > 1, atom.form.offset)
+    source, result = (_with(shape, place, c) for c in (fp.c_in, fp.c_out))
+    if (result if gives else source) != shape:
+        return None
+    return replace(atom, form=form, source=source, shape=result)
+
+
+def _with(shape: Size, place: int, channels: int) -> Size:
+    return (*shape[:place], channels, *shape[place + 1 :])
+
+
+def gathered(parts: Sequence[Piece], *, moves_last: bool) -> tuple[list[Piece], list[Move]] | None:
+    """The parts of a chain as (stencils, moves), the moves after all stencils or before them; else None.
+
+    Args:
+        parts: atoms and moves, first the first.
+        moves_last: whether the moves come after the stencils.
+    """
+    stencils: list[Piece] = []
+    moves: list[Move] = []
+    for part in parts if moves_last else reversed(parts):
+        if isinstance(part, Move):
+            moves.append(part)
+            continue
+        for place in reversed(range(len(moves))):
+            pair = isinstance(part, Atom) and (before if moves_last else after)(part, moves[place])
+            if not pair:
+                return None
+            part, moves[place] = pair
+        stencils.append(part)
+    return (stencils, moves) if moves_last else (stencils[::-1], moves[::-1])
