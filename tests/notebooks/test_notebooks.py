@@ -24,6 +24,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "01": {"size": 5, "kernel": 3, "stride": 2, "padding": 1, "dilation": 1, "mode": "reflect"},
     "02": {"depth": 5, "chosen": ["(0, 2)", "(0, 3)", "(2, 5)", "(3, 5)"], "which": 4, "strength": 0.25},
     "03": {"epochs": 2, "channels": 4, "which": 3},
+    "04": {"p1": 2, "p2": 1, "layers": 2, "size": 10, "biased": False},
 }
 MUTANTS: dict[str, list[tuple[str, str]]] = {
     "01": [
@@ -38,6 +39,10 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
     "03": [
         ("fast = result.model", "fast = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()"),
         ("exact_outputs(model, units) - exact_outputs(model, zero)", "exact_outputs(model, units)"),
+    ],
+    "04": [
+        ("assert (missing == -ring.matmul", "assert (missing == ring.matmul"),
+        ('both padded"], tempting, picture', 'both padded"], pairs["3 x 3, 3 x 3, both padded"], picture'),
     ],
 }
 
