@@ -236,7 +236,7 @@ MOVES = (
     "view _unsafe_view reshape flatten permute transpose t squeeze unsqueeze expand contiguous clone alias detach "
     "lift_fresh_copy select slice narrow split split_with_sizes chunk unbind flip roll pixel_shuffle pixel_unshuffle "
     "index_select channel_shuffle movedim swapaxes repeat unflatten reflection_pad1d reflection_pad2d reflection_pad3d "
-    "replication_pad1d replication_pad2d replication_pad3d im2col"
+    "replication_pad1d replication_pad2d replication_pad3d im2col unfold"
 ).split() + NEAREST
 
 DROPOUTS = ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
@@ -266,6 +266,7 @@ RULES: dict[str, Rule] = {
     "div": Rule(_divide, accepts=_not_if("rounding_mode", "it rounds")),
     "sum": Rule(_total),
     "mean": Rule(_mean),
+    "cumsum": Rule(_product),
     **{f"avg_pool{n}d": Rule(_avg_pool(n)) for n in (1, 2, 3)},
     **{f"adaptive_avg_pool{n}d": Rule(_adaptive_avg_pool(n)) for n in (1, 2, 3)},
     **dict.fromkeys(NEAREST, Rule(_nearest, ("self", "input"))),

@@ -70,6 +70,7 @@ MOVES: dict[str, Case] = {
     "lift_fresh_copy": (lambda x: aten.lift_fresh_copy(x), IMAGE, ()),
     "select": (lambda x: x[:, 2], IMAGE, ()),
     "slice": (lambda x: x[:, 1:, ::2], IMAGE, ()),
+    "index_select": (lambda x: x.index_select(1, torch.tensor([3, 0, 3])), IMAGE, ()),
     "narrow": (lambda x: x.narrow(2, 1, 3), IMAGE, ()),
     "split": (lambda x: x.split(3, 1)[1], IMAGE, ()),
     "split_with_sizes": (lambda x: aten.split_with_sizes(x, [1, 3], 1)[1], IMAGE, ()),
@@ -88,6 +89,7 @@ MOVES: dict[str, Case] = {
        for n in (1, 2, 3)},
     **{f"replication_pad{n}d": (lambda x, n=n: getattr(aten, f"replication_pad{n}d")(x, [2] * 2 * n), (2, *[3] * n), ())
        for n in (1, 2, 3)},
+    "unfold": (lambda x: x.unfold(2, 3, 2), IMAGE, ()),
     "im2col": (lambda x: F.unfold(x, 3, padding=1, stride=2), IMAGE, ()),
     **{f"upsample_nearest{n}d": (lambda x: F.interpolate(x, scale_factor=2), (2, *[3] * n), ()) for n in (1, 2, 3)},
     **{
@@ -151,6 +153,7 @@ ARITHMETIC: dict[str, Case] = {
     "mul": (lambda x, c: c * x * 3 * 0.5, IMAGE, [(6,)]),
     "div": (lambda x: x / 3 / torch.tensor([1.0, 2.0, -4.0, 5.0]).double().reshape(4, 1, 1), IMAGE, ()),
     "sum": (lambda x: x.sum((1, 3)), IMAGE, ()),
+    "cumsum": (lambda x: x.cumsum(2), IMAGE, ()),
     "mean": (lambda x: x.mean((2, 3), keepdim=True), IMAGE, ()),
     "avg_pool1d": (lambda x: F.avg_pool1d(x, 3, 2, 1), (2, 7), ()),
     "avg_pool1d counting": (lambda x: F.avg_pool1d(x, 3, 2, 1, True, False), (2, 6), ()),

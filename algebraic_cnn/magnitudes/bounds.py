@@ -71,6 +71,8 @@ def window(call: Call, shapes: dict[str, Size]) -> list[int]:
         spatial = int(call.op[-2])
         sizes = shapes[arguments["self"].name][-spatial:], call.shape[-spatial:]
         return [-(-(n or 1) // (m or 1)) + ((n or 1) % (m or 1) > 0) for n, m in zip(*sizes, strict=True)]
+    if call.op == "cumsum":
+        return [shapes[arguments["self"].name][arguments["dim"]] or 1]
     if call.op in ("sum", "mean"):
         inputs = math.prod(n or 1 for n in shapes[arguments["self"].name])
         return [inputs // max(1, math.prod(n or 1 for n in call.shape))]

@@ -169,7 +169,7 @@ def _inverse(constant: Tensor) -> Denominator:
 def _counts(call: Call, shapes: dict[str, Size]) -> Denominator:
     """A common multiple of the counts that an average divides by, borders included."""
     taken = window(call, shapes)
-    if not taken or call.op == "sum":
+    if not taken or call.op in ("sum", "cumsum"):
         return Denominator()
     if call.op == "mean":
         return Denominator.of(taken[0])
