@@ -33,6 +33,7 @@ from .graph import Graph
 from .regions.cost import Prices
 from .regions.cut import Cutter
 from .regions.emission import emit
+from .regions.forks import spread
 from .regions.junctions import joined, network_of
 from .regions.measurement import doubtful, natively, race, runner, timed
 from .regions.rewriting import Rewrite, rewrite
@@ -166,7 +167,7 @@ class _Job:
     def rewritten(self, careful: Set[str] = frozenset()) -> Rewrite:
         """The network in its cheapest forms; for some values only in forms that spend more of nothing."""
         cutter = Cutter.of(self.graph, prices=self.prices, memory_budget=self.memory_budget, method=self.method)
-        written = rewrite(joined(network_of(self.graph)), cutter, careful)
+        written = rewrite(joined(spread(joined(network_of(self.graph)), cutter)), cutter, careful)
         network = untangled(written, cutter, careful)
         return written if network is None else rewrite(network, cutter, careful)
 

@@ -27,7 +27,7 @@ FLOORS = [
     *"samples magnitudes magnitudes.bounds magnitudes.heights magnitudes.norms magnitudes.gains".split(),
     *"reading extract derivation exact".split(),
     *"regions regions.source regions.mixing regions.spacing regions.atoms regions.spelling regions.junctions".split(),
-    *"regions.cost regions.drafting regions.realisation regions.dense regions.writing regions.cut".split(),
+    *"regions.cost regions.drafting regions.realisation regions.dense regions.writing regions.cut regions.forks".split(),
     *"regions.rewriting regions.region regions.tangles regions.emission forms".split(),
     *"certificates certificates.certificate certificates.rounding certificates.check certificates.trials".split(),
     *"certificates.seams certificates.identity certificates.bounded certificates.modular".split(),
