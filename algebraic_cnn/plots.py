@@ -153,12 +153,21 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
         UnknownNameError: if the path ends otherwise.
         DataError: if the file cannot be written.
     """
-    path = Path(path)
-    ending = path.suffix.lower().lstrip(".")
-    if ending not in FORMATS:
-        raise UnknownNameError("unknown kind of picture", expected=" | ".join(FORMATS), got=path.suffix, where=path)
+    path = require_picture(path)
     with whole_file(path) as unfinished:
-        figure.savefig(unfinished, format=ending, dpi=150)
+        figure.savefig(unfinished, format=path.suffix.lower().lstrip("."), dpi=150)
+    return path
+
+
+def require_picture(path: str | os.PathLike[str]) -> Path:
+    """The path, if it ends as a picture does.
+
+    Raises:
+        UnknownNameError: if the path ends otherwise.
+    """
+    path = Path(path)
+    if path.suffix.lower().lstrip(".") not in FORMATS:
+        raise UnknownNameError("unknown kind of picture", expected=" | ".join(FORMATS), got=path.suffix, where=path)
     return path
 
 

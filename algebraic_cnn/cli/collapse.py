@@ -1,30 +1,50 @@
-"""``algebraic-cnn collapse`` and ``certify``: programs in, programs, maps and certificates out."""
+"""``algebraic-cnn collapse`` and ``certify``: programs in, programs, maps, pictures and certificates out."""
 
 from __future__ import annotations
 
 import json as json_module
+import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import NotAffineError
 from .options import LEVELS, AsJson, Device, MemoryBudget, Seed, bytes_of, chosen, device_of, print_json
+from .report_table import show_report
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+    from ..collapsing import Collapse
 
 METHODS = ("auto", "forward", "adjoint", "recursion")
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 Program = Annotated[Path, typer.Argument(help="A program that torch.export.save wrote (.pt2).", show_default=False)]
+Out = Annotated[Path, typer.Option(help="Where to write the collapsed program (.pt2).", show_default=False)]
+Map = Annotated[Path | None, typer.Option(help="Where to write W and B (.npz).")]
+Paper = Annotated[Path | None, typer.Option(help="Where to write the certificate (.json).")]
+Picture = Annotated[Path | None, typer.Option(help="Where to draw the regions before and after (.png or .svg).")]
+Onnx = Annotated[Path | None, typer.Option(help="Where to write the collapsed program for others (.onnx).")]
+Level = Annotated[str, typer.Option("--level", "--certify", help="How to certify: modular, bounded or none.")]
+Method = Annotated[str, typer.Option(help="How to derive W and B: auto, forward, adjoint or recursion.")]
+Dtype = Annotated[str | None, typer.Option(help="Of the result: float32, ... Default: the model's own.")]
+Measure = Annotated[bool, typer.Option(help="Time doubtful forms; without it, the same result on every machine.")]
 
 
 def collapse_command(
     model: Program,
-    out: Annotated[Path, typer.Option(help="Where to write the collapsed program (.pt2).", show_default=False)],
-    map: Annotated[Path | None, typer.Option(help="Where to write W and B (.npz).")] = None,
-    certificate: Annotated[Path | None, typer.Option(help="Where to write the certificate (.json).")] = None,
-    level: Annotated[str, typer.Option(help="How to certify: modular, bounded or none.")] = "modular",
-    method: Annotated[str, typer.Option(help="How to derive: auto, forward, adjoint or recursion.")] = "auto",
-    dtype: Annotated[str | None, typer.Option(help="Of the result: float32, ... Default: the model's own.")] = None,
+    out: Out,
+    map: Map = None,
+    certificate: Paper = None,
+    picture: Picture = None,
+    onnx: Onnx = None,
+    level: Level = "modular",
+    method: Method = "auto",
+    dtype: Dtype = None,
+    measure: Measure = True,
     memory_budget: MemoryBudget = 4.0,
     seed: Seed = 0,
     device: Device = "cpu",
@@ -35,42 +55,20 @@ def collapse_command(
     chosen("method", method, METHODS)
     if dtype is not None:
         chosen("dtype", dtype, DTYPES)
+    files = {"model": out, "map": map, "certificate": certificate, "picture": picture, "onnx": onnx}
+    _require_endings(files)
 
     import torch
 
     from .. import collapse
-    from ..programs import require_pt2, save_program
-    from ..trace import export
 
-    require_pt2(out)
     torch.manual_seed(seed)
     program = _program(model, device)
-    result = collapse(
-        program,
-        dtype=None if dtype is None else getattr(torch, dtype),
-        method=method,
-        certify=None if level == "none" else level,
-        memory_budget=bytes_of(memory_budget),
-    )
-    if map is not None and result.report.boundaries:
-        first = result.report.boundaries[0]
-        reason = f"a map was asked for, but {first.call} is not affine in the input: {first.reason}"
-        raise NotAffineError(reason, where=first.where)
-    affine = result.affine if map is not None else None  # derived before anything is written: it may be too large
-    written = {"model": str(out)}
-    save_program(export(_still(result.model), _example(result, program)), out)
-    if map is not None and affine is not None:
-        written["map"] = str(affine.save(map))
-    if certificate is not None and result.certificate is not None:
-        written["certificate"] = str(result.certificate.save(certificate))
-    if json:
-        verdict = result.certificate and json_module.loads(result.certificate.to_json())
-        print_json({"report": json_module.loads(result.report.to_json()), "certificate": verdict, "files": written})
-        return
-    typer.echo(str(result.report))
-    if result.certificate is not None:
-        typer.echo(str(result.certificate))
-    typer.echo("\n".join(f"{kind:12} {path}" for kind, path in written.items()))
+    how: dict[str, Any] = {"method": method, "measure": measure, "memory_budget": bytes_of(memory_budget)}
+    how |= {"dtype": dtype and getattr(torch, dtype), "certify": None if level == "none" else level}
+    result = collapse(program, **how)
+    written = _write(result, program, files, title=model.stem)
+    _show(result, written, as_json=json)
 
 
 def certify_command(
@@ -98,7 +96,71 @@ def certify_command(
     raise typer.Exit(0 if certificate.ok else 1)
 
 
-def _program(path: Path, device: str) -> Any:
+Files = Mapping[str, Path | None]
+
+
+def _require_endings(files: Files) -> None:
+    """Refuse a name that cannot be written before any work is done."""
+    from ..onnx_files import require_onnx
+    from ..plots import require_picture
+    from ..programs import require_pt2
+
+    for kind, require in (("model", require_pt2), ("picture", require_picture), ("onnx", require_onnx)):
+        path = files[kind]
+        if path is not None:
+            require(path)
+
+
+def _write(result: Collapse, program: ExportedProgram, files: Files, *, title: str) -> dict[str, str]:
+    """Write what was asked for and what there is; kind and path of every file."""
+    from ..onnx_files import save_onnx
+    from ..plots import save_figure
+    from ..programs import save_program
+    from ..report_figure import report_figure
+    from ..trace import export
+
+    affine = None if files["map"] is None else _affine(result)  # before anything is written: it may be too large
+    small = export(_still(result.model), _example(result, program))
+    certificate = result.certificate
+    writers = {
+        "model": lambda path: save_program(small, path),
+        "map": lambda path: affine.save(path) if affine is not None else None,
+        "certificate": lambda path: certificate.save(path) if certificate is not None else None,
+        "picture": lambda path: save_figure(report_figure(result.report, title=title), path),
+        "onnx": lambda path: save_onnx(small, None, path),
+    }
+    written = {kind: writers[kind](path) for kind, path in files.items() if path is not None}
+    return {kind: str(path) for kind, path in written.items() if path is not None}
+
+
+def _affine(result: Collapse) -> Any:
+    """The map of a wholly affine program.
+
+    Raises:
+        NotAffineError: if the program is not affine.
+    """
+    if result.report.boundaries:
+        first = result.report.boundaries[0]
+        reason = f"a map was asked for, but {first.call} is not affine in the input: {first.reason}"
+        raise NotAffineError(reason, where=first.where)
+    return result.affine
+
+
+def _show(result: Collapse, written: Mapping[str, str], *, as_json: bool) -> None:
+    if as_json:
+        verdict = result.certificate and json_module.loads(result.certificate.to_json())
+        print_json({"report": json_module.loads(result.report.to_json()), "certificate": verdict, "files": written})
+        return
+    from rich.console import Console
+
+    screen = Console(width=None if sys.stdout.isatty() else 120)
+    show_report(result.report, screen)
+    if result.certificate is not None:
+        typer.echo(str(result.certificate))
+    typer.echo("\n".join(f"{kind:12} {path}" for kind, path in written.items()))
+
+
+def _program(path: Path, device: str) -> ExportedProgram:
     """The program in a file, on a device."""
     from torch.export.passes import move_to_device_pass
 
@@ -109,14 +171,13 @@ def _program(path: Path, device: str) -> Any:
     return program if place.type == "cpu" else move_to_device_pass(program, place)
 
 
-def _example(result: Any, program: Any) -> Any:
+def _example(result: Collapse, program: ExportedProgram) -> tuple[Any, ...]:
     """Inputs of the collapsed model: the program's own, in the dtype of its numbers."""
     import torch
 
     numbers = next(result.model.parameters(), torch.zeros(()))
-    return tuple(
-        x.to(numbers.device, numbers.dtype if x.is_floating_point() else None) for x in program.example_inputs[0]
-    )
+    given = program.example_inputs[0] if program.example_inputs else ()
+    return tuple(x.to(numbers.device, numbers.dtype if x.is_floating_point() else None) for x in given)
 
 
 def _still(model: Any) -> Any:
