@@ -24,7 +24,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "01": {"size": 5, "kernel": 3, "stride": 2, "padding": 1, "dilation": 1, "mode": "reflect"},
     "02": {"depth": 5, "chosen": ["(0, 2)", "(0, 3)", "(2, 5)", "(3, 5)"], "which": 4, "strength": 0.25},
     "03": {"epochs": 2, "channels": 4, "which": 3},
-    "04": {"p1": 2, "p2": 1, "layers": 2, "size": 10, "biased": False},
+    "04": {"p1": 1, "p2": 2, "layers": 2, "size": 10, "biased": False},
 }
 MUTANTS: dict[str, list[tuple[str, str]]] = {
     "01": [
