@@ -96,7 +96,7 @@ def _ours(model: nn.Module, batch: Tensor) -> Left:
 def _fx(model: nn.Module, batch: Tensor) -> Left:
     from torch.fx.experimental.optimization import fuse
 
-    return _traced(fuse(model), batch)
+    return _traced(fuse(model).eval(), batch)
 
 
 def _inductor(model: nn.Module, batch: Tensor) -> Left:
