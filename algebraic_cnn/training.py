@@ -152,9 +152,8 @@ def train(
     """
     if recipe.channels_last:
         model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    optimizer = torch.optim.SGD(
-        model.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
-    )
+    how = {"momentum": recipe.momentum, "weight_decay": recipe.weight_decay, "nesterov": True, "fused": True}
+    optimizer = torch.optim.SGD(model.parameters(), recipe.learning_rate, **how)
     per_epoch = len(_batches(data.train_labels, recipe.batch_size))
     if companion:
         companion.begin(model, optimizer, per_epoch, recipe.epochs)

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 
@@ -18,6 +19,8 @@ from .demo import demo_command
 from .expand import expand_command
 from .group import ErrorsAsLines
 from .matrix import toeplitz_command
+from .reproduce import reproduce_command
+from .train import train_command
 
 app = typer.Typer(
     cls=ErrorsAsLines,
@@ -32,11 +35,15 @@ app.command("collapse")(collapse_command)
 app.command("certify")(certify_command)
 app.command("toeplitz")(toeplitz_command)
 app.command("expand")(expand_command)
+app.command("train")(train_command)
+app.command("reproduce")(reproduce_command)
 app.add_typer(bench, name="bench")
 
 
 def main() -> None:
     """The console script."""
+    # Threads that wait asleep: on a busy machine the usual spinning makes small networks train ten times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     app()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import AsJson, Device, Seed, device_of, duration, print_json
+from .bars import bars
+from .options import AsJson, DataRoot, Device, Seed, device_of, duration, print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def demo_command(
     data: Annotated[str, typer.Option(help="Images to learn: digits (embedded) or mnist.")] = "digits",
-    data_root: Annotated[Path | None, typer.Option(help="Folder of MNIST's four IDX files.")] = None,
+    data_root: DataRoot = None,
     model: Annotated[str, typer.Option(help="resnet18, resnet34 or resnet50, made linear.")] = "resnet34",
     epochs: Annotated[int | None, typer.Option(help="Passes over the images. Default: what the data needs.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for everything that is made.")] = Path("demo"),
@@ -29,31 +30,17 @@ def demo_command(
 
     Interrupted, it keeps the epochs that were finished; called again with the same options, it goes on from there.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
     from ..experiments.demo import Config, run
 
     root = None if data_root is None else str(data_root)
     config = Config(data, root, model, epochs, seed, str(device_of(device)))
-    columns = [TextColumn("{task.description:9}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn()]
-    console = Console(stderr=True)
-    tasks: dict[str, TaskID] = {}
-    try:
-        with Progress(*columns, TextColumn("{task.fields[words]}"), console=console) as bars:
-
-            def show(stage: str, done: int, steps: int, words: str) -> None:
-                if stage not in tasks:
-                    tasks[stage] = bars.add_task(stage, total=steps, words="")
-                bars.update(tasks[stage], completed=done, total=steps, words=words)
-
-            outcome = run(config, out, progress=show)
-    except KeyboardInterrupt:
-        typer.echo(f"interrupted; finished epochs are kept in {out}, the same command goes on from there", err=True)
-        raise typer.Exit(130) from None
+    with bars(f"finished epochs are kept in {out}") as show:
+        outcome = run(config, out, progress=show)
     if json:
         print_json(outcome.to_dict())
         return
+    from rich.console import Console
+
     screen = Console()
     screen.print(_table(outcome))
     screen.print(outcome.certificate)
@@ -65,8 +52,9 @@ def _table(outcome: Outcome) -> Table:
     from rich.table import Table
 
     before, after = outcome.before, outcome.after
-    config = outcome.config
-    table = Table(title=f"linear {config.model} on {config.data}, {len(outcome.records)} epochs, {config.device}")
+    config, passes = outcome.config, len(outcome.records)
+    epochs = "1 epoch" if passes == 1 else f"{passes} epochs"
+    table = Table(title=f"linear {config.model} on {config.data}, {epochs}, {config.device}")
     for heading in ("", "network", "collapsed", "change"):
         table.add_column(heading, justify="left" if not heading else "right")
     table.add_row("convolutions and matrices", str(before.layers), str(after.layers))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
+DataRoot = Annotated[Path | None, typer.Option(help="Folder of MNIST's four IDX files.")]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1, ...")]
 MemoryBudget = Annotated[float, typer.Option(help="Gigabytes that an explicit array may take.", min=0)]
 

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..training import Progress
-from .figures import Panel, draw, said
-from .runs import Place, job_of, run_job
-from .sweep import sweep
+from .figures import Panel, draw, said, summary
+from .runs import HERE, Place, Progress, Workers, job_of, run_jobs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +26,8 @@ class Config:
         name: of the figure, and of its files.
         preset: what the sizes are called.
         strengths: values of t.
-        trials: seeds 0, 1, ... of each.
+        trials: how often each is trained.
+        seed: of the first trial; the next ones have the next seeds.
         shared: the other choices of every job.
     """
 
@@ -37,30 +35,28 @@ class Config:
     preset: str
     strengths: tuple[float, ...]
     trials: int
+    seed: int = 0
     shared: dict[str, Any] = field(default_factory=dict)
 
     def jobs(self) -> list[dict[str, Any]]:
         """One job for every t and seed, first seeds first."""
         ways = [{"kind": "constant", "start": t} for t in self.strengths]
-        return [job_of(way=way, seed=seed, **self.shared) for seed in range(self.trials) for way in ways]
+        seeds = range(self.seed, self.seed + self.trials)
+        return [job_of(way=way, seed=seed, **self.shared) for seed in seeds for way in ways]
 
 
-_QUICK = Config("figure1", "quick", (0.0, 0.25, 0.5, 0.75, 1.0), 3, {"images": 2000, "epochs": 3, "batch_size": 64})
-_PAPER = Config("figure1", "paper", tuple(k / 10 for k in range(11)), 5, {"epochs": 10})
+_SMALL = {"images": 2000, "tests": 2000, "epochs": 5, "batch_size": 64}
+_QUICK = Config("figure1", "quick", (0.0, 0.25, 0.5, 0.75, 1.0), 2, shared=_SMALL)
+_PAPER = Config("figure1", "paper", tuple(k / 10 for k in range(11)), 5, shared={"epochs": 10})
 PRESETS = {"quick": _QUICK, "paper": _PAPER}
 FIGURE2 = {
-    "quick": replace(_QUICK, name="figure2", shared={**_QUICK.shared, "epochs": 1}),
+    "quick": replace(_QUICK, name="figure2", trials=3, shared={**_SMALL, "epochs": 2}),
     "paper": replace(_PAPER, name="figure2", shared={"epochs": 2}),
 }
 
 
 def run(
-    config: Config,
-    place: Place,
-    *,
-    workers: int = 1,
-    cluster: str | None = None,
-    progress: Progress | None = None,
+    config: Config, place: Place, *, workers: Workers = HERE, progress: Progress | None = None
 ) -> list[dict[str, Any]]:
     """The records of every run; what an earlier call finished is not run again.
 
@@ -68,15 +64,21 @@ def run(
         DataError: if images or records are missing or damaged.
         NonFiniteError: if a training diverges.
     """
-    path = Path(place.folder, f"{config.name}.jsonl")
-    return sweep(
-        partial(run_job, place=place), config.jobs(), path, workers=workers, cluster=cluster, progress=progress
-    )
+    return run_jobs(config.jobs(), Path(place.folder, f"{config.name}.jsonl"), place, workers, progress)
 
 
 def picture(config: Config, records: Sequence[dict[str, Any]]) -> Figure:
     """Accuracy after the last epoch against t."""
-    accuracies = {t: [100 * r["accuracy"] for r in records if r["job"]["way"]["start"] == t] for t in config.strengths}
     job = records[0]["job"]
-    panel = Panel(f"Accuracy after {job['epochs']} epochs", "skip strength t", {job["model"]: list(accuracies.items())})
+    points = list(_accuracies(config, records).items())
+    panel = Panel(f"Accuracy after {job['epochs']} epochs", "skip strength t", {job["model"]: points})
     return draw([panel], "test accuracy (%)", said(config.preset, job, config.trials))
+
+
+def table(config: Config, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row for each t: mean and standard deviation of the accuracy, in percent."""
+    return [{"t": t, **summary(values)} for t, values in _accuracies(config, records).items()]
+
+
+def _accuracies(config: Config, records: Sequence[dict[str, Any]]) -> dict[float, list[float]]:
+    return {t: [100 * r["accuracy"] for r in records if r["job"]["way"]["start"] == t] for t in config.strengths}

@@ -6,16 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..training import Progress
-from .figures import Panel, by_epoch, draw, said
-from .runs import WAYS, Place, job_of, run_job
-from .sweep import sweep
+from .figures import Panel, by_epoch, draw, said, summary
+from .runs import HERE, WAYS, Place, Progress, Workers, job_of, run_jobs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,33 +31,31 @@ class Config:
 
     Attributes:
         preset: what the sizes are called.
-        trials: seeds 0, 1, ... of each way.
+        trials: how often each way is trained.
+        seed: of the first trial; the next ones have the next seeds.
         shared: the other choices of every job.
     """
 
     preset: str
     trials: int
+    seed: int = 0
     shared: dict[str, Any] = field(default_factory=dict)
 
     def jobs(self) -> list[dict[str, Any]]:
         """One job for every way and seed, first seeds first."""
         ways = [way for panel in PANELS.values() for way in panel]
-        return [job_of(way=way, seed=seed, **self.shared) for seed in range(self.trials) for way in ways]
+        seeds = range(self.seed, self.seed + self.trials)
+        return [job_of(way=way, seed=seed, **self.shared) for seed in seeds for way in ways]
 
 
 PRESETS = {
-    "quick": Config("quick", 3, {"images": 2000, "epochs": 5, "batch_size": 64}),
-    "paper": Config("paper", 5, {"epochs": 10}),
+    "quick": Config("quick", 1, shared={"images": 2000, "tests": 2000, "epochs": 5, "batch_size": 64}),
+    "paper": Config("paper", 5, shared={"epochs": 10}),
 }
 
 
 def run(
-    config: Config,
-    place: Place,
-    *,
-    workers: int = 1,
-    cluster: str | None = None,
-    progress: Progress | None = None,
+    config: Config, place: Place, *, workers: Workers = HERE, progress: Progress | None = None
 ) -> list[dict[str, Any]]:
     """The records of every run; what an earlier call finished is not run again.
 
@@ -68,19 +63,27 @@ def run(
         DataError: if images or records are missing or damaged.
         NonFiniteError: if a training diverges.
     """
-    path = Path(place.folder, "figure3.jsonl")
-    return sweep(
-        partial(run_job, place=place), config.jobs(), path, workers=workers, cluster=cluster, progress=progress
-    )
+    return run_jobs(config.jobs(), Path(place.folder, "figure3.jsonl"), place, workers, progress)
 
 
 def picture(config: Config, records: Sequence[dict[str, Any]]) -> Figure:
     """Accuracy against the epoch, a line for every way of t."""
-    panels = []
-    for title, ways in PANELS.items():
-        lines = {}
-        for way in ways:
-            label = f"t = {way['start']:g}" if way["kind"] == "constant" else way["kind"]
-            lines[label] = by_epoch([record for record in records if record["job"]["way"] == way])
-        panels.append(Panel(title, "epoch", lines))
+    panels = [
+        Panel(title, "epoch", {_label(way): by_epoch([r for r in records if r["job"]["way"] == way]) for way in ways})
+        for title, ways in PANELS.items()
+    ]
     return draw(panels, "test accuracy (%)", said(config.preset, records[0]["job"], config.trials))
+
+
+def table(config: Config, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row for each way: mean and standard deviation of the accuracy after the last epoch, in percent."""
+    return [
+        {"panel": title, "way": _label(way)}
+        | summary([100 * record["accuracy"] for record in records if record["job"]["way"] == way])
+        for title, ways in PANELS.items()
+        for way in ways
+    ]
+
+
+def _label(way: Mapping[str, Any]) -> str:
+    return f"t = {way['start']:g}" if way["kind"] == "constant" else way["kind"]

@@ -69,6 +69,15 @@ def spread(values: Sequence[float]) -> float:
     return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
+def summary(values: Sequence[float]) -> dict[str, Any]:
+    """Mean and spread of the trials, and how many there are.
+
+    >>> summary([97.0, 99.0])
+    {'accuracy': 98.0, 'spread': 1.4142135623730951, 'trials': 2}
+    """
+    return {"accuracy": statistics.fmean(values), "spread": spread(values), "trials": len(values)}
+
+
 def by_epoch(records: Sequence[Mapping[str, Any]]) -> Points:
     """(epoch, accuracies of the trials in percent) of records of the same job but for the seed."""
     epochs = zip(*(record["epochs"] for record in records), strict=True)
@@ -78,9 +87,11 @@ def by_epoch(records: Sequence[Mapping[str, Any]]) -> Points:
 def said(preset: str, job: Mapping[str, Any], trials: int) -> str:
     """What was run, in one line.
 
-    >>> said("quick", {"model": "resnet34", "data": "mnist", "images": 2000, "epochs": 3}, 2)
-    'preset quick: resnet34 on 2,000 training images of mnist, 3 epochs, mean and standard deviation of 2 trials'
+    >>> said("quick", {"model": "resnet34", "data": "mnist", "images": 2000, "tests": None, "epochs": 3}, 2)
+    'preset quick: resnet34, mnist, 2,000 training and all test images, 3 epochs, mean and deviation of 2 trials'
     """
-    images = "all" if job["images"] is None else f"{job['images']:,}"
-    where = f"{job['model']} on {images} training images of {job['data']}, {job['epochs']} epochs"
-    return f"preset {preset}: {where}, mean and standard deviation of {trials} trials"
+    train, test = ("all" if job[name] is None else f"{job[name]:,}" for name in ("images", "tests"))
+    images = "all images" if train == test == "all" else f"{train} training and {test} test images"
+    epochs = f"{job['epochs']} epoch{'s' * (job['epochs'] > 1)}"
+    often = f"mean and deviation of {trials} trials" if trials > 1 else "1 trial"
+    return f"preset {preset}: {job['model']}, {job['data']}, {images}, {epochs}, {often}"

@@ -21,12 +21,12 @@ from ..certificates.certificate import Certificate, versions
 from ..certification import certify
 from ..collapsing import collapse
 from ..errors import MissingExtraError
-from ..homotopy import activation_strengths, remove_activations, remove_skips
+from ..homotopy import activation_strengths, remove_activations, remove_skips, skip_strengths
 from ..models import ResNet
 from ..records import write_records
-from ..training import Progress, accuracy
+from ..training import accuracy
 from .fading import LEVELS, ORIGINAL, PLAIN, Config
-from .runs import MODELS, Place, network_of
+from .runs import MODELS, Place, Progress, network_of
 from .through_relu import through_relu
 
 
@@ -50,10 +50,11 @@ class Contender:
 
 
 def without(model: nn.Module, example: Tensor) -> tuple[nn.Module, Certificate]:
-    """A trained level without its faded activations and skips, and the proof that the skips were no part of it."""
-    if activation_strengths(model):
-        model = remove_activations(model, example, only=activation_strengths(model))
-    plain = remove_skips(model, example)
+    """A trained network without activations of strength 1 and skips of strength 0, and the proof for the skips."""
+    linear = [name for name, s in activation_strengths(model).items() if s == 1]
+    model = remove_activations(model, example, only=linear) if linear else model
+    absent = [name for name, t in skip_strengths(model).items() if t == 0]
+    plain = remove_skips(model, example, only=absent) if absent else model
     return plain, certify(model, plain, example)
 
 
@@ -92,7 +93,7 @@ def contenders(config: Config, place: Place, seed: int = 0, progress: Progress |
 
 
 def measure(config: Config, place: Place, *, seed: int = 0, progress: Progress | None = None) -> list[dict[str, Any]]:
-    """Median seconds per image of every contender, measured in turn, written to ``fading-times.jsonl``.
+    """Median seconds per image of every contender, measured in turn, written to ``race-times.jsonl``.
 
     Raises:
         DataError: if a run is not finished, or the records cannot be written.
@@ -109,7 +110,7 @@ def measure(config: Config, place: Place, *, seed: int = 0, progress: Progress |
             if contender.name in times:
                 known = {"contender": contender.name, "level": contender.level, **made_with, **contender.facts}
                 records.append(known | {"seconds": times[contender.name] / size})
-    write_records(Path(place.folder, "fading-times.jsonl"), records)
+    write_records(Path(place.folder, "race-times.jsonl"), records)
     return records
 
 

@@ -33,6 +33,7 @@ def sweep(
     *,
     workers: int = 1,
     cluster: str | None = None,
+    finished: Callable[[Job], None] | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> list[dict[str, Any]]:
     """The record of every job, in the order of the jobs; those in the file are not run again.
@@ -43,6 +44,7 @@ def sweep(
         path: the file of records.
         workers: processes of this machine; 1 runs the jobs in this one.
         cluster: address of a Dask scheduler, such as "tcp://10.0.0.1:8786", instead.
+        finished: called with a job when its record is on the disk.
         progress: called with (jobs done, jobs in all, words) at first and after each.
 
     Raises:
@@ -71,6 +73,8 @@ def sweep(
             for job, answer in _answers(run, left, processes):
                 done.append({"job": job, **answer})
                 append_record(path, done[-1])
+                if finished:
+                    finished(job)
                 say(len(done), len(jobs), ", ".join(f"{key} {value}" for key, value in job.items()))
     return sorted(done, key=lambda record: jobs.index(record["job"]))
 

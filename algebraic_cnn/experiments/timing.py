@@ -22,8 +22,7 @@ from ..bench.timing import interleaved_seconds
 from ..certificates.certificate import versions
 from ..homotopy import remove_skips, with_skip_strength
 from ..records import write_records
-from ..training import Progress
-from .runs import MODELS, Place
+from .runs import MODELS, Place, Progress
 
 
 @dataclass(frozen=True)
