@@ -243,9 +243,14 @@ def _call(node: torch.fx.Node) -> Call:
         args=tuple(_refs(argument) for argument in node.args),
         kwargs={key: _refs(value) for key, value in node.kwargs.items()},
         shape=_shape(node),
-        where=line_in(node.meta.get("stack_trace") or "") or "a line that torch.export did not record",
+        where=line_in(node.meta.get("stack_trace") or "") or _place(path),
         module="" if path.startswith("_empty_nn_module_stack") else path,
     )
+
+
+def _place(path: str) -> str:
+    """Of a call that none but torch's own code makes, so that no line of the model stands for it."""
+    return f"module {path!r}" if path and not path.startswith("_empty") else "a line that torch.export did not record"
 
 
 def _op(target: Any) -> str:

@@ -249,9 +249,12 @@ def test_what_cannot_be_compared_is_refused(original: nn.Module) -> None:
     with pytest.raises(TrainingModeError):
         certify(original, copy.deepcopy(original).train(), EXAMPLE)
     rectified = nn.Sequential(copy.deepcopy(original), nn.ReLU()).eval()
-    for level in ("bounded", "rational"):
-        with pytest.raises(NotAffineError, match="relu"):
-            certify(original, rectified, EXAMPLE, level=level)
+    with pytest.raises(NotAffineError, match="relu"):
+        certify(original, rectified, EXAMPLE, level="rational")
+    for level in ("sampled", "bounded", "modular"):
+        certificate = certify(original, rectified, EXAMPLE, level=level)
+        assert not certificate.ok
+        assert "different numbers of calls that are not affine, 0 and 1" in certificate.statement
 
 
 def test_a_weight_that_is_no_number_is_refused(original: nn.Module) -> None:

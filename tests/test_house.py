@@ -30,7 +30,7 @@ FLOORS = [
     *"regions.cost regions.drafting regions.realisation regions.dense regions.writing regions.cut regions.forks".split(),
     *"regions.rewriting regions.region regions.tangles regions.emission forms".split(),
     *"certificates certificates.certificate certificates.rounding certificates.check certificates.trials".split(),
-    *"certificates.seams certificates.identity certificates.bounded certificates.modular".split(),
+    *"certificates.seams certificates.identity certificates.parts certificates.bounded certificates.modular".split(),
     *"certificates.rational certification pinning linear_region".split(),
     *"regions.warrant regions.measurement report collapsing".split(),
     *"models data records checkpoint training homotopy testing plots report_figure bench experiments".split(),

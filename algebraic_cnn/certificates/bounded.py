@@ -2,6 +2,7 @@
 
     bounded      at the inputs that the caller gives, or else at random ones
     sampled      at random inputs, and said to be a smoke test
+    parts        networks with calls that are not affine are compared between these (parts.py)
     explained    a bound proved for each output (rounding.py): the arithmetic of both networks, one rounding of the
                  other's numbers, one derivation in float64.  A difference within the bound is not seen.
 
@@ -18,14 +19,19 @@ import torch
 from torch import Tensor
 
 from ..affine import AffineMap
+from ..evaluate import affine_obstacle
+from ..graph import Graph
 from ..magnitudes.bounds import UNIT_ROUNDOFF, gamma
 from .certificate import Certificate, Witness
 from .check import Check, Network, device, dtype, native, stated
+from .parts import compared_by_parts, random_inputs
 from .rounding import RoundingError, forward_error, ieee_kernels
 
 
 def bounded(check: Check) -> Certificate:
     """Whether outputs at the given inputs, or at random ones, differ by no more than rounding explains."""
+    if (graphs := _seamed(check)) is not None:
+        return _by_parts(check, graphs, "bounded", check.inputs)
     x = _random(check) if check.inputs is None else check.inputs.detach().cpu()
     kind = "random" if check.inputs is None else "given"
     what = f"at {len(x)} {kind} inputs the outputs differ by no more than rounding explains."
@@ -34,8 +40,29 @@ def bounded(check: Check) -> Certificate:
 
 def sampled(check: Check) -> Certificate:
     """A smoke test: the same comparison, at random inputs only."""
+    if (graphs := _seamed(check)) is not None:
+        return _by_parts(check, graphs, "sampled", None)
     what = f"a smoke test: at {check.points} random inputs the outputs differ by no more than rounding explains."
     return _compared(check, _random(check), Certificate(what, "sampled", True))
+
+
+def _seamed(check: Check) -> tuple[Graph, Graph] | None:
+    """The two networks, if they are graphs and one of them has calls that are not affine."""
+    if not isinstance(check.original, Graph) or not isinstance(check.collapsed, Graph):
+        return None
+    graphs = check.original, check.collapsed
+    return graphs if any(affine_obstacle(graph) for graph in graphs) else None
+
+
+def _by_parts(check: Check, graphs: tuple[Graph, Graph], level: str, inputs: Tensor | None) -> Certificate:
+    found = random_inputs(graphs, inputs, check.points, np.random.default_rng(check.seed))
+    kind = "random" if inputs is None else "given"
+    precision = str(_coarsest(check)).removeprefix("torch.")
+    what = "the two networks make the same calls that are not affine, in the same order; on the values that the first "
+    what += f"has at {len(found[0])} {kind} inputs, every affine part between them gives the same but for what "
+    what += f"rounding their numbers to {precision} explains."
+    smoke = "a smoke test: " if level == "sampled" else ""
+    return compared_by_parts(graphs, found, Certificate(smoke + what, level, True))
 
 
 def _compared(check: Check, x: Tensor, holds: Certificate) -> Certificate:

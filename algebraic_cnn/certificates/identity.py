@@ -21,7 +21,9 @@ from .seams import cut, points, unlike, values
 from .trials import Trials, difference, uniform
 
 _AFFINE = "the two networks are the same function over the rational numbers."
-_DIFFERENT = "the two networks are not the same function over the rational numbers."
+_ROUNDED = " (Weights that were computed anew in floating point, by fusing a BatchNorm for instance, make another "
+_ROUNDED += "function, by rounding; level 'bounded' says whether that is all.)"
+_DIFFERENT = f"the two networks are not the same function over the rational numbers.{_ROUNDED}"
 _SEAMED = "the two networks make the same {} calls that are not affine, in the same order, and every affine part "
 _SEAMED += "between them is the same function over the rational numbers; so the two are the same function."
 
@@ -48,7 +50,7 @@ def _seamed(check: Check, graphs: Sequence[Graph]) -> Certificate:
     if reason:
         return Certificate(f"the networks cannot be shown to be the same function: {reason}.", "modular", False)
     holds = Certificate(_SEAMED.format(seams) if seams else _AFFINE, "modular", True)
-    what = "an affine part of the two networks is not the same function over the rational numbers."
+    what = f"an affine part of the two networks is not the same function over the rational numbers.{_ROUNDED}"
     fails = replace(holds, statement=what if seams else _DIFFERENT, ok=False)
 
     def trial(field: PrimeField, generator: np.random.Generator) -> Witness | None:

@@ -99,7 +99,7 @@ def _outputs(graph: Graph, seams: list[Call]) -> tuple[list[Any], list[str]]:
     for call in seams:
         given = [name for name in call.refs() if name not in graph.constants]
         outputs += [Ref(name) for name in given]
-        places += [f"what {call.op} is given [at {call.where}]"] * len(given)
+        places += [f"what {_name(call)} is given [at {call.where}]"] * len(given)
     places += [f"output {i}" if len(graph.outputs) > 1 else "the output" for i in range(len(graph.outputs))]
     return [*outputs, *graph.outputs], places
 
@@ -108,11 +108,17 @@ def unlike(first: Cut, second: Cut) -> str:
     """The first pair of seams that are different calls, in words; "" if there is none."""
     for one, other in zip(first.seams, second.seams, strict=False):
         if _identity(one, first.graph) != _identity(other, second.graph):
-            return f"{one.op} [at {one.where}] and {other.op} [at {other.where}] are different calls"
+            pair = (f"{_name(call)} [at {call.where}]" for call in (one, other))
+            return f"{' and '.join(pair)} are different calls"
     if len(first.seams) != len(second.seams):
         counts = f"{len(first.seams)} and {len(second.seams)}"
         return f"they make different numbers of calls that are not affine, {counts}"
     return "" if len(first.places) == len(second.places) else "their calls are given different numbers of values"
+
+
+def _name(call: Call) -> str:
+    """The call and the module that makes it."""
+    return f"{call.op} of {call.module}" if call.module else call.op
 
 
 def _identity(call: Call, graph: Graph) -> tuple[Any, ...]:
