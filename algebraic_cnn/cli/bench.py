@@ -8,9 +8,13 @@ from typing import Annotated
 
 import typer
 
+from .bench_networks import collapse_bench, models_bench, patterns_bench
 from .options import AsJson, chosen, duration, print_json
 
 bench = typer.Typer(no_args_is_help=True, help="Measure speed, as ratios to what one would use instead.")
+bench.command("patterns")(patterns_bench)
+bench.command("collapse")(collapse_bench)
+bench.command("models")(models_bench)
 
 
 @bench.command("toeplitz")

@@ -1,0 +1,84 @@
+"""``algebraic-cnn bench patterns | collapse | models``: tables and JSON; what is not installed or unknown says so."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from algebraic_cnn.bench.comparison import Row as PatternRow
+from algebraic_cnn.bench.reparameterised import Row as ModelRow
+from algebraic_cnn.cli import app
+from algebraic_cnn.cli.bench_networks import models_table, patterns_table
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(app, ["bench", *(str(word) for word in words)])
+
+
+def cells(table: object) -> list[list[str]]:
+    return [list(row) for row in zip(*(column.cells for column in table.columns), strict=True)]  # type: ignore[attr-defined]
+
+
+def test_patterns_as_json_and_as_a_table() -> None:
+    rows = json.loads(run("patterns", "--patterns", "4,7", "--tools", "given,ours", "--json").stdout)["rows"]
+    assert [(row["pattern"], row["tool"], row["products"]) for row in rows] == [
+        ("3x3, 1x1", "given", 2),
+        ("3x3, 1x1", "ours", 1),
+        ("3x3 beside 1x1", "given", 2),
+        ("3x3 beside 1x1", "ours", 1),
+    ]
+    done = run("patterns", "--patterns", "4", "--tools", "ours")
+    assert done.exit_code == 0, done.output
+    assert "1 0 1" in done.stdout
+
+
+def test_a_wrong_result_is_marked_and_a_missing_tool_says_so() -> None:
+    rows = [PatternRow("a", "x", 1, 0, 1, 1e-7), PatternRow("a", "y", 1, 0, 2, 0.4), PatternRow("a", "z", note="gone")]
+    assert cells(patterns_table(rows)) == [["a", "1 0 1  1e-07", "1 0 2  [red]4e-01[/]", "gone"]]
+
+
+def test_models_stand_beside_each_other_with_ratios_to_what_was_given() -> None:
+    rows = [
+        ModelRow("net", form, n, 0, 1e-7, 2.0, {"eager": s})
+        for form, n, s in (("given", 9, 0.4), ("timm", 5, 0.2), ("ours", 4, 0.1))
+    ]
+    assert cells(models_table(rows, ["eager"])) == [
+        ["net", "given", "9", "0", "1e-07", "", "400 ms  1.00 x"],
+        ["", "timm", "5", "0", "1e-07", "2 s", "200 ms  0.50 x"],
+        ["", "ours", "4", "0", "1e-07", "2 s", "100 ms  0.25 x"],
+    ]
+
+
+MISTAKES = {
+    "tool": (["patterns", "--tools", "guess"], ["given | ours", "guess"]),
+    "pattern": (["patterns", "--patterns", "26"], ["1 | 2 | 3", "26"]),
+    "engine": (["models", "--engines", "steam"], ["eager | frozen | onnx", "steam"]),
+    "batches": (["collapse", "--batches", "1,0"], ["1,128", "1,0"]),
+    "device": (["collapse", "--device", "abacus"], ["cpu", "abacus"]),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line(mistake: str) -> None:
+    arguments, words = MISTAKES[mistake]
+    done = run(*arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+    (line,) = done.stderr.strip().splitlines()
+    assert all(word in line for word in words)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("timm") is not None, reason="timm is installed")
+def test_without_timm_the_extra_is_named() -> None:
+    done = run("models", "--models", "resnet34")
+    assert done.exit_code == 2
+    assert "algebraic_cnn[models]" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["patterns", "collapse", "models"])
+def test_every_command_has_the_common_options(command: str) -> None:
+    done = run(command, "--help")
+    assert done.exit_code == 0
+    assert all(option in done.output for option in ("--json", "--seed", "--device", "--help"))
