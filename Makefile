@@ -50,6 +50,10 @@ notebooks: $(STAMP)  ## run every notebook and export it, with its outputs, as H
 	  $(BIN)/marimo export ipynb --force --include-outputs $$notebook -o $$name.ipynb; \
 	done
 
+docs: $(DOCS)  ## build the documentation into build/docs; a warning is an error
+	$(BIN)/sphinx-build -q -W --keep-going -b html -d build/doctrees notebooks/docs build/docs
+	@echo build/docs/index.html
+
 bench: $(STAMP)  ## speed, as ratios to what one would use instead
 	$(BIN)/python -m pytest tests/benchmarks
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 import sys
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.util import logging
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent)]
@@ -78,13 +81,22 @@ def _without_markup(text: str) -> str:
 
 
 def _inline(translator: Any, node: nodes.math) -> None:
-    translator.body.append(tex2mathml(node.astext()))
+    translator.body.append(_mathml(node))
     raise nodes.SkipNode
 
 
 def _block(translator: Any, node: nodes.math_block) -> None:
-    translator.body.append(f'<div class="formula">{tex2mathml(node.astext(), as_block=True)}</div>')
+    translator.body.append(f'<div class="formula">{_mathml(node, as_block=True)}</div>')
     raise nodes.SkipNode
+
+
+def _mathml(node: nodes.Element, **how: bool) -> str:
+    """A formula as MathML; as it was written, and a warning, where the translator does not know a command."""
+    try:
+        return tex2mathml(node.astext(), **how)
+    except MathError as error:
+        logging.getLogger(__name__).warning("a formula cannot be translated: %s", error, location=node)
+        return f"<code>{escape(node.astext())}</code>"
 
 
 def _draw(app: Any) -> None:

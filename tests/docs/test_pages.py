@@ -1,13 +1,15 @@
 """The documentation is true: its examples run, its commands exist, every public name and every theorem has its place.
 
 page       a Markdown file of notebooks/docs
-example    a ``python`` fence, run as a doctest, all of one page together; or a ``console`` fence, a command run for real
+example    a ``python`` fence, run as a doctest, all of a page together; or a ``console`` fence, a command that is run
 shown      any other fence that names commands: they must exist
 """
 
 from __future__ import annotations
 
 import doctest
+import functools
+import importlib
 import importlib.util
 import io
 import re
@@ -106,7 +108,8 @@ def unknown_commands(text: str) -> list[str]:
     names = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     unknown = [f"algebraic-cnn {word}" for word in re.findall(r"algebraic-cnn ([a-z]\w*)", text) if word not in names]
-    unknown += [f"make {word}" for word in re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE) if word not in targets]
+    made = re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE)
+    unknown += [f"make {word}" for word in made if word not in targets]
     modules = re.findall(r"python -m ([a-z_.]+)", text)
     return unknown + [module for module in modules if importlib.util.find_spec(module) is None]
 
@@ -136,3 +139,39 @@ PLANTED = [
 @pytest.mark.parametrize(("text", "check"), PLANTED)
 def test_a_false_page_is_noticed(text: str, check) -> None:
     assert check(text)
+
+
+def test_every_name_that_a_page_links_exists() -> None:
+    text = "\n".join(path.read_text("utf-8") for path in PAGES.values())
+    linked = set(re.findall(r"\{py:\w+\}`~?algebraic_cnn\.([\w.]+)`", text))
+    assert len(linked) > 20
+    for name in linked:
+        assert resolved(name) is not None, name
+
+
+def resolved(name: str) -> object:
+    """What a dotted name of the package is: a public name, a member of one, or a name in a module."""
+    first, *inside = name.split(".")
+    if first in algebraic_cnn.__all__:
+        return functools.reduce(getattr, inside, getattr(algebraic_cnn, first))
+    return getattr(importlib.import_module(f"algebraic_cnn.{name.rpartition('.')[0]}"), name.rpartition(".")[2])
+
+
+def test_every_theorem_has_its_proofs_on_the_page() -> None:
+    parts = re.split(r"^## Theorem ", PAGES["mathematics"].read_text("utf-8"), flags=re.MULTILINE)[1:]
+    proofs = sorted((ROOT / "proofs").glob("p[0-9][0-9]_*.py"))
+    assert [int(part.split(".")[0]) for part in parts] == [int(path.name[1:3]) for path in proofs]
+    for part, path in zip(parts, proofs, strict=True):
+        source = path.read_text("utf-8")
+        machine_checked = re.findall(r'"(\w+)"', re.search(r"rocq=\((.*?)\)", source, re.DOTALL)[1])
+        assert path.name in part
+        assert machine_checked
+        assert [name for name in machine_checked if f"`{name}`" not in part] == []
+
+
+def test_every_floor_of_the_house_is_on_the_page_for_contributors() -> None:
+    text = PAGES["contributing"].read_text("utf-8")
+    table = re.findall(r"`(\w+)/?`", re.search(r"^\| ground.*?\n\n", text, re.MULTILINE | re.DOTALL)[0])
+    packages = {path.parent.name for path in (ROOT / "algebraic_cnn").glob("*/__init__.py")}
+    assert packages - set(table) == set()
+    assert [name for name in table if importlib.util.find_spec(f"algebraic_cnn.{name}") is None] == []
