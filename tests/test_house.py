@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).parent.parent / "algebraic_cnn"
 ALGEBRA = [
     *"errors files arrays arguments geometry prime_field primes crt ring matrices pattern toeplitz affine".split(),
     *"layers stencils stencils.lattice stencils.stencil stencils.kernels stencils.pieces stencils.moves".split(),
-    *"stencils.folding recursion symbolic assembly".split(),
+    *"stencils.circular stencils.folding recursion symbolic assembly".split(),
 ]
 FLOORS = [
     *ALGEBRA,

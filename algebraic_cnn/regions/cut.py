@@ -19,13 +19,14 @@ from dataclasses import dataclass, replace
 from functools import reduce
 
 from ..graph import Call, Graph, Ref, Size
+from ..stencils.circular import unrolled, wraps
 from ..stencils.moves import gathered
 from ..stencils.pieces import Atom, Branches, Chain, Move, Piece, Scaling, Tangle, chained, form, settled
 from .cost import Expense, Prices, expense
 from .dense import dense
 from .drafting import Draft
 from .realisation import realise
-from .writing import Emit, around, beside, leaves, multiplied, name_of, opened, repeated
+from .writing import Emit, around, beside, leaves, multiplied, name_of, opened, repeated, wrapped
 
 #: A form that spends more of something and is not cheaper by this factor is not worth a change.
 _GAIN = 0.98
@@ -191,6 +192,9 @@ class Cutter:
         """One stencil, or a plan of infinite cost."""
         if isinstance(piece, Chain) and any(isinstance(part, Move) for part in piece.parts):
             return self._moved(piece, before)
+        if isinstance(piece, Chain) and any(wraps(part) for part in piece.parts):
+            pair = unrolled(piece.parts)
+            return self._form(piece, wrapped(*pair), before) if pair else _NEVER
         whole = form(piece)
         if whole is None or not whole.footprint.exact:
             return _NEVER

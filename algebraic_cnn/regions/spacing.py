@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -149,9 +150,9 @@ def _pad(source: Source, call: Call, a: Arguments) -> Piece | None:
 
 
 def _edge_pad(source: Source, call: Call, a: Arguments) -> Piece | None:
-    """Reflected or replicated borders: what lies in them is no stencil's, hence the ring."""
+    """Reflected, replicated or circular borders: what lies in them is no stencil's, hence the ring."""
     x, pad = a["self"], list(a.get("padding") or a.get("pad") or ())
-    mode = "edge" if call.op.startswith("replication") or a.get("mode") == "replicate" else "reflect"
+    mode: Any = {"rep": "edge", "ref": "reflect", "cir": "wrap"}[str(a.get("mode") or call.op)[:3]]
     pairs = list(zip(pad[::2], pad[1::2], strict=True))[::-1]
     sizes = sizes_of(source.shape(x))
     if len(pairs) != len(sizes) or any(n < 0 for pair in pairs for n in pair):
@@ -159,12 +160,12 @@ def _edge_pad(source: Source, call: Call, a: Arguments) -> Piece | None:
     axes = [Axis(n, n + sum(pair), start=-pair[0], ring=pair) for n, pair in zip(sizes, pairs, strict=True)]
     footprint = _per_channel(source, x, axes)
     linear = lambda values, ring: np.pad(values, [(0, 0), *pairs], mode=mode)  # noqa: E731
-    return atom_of(source, call, x, footprint, lambda ring: np.ones(footprint.c_in), linear=linear)
+    wraps = tuple(pairs) if mode == "wrap" else None
+    return atom_of(source, call, x, footprint, lambda ring: np.ones(footprint.c_in), linear=linear, wraps=wraps)
 
 
 def _any_pad(source: Source, call: Call, a: Arguments) -> Piece | None:
-    readers = {"constant": _pad, "reflect": _edge_pad, "replicate": _edge_pad}
-    return readers[a["mode"]](source, call, a) if a["mode"] in readers else None
+    return (_pad if a["mode"] == "constant" else _edge_pad)(source, call, a)
 
 
 def _upsample(source: Source, call: Call, a: Arguments) -> Piece | None:

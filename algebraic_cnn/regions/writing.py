@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from ..graph import Call, Ref, Size
-from ..stencils.pieces import Branches, Chain, Move, Piece, Scaling, Tangle
+from ..stencils.circular import Pairs
+from ..stencils.pieces import Branches, Chain, Move, Piece, Scaling, Tangle, chained
 from .drafting import Draft
 from .realisation import realise
 
@@ -86,6 +87,19 @@ def around(stencil: Piece, moves: Sequence[Move], moves_last: bool) -> Emit:
     return emit
 
 
+def wrapped(pairs: Pairs, maps: Sequence[Piece]) -> Emit:
+    """Writes a circular padding and one stencil."""
+
+    def emit(draft: Draft, x: Ref, like: Call) -> Ref:
+        if any(map(any, pairs)):
+            shape = draft.shapes[x.name]
+            longer = (*shape[:2], *((n or 0) + sum(pair) for n, pair in zip(shape[2:], pairs, strict=True)))
+            x = draft.call(like, "pad", x, [n for pair in reversed(pairs) for n in pair], "circular", shape=longer)
+        return realise(draft, x, chained(maps), like) or x
+
+    return emit
+
+
 def name_of(draft: Draft) -> str:
     """What to call a form: its main call, with the size of its kernel."""
     names = []
@@ -95,7 +109,11 @@ def name_of(draft: Draft) -> str:
             lone = "depthwise " if weight[1] == 1 and call.bound()["groups"] > 1 else ""
             names.append(f"{lone}{call.op} {'x'.join(str(n) for n in weight[2:])}")
         elif call.op not in ("reshape", "permute", "slice"):
-            names.append({"constant_pad_nd": "pad", "mul": "scale", "add": "bias map"}.get(call.op, call.op))
+            names.append(
+                {"constant_pad_nd": "pad", "pad": "circular pad", "mul": "scale", "add": "bias map"}.get(
+                    call.op, call.op
+                )
+            )
     return " + ".join(names) or "reshape"
 
 

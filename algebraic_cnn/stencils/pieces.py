@@ -102,6 +102,7 @@ class Atom:
         offset: ring -> f(0), shape (c_out,) or (c_out, *spatial) as ``form.offset`` says; None if it is zero.
         linear: (x, ring) -> its linear part on one image (c_in, *spatial), where the taps do not tell it everywhere.
         call: the call of the network; None for the identity.
+        wraps: of a circular padding: (before, after) along each spatial axis.
     """
 
     form: Form
@@ -111,6 +112,7 @@ class Atom:
     offset: Callable[[Ring], Array] | None = None
     linear: Callable[[Array, Ring], Array] | None = None
     call: Any = None
+    wraps: tuple[tuple[int, int], ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)

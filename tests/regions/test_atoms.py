@@ -57,6 +57,7 @@ STENCILS = [
     nn.BatchNorm2d(4),
     nn.BatchNorm2d(4, affine=False),
     nn.AvgPool1d(2, padding=1),
+    nn.CircularPad2d((1, 2, 0, 1)),
     nn.AvgPool2d(4, stride=2, padding=1),
     nn.AvgPool2d(2, padding=1, count_include_pad=False),
     nn.AvgPool2d(2, stride=3, ceil_mode=True, padding=1),
@@ -94,7 +95,6 @@ STENCILS = [
     lambda m, x: F.dropout(x, training=False),
 ]
 OTHERS = [
-    nn.CircularPad2d(1),
     nn.AdaptiveAvgPool2d(3),
     lambda m, x: x.transpose(2, 3),
     lambda m, x: x * m.image,
