@@ -25,6 +25,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "02": {"depth": 5, "chosen": ["(0, 2)", "(0, 3)", "(2, 5)", "(3, 5)"], "which": 4, "strength": 0.25},
     "03": {"epochs": 2, "channels": 4, "which": 3},
     "04": {"p1": 1, "p2": 2, "layers": 2, "size": 10, "biased": False},
+    "05": {"power": 20, "prime": "7"},
 }
 MUTANTS: dict[str, list[tuple[str, str]]] = {
     "01": [
@@ -43,6 +44,10 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
     "04": [
         ("assert (missing == -ring.matmul", "assert (missing == ring.matmul"),
         ('both padded"], tempting, picture', 'both padded"], pairs["3 x 3, 3 x 3, both padded"], picture'),
+    ],
+    "05": [
+        ("bits += 2**k", "bits += 0"),
+        ('"both": points[:, 0] + points[:, 1] + 1', '"both": truth'),
     ],
 }
 
