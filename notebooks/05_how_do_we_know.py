@@ -209,8 +209,8 @@ def _():
     mo.md(rf"""
     Sums and products survive the passage to $\mathbb{{F}}_p$ (Theorem 10): run both networks there, at a random
     point. There is no rounding, so *any* difference is a proof that they differ. How often would equal values be an
-    accident? Take a wrong map, say $2 x_1 + x_2 + 1$ for $2 x_1 + x_2 + 3$ or $x_1 + x_2$ for $2 x_1 + x_2$, and
-    count **all** points of $\mathbb{{F}}_p^2$ where right and wrong agree.
+    accident? Take the map $2 x_1 + x_2 + 3$ and three wrong versions of it, and count **all** points of
+    $\mathbb{{F}}_p^2$ at which they agree with it.
 
     {prime}
     """)
