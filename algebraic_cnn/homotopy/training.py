@@ -87,6 +87,28 @@ class Follower:
 
     Raises:
         HomotopyError: if there are two adaptive schedules, or the interval is not positive.
+
+    In a training loop of one's own, or in the callbacks of another library:
+
+    >>> from algebraic_cnn.homotopy import Linear, skip_strengths, with_skip_strength
+    >>> from algebraic_cnn.models import resnet18
+    >>> x, y = torch.zeros(4, 1, 8, 8), torch.arange(4)
+    >>> model = with_skip_strength(resnet18(), x)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    >>> follower = Follower({SkipStrength: Linear(2)}, interval=1)
+    >>> follower.begin(model, optimizer, per_epoch=3, epochs=1)
+    >>> for _ in range(3):
+    ...     follower.before_step()
+    ...     optimizer.zero_grad()
+    ...     loss = nn.functional.cross_entropy(model(x), y)
+    ...     loss.backward()
+    ...     optimizer.step()
+    ...     _ = follower.after_step(float(loss.detach()))
+    ...     print(skip_strengths(model)["layer1.0"])
+    1.0
+    0.5
+    0.0
+    >>> follower.end()
     """
 
     def __init__(self, plans: Mapping[Kind, Plan], interval: int | None = None) -> None:
