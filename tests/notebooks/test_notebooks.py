@@ -26,6 +26,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "03": {"epochs": 2, "channels": 4, "which": 3},
     "04": {"p1": 1, "p2": 2, "layers": 2, "size": 10, "biased": False},
     "05": {"power": 20, "prime": "7"},
+    "06": {"kind": "Linear", "epochs": 3, "chosen": ["5.relu"]},
 }
 MUTANTS: dict[str, list[tuple[str, str]]] = {
     "01": [
@@ -49,6 +50,7 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
         ("bits += 2**k", "bits += 0"),
         ('"both": points[:, 0] + points[:, 1] + 1', '"both": truth'),
     ],
+    "06": [("set_skip_strength(cut, _t)", "set_skip_strength(cut, 1.0)")],
 }
 
 
