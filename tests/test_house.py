@@ -23,11 +23,12 @@ ALGEBRA = [
 ]
 FLOORS = [
     *ALGEBRA,
-    *"graph inplace trace programs onnx_files step rules evaluate watched".split(),
+    *"graph inplace trace programs onnx_files onnx_operators onnx_reading step rules evaluate watched".split(),
     *"samples magnitudes magnitudes.bounds magnitudes.heights magnitudes.norms magnitudes.gains".split(),
     *"reading extract derivation exact".split(),
     *"regions regions.source regions.mixing regions.spacing regions.atoms regions.spelling regions.junctions".split(),
-    *"regions.cost regions.drafting regions.realisation regions.dense regions.writing regions.cut regions.forks".split(),
+    *"regions.cost regions.drafting regions.realisation regions.dense regions.writing".split(),
+    *"regions.rings regions.cut regions.forks".split(),
     *"regions.rewriting regions.region regions.tangles regions.emission forms".split(),
     *"certificates certificates.certificate certificates.rounding certificates.check certificates.trials".split(),
     *"certificates.seams certificates.identity certificates.parts certificates.bounded certificates.modular".split(),

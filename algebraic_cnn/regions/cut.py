@@ -2,7 +2,7 @@
 
     Plan       the calls of a piece, not made yet, and their cost by the model
     given      the calls that the network had
-    merged     one stencil (realisation.py)
+    merged     one stencil (realisation.py), with moves or a circular padding (writing.py), or in a ring (rings.py)
     dense      one matrix, where images are small
     best       the cheapest plan: by dynamic programming over the cuts of a chain, by pairs over branches
 
@@ -21,11 +21,12 @@ from functools import reduce
 from ..graph import Call, Graph, Ref, Size
 from ..stencils.circular import unrolled, wraps
 from ..stencils.moves import gathered
-from ..stencils.pieces import Atom, Branches, Chain, Move, Piece, Scaling, Tangle, chained, form, settled
+from ..stencils.pieces import Atom, Branches, Chain, Form, Move, Piece, Scaling, Tangle, chained, form, settled
 from .cost import Expense, Prices, expense
 from .dense import dense
 from .drafting import Draft
 from .realisation import realise
+from .rings import ringed
 from .writing import Emit, around, beside, leaves, multiplied, name_of, opened, repeated, wrapped
 
 #: A form that spends more of something and is not cheaper by this factor is not worth a change.
@@ -180,12 +181,11 @@ class Cutter:
         whole = form(piece)
         if whole is None or any(len(merger.calls) == len(list(leaves(piece))) for merger in plan.mergers):
             return plan
-        if not whole.footprint.exact:
-            return replace(plan, refusals=("at the border it is not one stencil",))
         cost = self._merged(piece).cost
+        border = "" if whole.footprint.exact else " inside, as it was along the border,"
         if math.isinf(cost):
-            return plan
-        reason = f"one stencil would take {cost / 1000:,.0f} us against {plan.cost / 1000:,.0f} us by the model"
+            return plan if whole.footprint.exact else replace(plan, refusals=("at the border it is not one stencil",))
+        reason = f"one stencil{border} would take {cost / 1000:,.0f} us against {plan.cost / 1000:,.0f} us by the model"
         return replace(plan, refusals=(reason,))
 
     def _merged(self, piece: Piece, before: Expense | None = None) -> Plan:
@@ -196,8 +196,10 @@ class Cutter:
             pair = unrolled(piece.parts)
             return self._form(piece, wrapped(*pair), before) if pair else _NEVER
         whole = form(piece)
-        if whole is None or not whole.footprint.exact:
+        if whole is None:
             return _NEVER
+        if not whole.footprint.exact:
+            return self._ringed(piece, whole, before)
         calls = tuple(leaves(piece))
 
         def emit(draft: Draft, x: Ref, like: Call) -> Ref:
@@ -205,7 +207,7 @@ class Cutter:
 
         return self._form(piece, emit, before)
 
-    def _form(self, piece: Piece, emit: Emit, before: Expense | None) -> Plan:
+    def _form(self, piece: Piece, emit: Emit, before: Expense | None, name: str = "") -> Plan:
         """The plan that makes these calls of a piece and calls them a form, or a plan of infinite cost."""
         draft = self._tried(piece, emit)
         if not draft.calls:
@@ -215,8 +217,20 @@ class Cutter:
         sure = after.within(before)
         if self.sure and not sure:
             return _NEVER
-        merger = Merger(name_of(draft), tuple(leaves(piece)), before.total, after.total)
+        merger = Merger(name or name_of(draft), tuple(leaves(piece)), before.total, after.total)
         return Plan(after.total, emit, (merger,), sure=sure)
+
+    def _ringed(self, piece: Piece, whole: Form, before: Expense | None) -> Plan:
+        """One convolution inside and the calls as they were along the border, where the inside alone would pay."""
+        before = self._spent(piece, self.given(piece)) if before is None else before
+        fp = whole.footprint
+        products = fp.c_out * fp.c_in // fp.groups * math.prod(axis.width * axis.m for axis in fp.axes)
+        emit = ringed(piece, self.given(piece)) if products * self.prices.product < before.total else None
+        try:
+            name = f"conv{len(fp.axes)}d {'x'.join(str(axis.width) for axis in fp.axes)} inside, strips as given"
+            return self._form(piece, emit, before, name) if emit else _NEVER
+        except RuntimeError:  # torch refuses a strip that is thinner than its reflection
+            return _NEVER
 
     def _moved(self, piece: Chain, before: Expense | None) -> Plan:
         """Stencils with reshapes and permutations between them, as one stencil and these before or after it."""

@@ -79,11 +79,12 @@ def network_of(graph: Graph) -> Network:
     network = Network(Source.of(graph))
     dependent = network.source.dependent
     foreign: set[str] = set()
+    dtypes = _dtypes(graph)
     for call in graph.calls:
         if call.name not in dependent:
             network.pinned |= dependent & set(call.refs())
             continue
-        reason = "" if call.op == "operator.getitem" else obstacle(call, dependent)
+        reason = "" if call.op == "operator.getitem" else obstacle(call, dependent) or _stranger(call, dtypes, graph)
         if reason or (call.op == "operator.getitem" and foreign & set(call.refs())):
             foreign.add(call.name)
             network.boundaries += [(call, reason)] if reason else []
@@ -95,6 +96,20 @@ def network_of(graph: Graph) -> Network:
             network.affine.add(call.name)
     network.pinned |= {out.name for out in graph.outputs if isinstance(out, Ref)}
     return network
+
+
+def _dtypes(graph: Graph) -> dict[str, torch.dtype | None]:
+    """The dtype of every value; of constants only where torch does not adapt it to the other argument's."""
+    dtypes: dict[str, torch.dtype | None] = dict(zip(graph.inputs, graph.input_dtypes, strict=False))
+    dtypes |= {name: x.dtype for name, x in graph.constants.items() if x.is_floating_point() and x.ndim}
+    return dtypes | {call.name: call.dtype for call in graph.calls}
+
+
+def _stranger(call: Call, dtypes: Mapping[str, torch.dtype | None], graph: Graph) -> str:
+    """Why the numbers that a call meets are not the network's own: a form has one dtype."""
+    met = [dtypes.get(name) or graph.dtype for name in (*call.refs(), call.name)]
+    other = next((dtype for dtype in met if dtype != graph.dtype), None)
+    return "" if other is None else f"it meets {other} where the network's numbers are {graph.dtype}".replace("torch.", "")
 
 
 def _junction(source: Source, call: Call) -> Junction | None:

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from ..graph import Graph, Ref
+from ..errors import TraceError
+from ..graph import Call, Graph, Ref
 from .cost import Expense, Prices, expense
 from .emission import emit
 from .warrant import Pair
@@ -68,7 +69,7 @@ def natively(graph: Graph, seams: frozenset[str], *, seed: int = 0) -> dict[str,
             args, kwargs = pytree.tree_map(
                 lambda leaf: values[leaf.name] if isinstance(leaf, Ref) else leaf, (call.args, dict(call.kwargs))
             )
-            values[call.name] = call.target(*args, **kwargs)
+            values[call.name] = _called(call, args, kwargs)
             for name in set(call.refs()) - seams:
                 if last[name] == place and name not in graph.constants:
                     del values[name]
@@ -89,6 +90,15 @@ def doubtful(pairs: Sequence[Pair], shell: Graph, prices: Prices) -> list[Pair]:
         return expense(graph.calls, graph.shapes(), batch=batch, item=item, prices=prices)
 
     return [pair for pair in pairs if not spent(pair.new(shell)).within(spent(pair.original))]
+
+
+def _called(call: Call, args: Any, kwargs: Any) -> Any:
+    """What torch makes of a call; it can refuse what the export let pass, such as factors of two dtypes."""
+    try:
+        return call.target(*args, **kwargs)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise TraceError(f"torch cannot run the model's {call.op} ({reason})", where=call.where) from error
 
 
 def timed(pairs: Sequence[Pair], rewritten: Graph, seams: Mapping[str, Tensor]) -> list[Race]:
