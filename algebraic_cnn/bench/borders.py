@@ -28,13 +28,13 @@ from ..stencils.pieces import settled
 from ..trace import trace
 from .patterns import randomised
 
-#: Prices by which whatever can be merged exactly is merged, but for matrices.
-EAGER = Prices(call=1.0, kernel=0.0, product=0.0, matrix=1e9, lone=0.0, byte=0.0)
+#: Prices by which multiply-adds alone count, and matrices are not made: what saves any is merged.
+EAGER = Prices(call=1e-6, kernel=0.0, product=1.0, matrix=1e9, lone=1.0, byte=0.0)
 
 
 def _convs(*sizes: tuple[int, int], **options: object) -> list[nn.Module]:
-    """Convolutions of channels c -> d -> e ...; ``sizes`` are (kernel, padding)."""
-    channels = [3, 5, 4, 3, 5, 4]
+    """Convolutions of 3 -> 32 -> 3 -> ... channels; ``sizes`` are (kernel, padding)."""
+    channels = [3, 32, 3, 32, 3, 32]
     pairs = zip(channels, channels[1:], sizes, strict=False)
     return [nn.Conv2d(c, d, k, padding=p, **options) for c, d, (k, p) in pairs]  # pyright: ignore[reportArgumentType]
 
@@ -44,9 +44,11 @@ CASES: dict[str, Callable[[], list[nn.Module]]] = {
     "3x3, 3x3, both padded, bias": lambda: _convs((3, 1), (3, 1)),
     "3x3, 3x3, both padded, no bias": lambda: _convs((3, 1), (3, 1), bias=False),
     "five 3x3, padded": lambda: _convs(*[(3, 1)] * 5),
-    "3x3 of stride 2, then 3x3, padded": lambda: [nn.Conv2d(3, 5, 3, 2, 1), nn.Conv2d(5, 4, 3, padding=1)],
-    "3x3 dilated, then 3x3, padded": lambda: [nn.Conv2d(3, 5, 3, padding=2, dilation=2), nn.Conv2d(5, 4, 3, padding=1)],
-    "3x3, 3x3 grouped, padded": lambda: [nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 4, 3, padding=1, groups=2)],
+    "3x3 of stride 2, then 3x3, padded": lambda: [nn.Conv2d(3, 32, 3, 2, 1), nn.Conv2d(32, 3, 3, padding=1)],
+    "3x3 dilated, then 3x3, padded": lambda: [
+        nn.Conv2d(3, 32, 3, padding=2, dilation=2), nn.Conv2d(32, 3, 3, padding=1)],
+    "3x3, 3x3 grouped, padded": lambda: [
+        nn.Conv2d(4, 32, 3, padding=1, groups=2), nn.Conv2d(32, 4, 3, padding=1, groups=2)],
     "BatchNorm, then 3x3 padded": lambda: [nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3, padding=1)],
     "3x3 padded, average pool counting padding": lambda: [*_convs((3, 1)), nn.AvgPool2d(3, 1, 1)],
     "3x3 padded, average pool not counting it": lambda: [
@@ -76,12 +78,13 @@ class Border:
     naive: float
 
 
-def borders(names: Sequence[str] = tuple(CASES), *, size: int = 12, seed: int = 0) -> list[Border]:
-    """One row for each chain, on one random image (3, size, size)."""
+def borders(names: Sequence[str] = tuple(CASES), *, size: int = 48, seed: int = 0) -> list[Border]:
+    """One row for each chain, on one random image (c, size, size)."""
     rows = []
     for name in names:
         model = randomised(nn.Sequential(*CASES[name]()), seed).double()
-        x = torch.randn(1, 3, size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+        channels = 4 if "grouped" in name else 3
+        x = torch.randn(1, channels, size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
         result = collapse(model, x, prices=EAGER, measure=False)
         with torch.no_grad():
             y = model(x)

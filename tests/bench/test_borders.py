@@ -7,17 +7,20 @@ import torch
 from torch import nn
 
 from algebraic_cnn import collapse
-from algebraic_cnn.bench.borders import CASES, EAGER, borders, table
+from algebraic_cnn.bench.borders import CASES, borders, table
 from algebraic_cnn.errors import UncertifiedError
 from algebraic_cnn.regions import cut
+from algebraic_cnn.regions.cost import Prices
 from tests.collapsed import ops, randomised, relative_error
+
+#: Prices under which every call is one unit, whatever it computes.
+CALLS_ALONE = Prices(call=1.0, kernel=0.0, product=0.0, matrix=1e9, lone=0.0, byte=0.0)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_no_pixel_is_wrong(name: str) -> None:
     (row,) = borders([name])
     assert row.error <= 1e-12
-    assert row.calls[1] <= row.calls[0]
     if not name.startswith("nearest"):  # there the phases of the kernel alone are right
         assert row.naive > 1e-2
     assert name in table([row])
@@ -33,7 +36,7 @@ def circles(*sizes: int, stride: int = 1) -> nn.Module:
 @pytest.mark.parametrize(("sizes", "stride"), [((3, 3), 1), ((3, 5, 1, 3), 1), ((3, 3), 2)])
 def test_circular_chains_are_one_convolution(sizes: tuple[int, ...], stride: int) -> None:
     model, x = circles(*sizes, stride=stride), torch.randn(1, 2, 9, 8, dtype=torch.float64)
-    result = collapse(model, x, prices=EAGER, measure=False)
+    result = collapse(model, x, prices=CALLS_ALONE, measure=False)
     assert ops(result.model) == {"pad": 1, "conv2d": 1}
     assert relative_error(model, result.model, x) <= 1e-12
     assert result.certificate.ok
@@ -42,7 +45,7 @@ def test_circular_chains_are_one_convolution(sizes: tuple[int, ...], stride: int
 def test_a_circle_of_another_length_is_not_unrolled() -> None:
     convs = [nn.Conv2d(2, 2, 3, padding=2, padding_mode="circular") for _ in range(2)]
     model, x = randomised(nn.Sequential(*convs)), torch.randn(1, 2, 6, 6, dtype=torch.float64)
-    result = collapse(model, x, prices=EAGER, measure=False)
+    result = collapse(model, x, prices=CALLS_ALONE, measure=False)
     assert ops(result.model)["conv2d"] == 2
     assert relative_error(model, result.model, x) <= 1e-12
 
@@ -56,4 +59,4 @@ def test_a_padding_that_wraps_too_little_is_refuted(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(cut, "unrolled", shifted)
     with pytest.raises(UncertifiedError):
-        collapse(circles(3, 3), torch.zeros(1, 2, 9, 8, dtype=torch.float64), prices=EAGER, measure=False)
+        collapse(circles(3, 3), torch.zeros(1, 2, 9, 8, dtype=torch.float64), prices=CALLS_ALONE, measure=False)
