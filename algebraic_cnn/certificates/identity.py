@@ -24,7 +24,7 @@ _AFFINE = "the two networks are the same function over the rational numbers."
 _ROUNDED = " (Weights that were computed anew in floating point, by fusing a BatchNorm for instance, make another "
 _ROUNDED += "function, by rounding; level 'bounded' says whether that is all.)"
 _DIFFERENT = f"the two networks are not the same function over the rational numbers.{_ROUNDED}"
-_SEAMED = "the two networks make the same {} calls that are not affine, in the same order, and every affine part "
+_SEAMED = "the two networks make the same {} affine, in the same order, and every affine part "
 _SEAMED += "between them is the same function over the rational numbers; so the two are the same function."
 
 
@@ -49,7 +49,8 @@ def _seamed(check: Check, graphs: Sequence[Graph]) -> Certificate:
     reason = unlike(pieces[0], pieces[1])
     if reason:
         return Certificate(f"the networks cannot be shown to be the same function: {reason}.", "modular", False)
-    holds = Certificate(_SEAMED.format(seams) if seams else _AFFINE, "modular", True)
+    calls = "1 call that is not" if seams == 1 else f"{seams} calls that are not"
+    holds = Certificate(_SEAMED.format(calls) if seams else _AFFINE, "modular", True)
     what = f"an affine part of the two networks is not the same function over the rational numbers.{_ROUNDED}"
     fails = replace(holds, statement=what if seams else _DIFFERENT, ok=False)
 

@@ -28,10 +28,16 @@ Map = Annotated[Path | None, typer.Option(help="Where to write W and B (.npz).")
 Paper = Annotated[Path | None, typer.Option(help="Where to write the certificate (.json).")]
 Picture = Annotated[Path | None, typer.Option(help="Where to draw the regions before and after (.png or .svg).")]
 Onnx = Annotated[Path | None, typer.Option(help="Where to write the collapsed program for others (.onnx).")]
-Level = Annotated[str, typer.Option("--level", "--certify", help="How to certify: modular, bounded or none.")]
+Level = Annotated[
+    str, typer.Option("--level", "--certify", help="How to certify: sampled, bounded, modular, rational or none.")
+]
 Method = Annotated[str, typer.Option(help="How to derive W and B: auto, forward, adjoint or recursion.")]
 Dtype = Annotated[str | None, typer.Option(help="Of the result: float32, ... Default: the model's own.")]
 Measure = Annotated[bool, typer.Option(help="Time doubtful forms; without it, the same result on every machine.")]
+
+Network = Annotated[
+    Path, typer.Argument(help="A program (.pt2), an ONNX model (.onnx) or a map (.npz).", show_default=False)
+]
 
 
 def collapse_command(
@@ -72,9 +78,9 @@ def collapse_command(
 
 
 def certify_command(
-    original: Program,
-    other: Annotated[Path, typer.Argument(help="A program (.pt2) or a map (.npz).", show_default=False)],
-    level: Annotated[str, typer.Option(help="How: modular or bounded.")] = "modular",
+    original: Network,
+    other: Network,
+    level: Annotated[str, typer.Option(help="How: sampled, bounded, modular or rational.")] = "modular",
     points: Annotated[int, typer.Option(help="Random points; more of them, smaller odds of an error.", min=1)] = 8,
     save: Annotated[Path | None, typer.Option(help="Where to write the certificate (.json).")] = None,
     memory_budget: MemoryBudget = 4.0,
@@ -82,12 +88,16 @@ def certify_command(
     device: Device = "cpu",
     json: AsJson = False,
 ) -> None:
-    """Say whether two programs compute the same affine map; exit code 1 if they do not."""
+    """Say whether two networks are the same function; exit code 1 if they are not.
+
+    A network whose weights another tool computed anew, by fusing a BatchNorm for instance, is another function by
+    rounding: level bounded says whether that is all.
+    """
     chosen("level", level, LEVELS)
 
-    from .. import AffineMap, certify
+    from .. import certify
 
-    networks = [AffineMap.load(path) if path.suffix == ".npz" else _program(path, device) for path in (original, other)]
+    networks = [_network(path, device) for path in (original, other)]
     budget = bytes_of(memory_budget)
     certificate = certify(*networks, level=level, points=points, seed=seed, memory_budget=budget)
     if save is not None:
@@ -158,6 +168,21 @@ def _show(result: Collapse, written: Mapping[str, str], *, as_json: bool) -> Non
     if result.certificate is not None:
         typer.echo(str(result.certificate))
     typer.echo("\n".join(f"{kind:12} {path}" for kind, path in written.items()))
+
+
+def _network(path: Path, device: str) -> Any:
+    """The map, the traced ONNX model or the program in a file."""
+    if path.suffix == ".npz":
+        from .. import AffineMap
+
+        return AffineMap.load(path)
+    if path.suffix == ".onnx":
+        from ..onnx_reading import load_onnx
+        from ..trace import trace
+
+        module, example = load_onnx(path)
+        return trace(module.to(device_of(device)), tuple(x.to(device_of(device)) for x in example))
+    return _program(path, device)
 
 
 def _program(path: Path, device: str) -> ExportedProgram:
