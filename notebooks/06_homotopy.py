@@ -251,8 +251,8 @@ def _(digits, networks, results):
         )
     mo.md("\n".join([
         "## What is left", "",
-        "Removing a skip of strength 0, or an activation of strength 1, changes no output. Then `collapse` merges what can "
-        "be merged, and proves that each result is the network that it was given.", "",
+        "Removing a skip of strength 0, or an activation of strength 1, changes no output. Then `collapse` merges what "
+        "can be merged, and proves that each result is the network that it was given.", "",
         "| network | read rightly | activations | layers | layers, collapsed | cost (us) | collapsed (us) |",
         "|:---|---:|---:|---:|---:|---:|---:|", *_rows, "",
         "Layers are convolutions and matrices; the cost is that of the library's model of a CPU, for one image.",

@@ -31,7 +31,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 exclude_patterns = ["build"]
 default_role = "code"
 toc_object_entries_show_parents = "hide"
-smartquotes = False
+smartquotes_action = "D"
 
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "attrs_block", "colon_fence"]
 myst_heading_anchors = 3

@@ -27,6 +27,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "04": {"p1": 1, "p2": 2, "layers": 2, "size": 10, "biased": False},
     "05": {"power": 20, "prime": "7"},
     "06": {"kind": "Linear", "epochs": 3, "chosen": ["5.relu"]},
+    "07": {"x1": -0.5, "x2": 1.0, "which": 5, "to": 8, "place": 0.75},
 }
 MUTANTS: dict[str, list[tuple[str, str]]] = {
     "01": [
@@ -51,6 +52,10 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
         ('"both": points[:, 0] + points[:, 1] + 1', '"both": truth'),
     ],
     "06": [("set_skip_strength(cut, _t)", "set_skip_strength(cut, 1.0)")],
+    "07": [
+        ("value = np.maximum(value, Fraction(0))", "value = abs(value)"),
+        ("p12_gated.prove(open_gates)", "p12_gated.prove()"),
+    ],
 }
 
 
