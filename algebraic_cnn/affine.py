@@ -43,7 +43,7 @@ class AffineMap:
         out_shape: shape of f(x) without batch axis.
 
     Raises:
-        ShapeError: if W or b is no array or does not fit the shapes.
+        ShapeError: if W or b is no array or does not fit the shapes, or a shape is none.
         NonFiniteError: if W or b has NaN or infinite entries.
 
     >>> f = AffineMap(np.array([[1.0, 2.0], [0.0, 1.0]]), np.array([0.5, 0.0]), (2,), (2,))
@@ -62,8 +62,8 @@ class AffineMap:
     __array_ufunc__ = None  # so that NumPy's numbers leave ``s * f`` to the map
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "in_shape", tuple(int(n) for n in self.in_shape))
-        object.__setattr__(self, "out_shape", tuple(int(n) for n in self.out_shape))
+        for name in ("in_shape", "out_shape"):
+            object.__setattr__(self, name, _shape(getattr(self, name), name))
         for name, array in (("W", self.W), ("b", self.b)):
             if not (isinstance(array, np.ndarray) or (name == "W" and sp.issparse(array))):
                 got = type(array).__name__
@@ -81,10 +81,13 @@ class AffineMap:
     def identity(cls, shape: Shape, dtype: Any = np.float64) -> AffineMap:
         """The map x -> x on tensors of the given shape, with a sparse W.
 
+        Raises:
+            ShapeError: if it is no shape.
+
         >>> AffineMap.identity((1, 2, 2))(np.arange(4.0).reshape(1, 2, 2)).ravel()
         array([0., 1., 2., 3.])
         """
-        n = math.prod(shape)
+        n = math.prod(_shape(shape, "shape"))
         return cls(sp.eye_array(n, dtype=dtype, format="csr"), np.zeros(n, dtype=dtype), shape, shape)
 
     def __call__(self, x: Any) -> Any:
@@ -198,7 +201,8 @@ class AffineMap:
             ShapeError: if there is no row i.
         """
         rows = math.prod(self.out_shape)
-        self._require(-rows <= i < rows, "there is no such row", f"-{rows} <= i < {rows}", i)
+        is_row = hasattr(i, "__index__") and -rows <= i < rows
+        self._require(is_row, "there is no such row", f"an integer, -{rows} <= i < {rows}", repr(i))
         row = self.W.tocsr()[[i]].toarray() if sp.issparse(self.W) else self.W[i]
         return np.asarray(row).reshape(self.in_shape)
 
@@ -206,8 +210,11 @@ class AffineMap:
         """A ``torch.nn.Module`` that computes x -> W x + b on batches (N, *in_shape).
 
         Args:
-            dtype: torch dtype of its weight and bias, each entry rounded once; default that of W.
+            dtype: torch dtype of its weight and bias, or its name; each entry is rounded once; default that of W.
             device: where they live; default the CPU.
+
+        Raises:
+            ShapeError, NonFiniteError, UnknownNameError: as ``Dense.of`` raises them.
         """
         from .forms import Dense
 
@@ -252,6 +259,15 @@ class AffineMap:
     def _require(self, condition: bool, what: str, expected: object, got: object) -> None:
         if not condition:
             raise ShapeError(what, expected=expected, got=got, where="AffineMap")
+
+
+def _shape(value: Any, name: str) -> Shape:
+    """A shape as a tuple of ints; () is the shape of a number."""
+    try:
+        return tuple(int(n) for n in value)
+    except (TypeError, ValueError):
+        expected, got = "a tuple of ints", repr(value)
+        raise ShapeError(f"{name} is no shape", expected=expected, got=got, where="AffineMap") from None
 
 
 def _dense(W: Any) -> np.ndarray:

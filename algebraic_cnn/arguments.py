@@ -6,6 +6,7 @@ only the long form.
     plain         NumPy's and torch's arrays as nested lists
     padding       one (before, after) pair per spatial axis
     padding mode  what a padded position holds: zeros, or the input reflected, replicated or wrapped round
+    budget        bytes that explicit arrays may take: a number, not a text
 """
 
 from __future__ import annotations
@@ -68,6 +69,23 @@ def integer(value: Any, name: str) -> int:
         return index(value)
     except TypeError:
         raise GeometryError(f"{name} must be an int", got=repr(value), where=name) from None
+
+
+def bytes_allowed(memory_budget: Any) -> int:
+    """A memory budget as a number of bytes.
+
+    Raises:
+        ShapeError: it is no number.
+
+    >>> bytes_allowed(4e9)
+    4000000000
+    """
+    try:
+        return int(memory_budget + 0)
+    except (TypeError, ValueError, OverflowError):
+        expected = "a number of bytes, such as 4 * 2**30"
+        where = "memory_budget"
+        raise ShapeError("the budget is no number", expected=expected, got=repr(memory_budget), where=where) from None
 
 
 def per_axis(value: int | Iterable[int], axes: int, name: str, *, least: int) -> tuple[int, ...]:

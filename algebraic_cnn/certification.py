@@ -21,6 +21,7 @@ from typing import Any
 from torch import Tensor
 
 from .affine import AffineMap
+from .arguments import bytes_allowed
 from .certificates.bounded import bounded, sampled
 from .certificates.certificate import Certificate, fingerprint
 from .certificates.check import Check, Network, device, signature
@@ -87,8 +88,9 @@ def certify(
         raise UnknownNameError("no such level", expected=tuple(LEVELS), got=level, where="certify")
     if method not in METHODS and method != "auto":
         raise UnknownNameError("no such method", expected=("auto", *METHODS), got=method, where="certify")
-    if points < 1:
-        raise ShapeError("a check needs points", expected="at least 1", got=points, where="certify")
+    if not isinstance(points, int) or points < 1:
+        raise ShapeError("a check needs points", expected="an integer from 1 on", got=repr(points), where="certify")
+    memory_budget = bytes_allowed(memory_budget)
     start = time.perf_counter()
     networks = [_network(model, example) for model in (original, collapsed)]
     first, second = (signature(network) for network in networks)

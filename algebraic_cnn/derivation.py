@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from .affine import AffineMap
+from .arguments import bytes_allowed
 from .errors import TooLargeError, UnknownNameError
 from .evaluate import Evaluator
 from .graph import Graph
@@ -64,7 +65,8 @@ def derive(
             call and its source line.
         TrainingModeError: if the model is in training mode.
         TraceError: if ``torch.export`` cannot take the model.
-        ShapeError: if the example is no tensor, or input and output have no batch axis.
+        ShapeError: if the example is no tensor or has no sample, input and output have no batch axis, or the budget
+            is no number.
         TooLargeError: if W would not fit the budget; nothing was allocated.
         UnknownNameError: if there is no such method or dtype.
         NonFiniteError: if a weight is NaN or infinite.
@@ -96,6 +98,7 @@ def derive_graph(
     """
     if method not in METHODS and method != "auto":
         raise UnknownNameError("no such method", expected=("auto", *METHODS), got=method, where="derive")
+    memory_budget = bytes_allowed(memory_budget)
     run = Evaluator(graph, ring, device)
     require_samples_apart(graph, device)
     in_shape, out_shape = graph.single()

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from .affine import AffineMap
+from .arguments import bytes_allowed
 from .arrays import require_finite
 from .crt import lift, primes_for
 from .derivation import MEMORY_BUDGET, Progress, derive_graph
@@ -70,6 +71,7 @@ def exact_map(
     m, n = math.prod(out_shape), math.prod(in_shape)
     primes = primes_for(height(graph) + _SPARE, terms(graph))
     needed = 4 * len(primes) * m * (n + 1)
+    memory_budget = bytes_allowed(memory_budget)
     if needed > memory_budget:
         raise TooLargeError("the residues of W are beyond the budget", needed=needed, budget=memory_budget)
     device = next((tensor.device for tensor in graph.constants.values()), torch.device("cpu"))

@@ -14,6 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from .affine import AffineMap
+from .arrays import fractions
+from .crt import nearest
+from .ring import Float
 
 
 class Dense(nn.Module):
@@ -33,14 +36,26 @@ class Dense(nn.Module):
         self.in_shape, self.out_shape = in_shape, out_shape
 
     @classmethod
-    def of(cls, affine: AffineMap, *, dtype: torch.dtype | None = None, device: Any = None) -> Dense:
-        """The module of a map, every entry rounded once to ``dtype`` (default: that of W).
+    def of(cls, affine: AffineMap, *, dtype: torch.dtype | str | None = None, device: Any = None) -> Dense:
+        """The module of a map, every entry rounded once to ``dtype``.
+
+        Args:
+            affine: numbers in W and b, or rationals.
+            dtype: a torch dtype or its name; default that of W, float64 for rationals.
+            device: where weight and bias live; default the CPU.
+
+        Raises:
+            ShapeError: if an entry is no number.
+            NonFiniteError: if a rational is beyond float64.
+            UnknownNameError: if there is no such floating dtype.
 
         >>> Dense.of(AffineMap(np.array([[2.0]]), np.array([1.0]), (1,), (1,)))(torch.tensor([[3.0]]).double())
         tensor([[7.]], dtype=torch.float64)
         """
         W = affine.W.toarray() if sp.issparse(affine.W) else affine.W
-        weight, bias = (torch.from_numpy(np.array(array)).to(device, dtype) for array in (W, affine.b))
+        to = floating(dtype) if dtype is not None else None
+        arrays = (_numbers(array, to) for array in (W, affine.b))
+        weight, bias = (torch.from_numpy(np.array(array)).to(device, to) for array in arrays)
         return cls(weight, bias, affine.in_shape, affine.out_shape).eval()
 
     def affine(self) -> AffineMap:
@@ -56,3 +71,23 @@ class Dense(nn.Module):
     def extra_repr(self) -> str:
         """The shapes, as ``print`` shows them."""
         return f"{self.in_shape} -> {self.out_shape}"
+
+
+def floating(dtype: torch.dtype | str) -> torch.dtype:
+    """The floating torch dtype of that name.
+
+    Raises:
+        UnknownNameError: if there is none.
+
+    >>> floating("float32")
+    torch.float32
+    """
+    return getattr(torch, Float(str(dtype).removeprefix("torch.")).dtype)
+
+
+def _numbers(array: Any, dtype: torch.dtype | None) -> Any:
+    """The array; one of rationals as the floats nearest to them."""
+    if array.dtype != object:
+        return array
+    rationals = np.array(fractions(array.ravel().tolist(), "Dense.of"), dtype=object).reshape(array.shape)
+    return nearest(rationals, str(dtype or torch.float64).removeprefix("torch."))

@@ -48,8 +48,9 @@ class PrimeField:
     p: int
 
     def __post_init__(self) -> None:
-        if not (3 <= self.p < 2**26 and self.p % 2):
-            raise ShapeError("the modulus does not fit", expected="an odd prime below 2^26", got=self.p, where="p")
+        if not (hasattr(self.p, "__index__") and 3 <= self.p < 2**26 and self.p % 2):
+            expected = "an odd prime below 2^26"
+            raise ShapeError("the modulus does not fit", expected=expected, got=repr(self.p), where="p")
 
     @property
     def exact(self) -> bool:

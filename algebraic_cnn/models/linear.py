@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from ..arguments import shape_of
 from ..errors import GeometryError, NonFiniteError, NotAffineError, ShapeError
 from .resize import Shape, resizing
 
@@ -71,6 +72,10 @@ class LinearCNN(nn.Module):
         skips: Mapping[tuple[int, int], SkipSpec | float] | None = None,
     ) -> None:
         super().__init__()
+        in_shape = shape_of(in_shape, "in_shape")
+        if not isinstance(layers, Sequence | nn.ModuleList | nn.Sequential):
+            what, got = "layers is no list of modules", type(layers).__name__
+            raise GeometryError(what, expected="[layer_1, ...]", got=got, where="LinearCNN layers")
         if not layers:
             raise GeometryError("a network needs a layer", expected="at least one", got=0, where="LinearCNN layers")
         specs = {edge: _as_spec(edge, spec, len(layers)) for edge, spec in (skips or {}).items()}

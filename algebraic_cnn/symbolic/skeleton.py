@@ -51,10 +51,11 @@ class Skeleton:
     shifted: frozenset[Edge] = frozenset()
 
     def __post_init__(self) -> None:
-        if self.depth < 1:
-            raise ShapeError("a recursion needs a layer", expected="at least 1", got=self.depth, where="Skeleton")
+        if not isinstance(self.depth, int) or self.depth < 1:
+            expected = "an integer from 1 on"
+            raise ShapeError("a recursion needs a layer", expected=expected, got=repr(self.depth), where="Skeleton")
         for k, i in self.skips:
-            if not 0 <= k < i <= self.depth:
+            if not (isinstance(k, int) and isinstance(i, int) and 0 <= k < i <= self.depth):
                 raise ShapeError("a skip must go forward", expected=f"0 <= k < i <= {self.depth}", got=(k, i))
 
     @classmethod
@@ -64,6 +65,7 @@ class Skeleton:
         Raises:
             ShapeError: if there is no layer or a skip does not go forward.
         """
+        cls(depth)  # refuses what is no depth
         every = ((k, i) for i in range(2, depth + 1) for k in range(i - 1))
         chosen = frozenset(every if skips is None else skips)
         layers = frozenset(range(1, depth + 1))

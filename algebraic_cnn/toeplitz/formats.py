@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from ..arguments import bytes_allowed
 from ..errors import ShapeError, TooLargeError, UnknownNameError
 from .exact import domain_matrix, sparse_matrix
 
@@ -215,6 +216,7 @@ def check_budget(shape: tuple[int, int], nnz: int, itemsize: int, format: str, b
         TooLargeError: it would take more.
     """
     needed = bytes_needed(shape, nnz, itemsize, format)
+    budget = bytes_allowed(budget)
     if needed > budget:
         what = f"the {shape[0]} x {shape[1]} matrix with {nnz:,} entries in format {format!r} exceeds the memory budget"
         raise TooLargeError(what, needed=needed, budget=budget, where="memory_budget")

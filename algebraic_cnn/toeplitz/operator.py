@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
 from ..arguments import Padding
+from ..errors import ShapeError
 from ..geometry import Geometry, conv_geometry
 from .filling import as_array
 from .padding import pad_numbers
@@ -52,7 +53,7 @@ def conv_operator(
 
     Returns:
         SciPy LinearOperator of shape (prod(output_shape), prod(input_shape)) with ``matvec``, ``matmat`` and their
-        adjoints ``rmatvec``, ``rmatmat``; it acts on row-major (C, *spatial) vectors.
+        adjoints ``rmatvec``, ``rmatmat``; it acts on row-major (C, *spatial) vectors, and raises ShapeError for others.
 
     Raises:
         ShapeError: weight and input shape do not fit.
@@ -77,7 +78,51 @@ def conv_operator(
         "matmat": forward,
         "rmatmat": adjoint,
     }
-    return LinearOperator(**functions, shape=geometry.shape, dtype=kernel.dtype)
+    return _Checked(LinearOperator(**functions, shape=geometry.shape, dtype=kernel.dtype))
+
+
+class _Checked(LinearOperator):
+    """An operator that says in our words which vectors it takes; so do its transpose and its adjoint."""
+
+    def __init__(self, of: LinearOperator) -> None:
+        super().__init__(of.dtype, of.shape)
+        self.of = of
+
+    def _matvec(self, x: Any) -> Any:
+        return self.of.matvec(x)
+
+    def _rmatvec(self, x: Any) -> Any:
+        return self.of.rmatvec(x)
+
+    def _matmat(self, X: Any) -> Any:
+        return self.of.matmat(X)
+
+    def _rmatmat(self, X: Any) -> Any:
+        return self.of.rmatmat(X)
+
+    def matvec(self, x: Any) -> Any:
+        return super().matvec(self._fitting(x, self.shape[1]))
+
+    def rmatvec(self, x: Any) -> Any:
+        return super().rmatvec(self._fitting(x, self.shape[0]))
+
+    def matmat(self, X: Any) -> Any:
+        return super().matmat(self._fitting(X, self.shape[1]))
+
+    def rmatmat(self, X: Any) -> Any:
+        return super().rmatmat(self._fitting(X, self.shape[0]))
+
+    def _transpose(self) -> LinearOperator:
+        return _Checked(self.of.T)
+
+    def _adjoint(self) -> LinearOperator:
+        return _Checked(self.of.H)
+
+    def _fitting(self, x: Any, length: int) -> Any:
+        if np.ndim(x) not in (1, 2) or np.shape(x)[0] != length:
+            expected = f"({length},) or ({length}, columns)"
+            raise ShapeError("x does not fit the operator", expected=expected, got=np.shape(x), where="conv_operator")
+        return x
 
 
 def _convolved(g: Geometry, kernel: Kernel, sources: Sequence[Source], x: NDArray[Any]) -> NDArray[Any]:
@@ -162,6 +207,9 @@ def dot_test(operator: Any, *, magnitudes: Any = None, seed: int = 0) -> DotTest
     Returns:
         Both sides and the bound; ``.ok`` is the verdict.
 
+    Raises:
+        ShapeError: if it is no operator.
+
     >>> W = conv_operator(np.array([[[1.0, 2.0]]]), (1, 8), padding=2, padding_mode="reflect")
     >>> dot_test(W).ok
     True
@@ -169,6 +217,9 @@ def dot_test(operator: Any, *, magnitudes: Any = None, seed: int = 0) -> DotTest
     References:
         Claerbout (1992), Earth Soundings Analysis, the dot-product test; Higham (2002), eq. 3.5.
     """
+    if len(getattr(operator, "shape", ())) != 2:
+        expected, got = "a matrix or a LinearOperator", type(operator).__name__
+        raise ShapeError("there is no operator to test", expected=expected, got=got, where="dot_test")
     rows, columns = operator.shape
     random = np.random.default_rng(seed)
     x, y = random.integers(-9, 10, columns).astype(np.float64), random.integers(-9, 10, rows).astype(np.float64)

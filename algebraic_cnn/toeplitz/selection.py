@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ..arguments import bytes_allowed
 from ..errors import TooLargeError
 from .filling import entry_dtype
 from .formats import FORMATS, MEMORY_BUDGET, Entries, check_budget, check_format, index_dtype
@@ -40,6 +41,7 @@ def numbered(shape: Sequence[int], memory_budget: int = MEMORY_BUDGET) -> NDArra
     array([[0, 1, 2],
            [3, 4, 5]])
     """
+    memory_budget = bytes_allowed(memory_budget)
     if 8 * prod(shape) > memory_budget:
         what = f"numbering the {prod(shape):,} inputs exceeds the memory budget"
         raise TooLargeError(what, needed=8 * prod(shape), budget=memory_budget, where="memory_budget")
