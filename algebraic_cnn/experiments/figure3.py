@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .figures import Panel, by_epoch, draw, said, summary
+from .figures import Panel, Points, by_epoch, draw, said, summary
 from .runs import HERE, WAYS, Place, Progress, Workers, job_of, run_jobs
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Config:
 
 
 PRESETS = {
-    "quick": Config("quick", 1, shared={"images": 2000, "tests": 2000, "epochs": 5, "batch_size": 64}),
+    "quick": Config("quick", 1, shared={"images": 1000, "tests": 1000, "epochs": 4, "batch_size": 32}),
     "paper": Config("paper", 5, shared={"epochs": 10}),
 }
 
@@ -69,7 +69,7 @@ def run(
 def picture(config: Config, records: Sequence[dict[str, Any]]) -> Figure:
     """Accuracy against the epoch, a line for every way of t."""
     panels = [
-        Panel(title, "epoch", {_label(way): by_epoch([r for r in records if r["job"]["way"] == way]) for way in ways})
+        Panel(title, "epoch", {_label(way): _line(records, way) for way in ways}, whole=True)
         for title, ways in PANELS.items()
     ]
     return draw(panels, "test accuracy (%)", said(config.preset, records[0]["job"], config.trials))
@@ -83,6 +83,10 @@ def table(config: Config, records: Sequence[dict[str, Any]]) -> list[dict[str, A
         for title, ways in PANELS.items()
         for way in ways
     ]
+
+
+def _line(records: Sequence[dict[str, Any]], way: Mapping[str, Any]) -> Points:
+    return by_epoch([record for record in records if record["job"]["way"] == way])
 
 
 def _label(way: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,11 +26,13 @@ class Panel:
         title: what it shows.
         across: name of the x axis.
         lines: label to points (x, the values of the trials there).
+        whole: whether x is a whole number.
     """
 
     title: str
     across: str
     lines: Mapping[str, Points]
+    whole: bool = False
 
 
 def draw(panels: Sequence[Panel], up: str, note: str) -> Figure:
@@ -52,12 +55,19 @@ def draw(panels: Sequence[Panel], up: str, note: str) -> Figure:
             means = [statistics.fmean(values) for _, values in points]
             axes.errorbar(xs, means, yerr=[spread(values) for _, values in points], marker="o", capsize=3, label=label)
         axes.set(title=panel.title, xlabel=panel.across)
+        axes.xaxis.get_major_locator().set_params(integer=panel.whole)  # pyright: ignore[reportAttributeAccessIssue]
         axes.grid(alpha=0.3)
         if len(panel.lines) > 1:
             axes.legend()
     grid[0].set_ylabel(up)
-    figure.supxlabel(note, fontsize="small", color="0.35")
+    say(figure, note)
     return figure
+
+
+def say(figure: Figure, note: str) -> None:
+    """Write a note below a figure, in as many lines as it needs."""
+    per_inch = 14
+    figure.supxlabel(textwrap.fill(note, int(per_inch * figure.get_figwidth())), fontsize="small", color="0.35")
 
 
 def spread(values: Sequence[float]) -> float:

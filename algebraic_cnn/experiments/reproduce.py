@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UnknownNameError
 from ..plots import save_figure
-from . import fading, figure1, figure3, race, timing
+from . import curve, fading, figure1, figure3, race, timing
 from .runs import HERE, Place, Progress, Workers
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _race(setting: Setting) -> Drawn:
     config = setting.of(fading.PRESETS)
     records = fading.run(config, setting.place, workers=setting.workers, progress=setting.progress)
     times = race.measure(config, setting.place, seed=setting.seed, progress=setting.progress)
-    return fading.table(config, records, times), fading.picture(config, records, times)
+    return curve.table(config, records, times), curve.picture(config, records, times)
 
 
 EXPERIMENTS: dict[str, Callable[[Setting], Drawn]] = {

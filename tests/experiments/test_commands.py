@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from algebraic_cnn.cli import app
 from algebraic_cnn.cli.reproduce import NAMES
 from algebraic_cnn.data import Dataset, load_digits
-from algebraic_cnn.experiments import fading, figure1, figure3, race, reproduce, runs, timing
+from algebraic_cnn.experiments import curve, fading, figure1, figure3, race, reproduce, runs, timing
 from algebraic_cnn.programs import load_program
 from algebraic_cnn.records import read_records
 
@@ -186,7 +186,7 @@ def tiny_presets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(figure3.PRESETS, "quick", figure3.Config("quick", 1, shared=few))
     monkeypatch.setitem(timing.PRESETS, "quick", timing.Config("quick", "resnet18", (1,), 0.0, (1, 8, 8)))
     levels = {"ResNet": ("constant", ()), "no skips": ("linear", ()), "no skips, stage 4": ("linear", ("layer4",))}
-    for module in (fading, race):
+    for module in (curve, fading, race):
         monkeypatch.setattr(module, "LEVELS", levels)
     monkeypatch.setattr(race, "_NAMES", {"eager": "eager"})
     monkeypatch.setattr(race, "through_relu", lambda model: model)

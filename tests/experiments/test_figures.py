@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from algebraic_cnn import DataError, GeometryError, UnknownNameError
-from algebraic_cnn.experiments import fading, figure1, figure3, race, timing
+from algebraic_cnn.experiments import curve, fading, figure1, figure3, race, timing
 from algebraic_cnn.experiments.runs import MODELS, Place, images_of, job_of, network_of, run_job
 from algebraic_cnn.experiments.through_relu import through_relu
 from algebraic_cnn.models import resnet18
@@ -141,15 +141,16 @@ def test_the_race(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = fading.Config("tiny", 1, 1, batches=(2,), seconds=0.01, shared=SHARED)
     place = Place(folder=str(folder))
     monkeypatch.setattr(fading, "LEVELS", {name: fading.LEVELS[name] for name in list(fading.LEVELS)[:2]})
-    monkeypatch.setattr(race, "LEVELS", fading.LEVELS)
+    for module in (curve, race):
+        monkeypatch.setattr(module, "LEVELS", fading.LEVELS)
     monkeypatch.setattr(race, "_NAMES", {"eager": "eager"})
     records = fading.run(config, place)
-    assert [len(values) for values in fading.accuracies(config, records).values()] == [1, 1]
+    assert [len(values) for values in curve.accuracies(config, records).values()] == [1, 1]
     times = race.measure(config, place)
     ours = [time for time in times if "removal" in time]
     assert all(time["removal_exact"] for time in ours)
     assert {time["contender"] for time in times} >= {"original, eager", "exact removal through ReLU", "no skips, eager"}
     of_level = {record["job"]["way"]["kind"]: record["accuracy"] for record in records}
     assert next(t["test_accuracy"] for t in times if t["contender"] == "no skips, collapsed") == of_level["exponential"]
-    figure = fading.picture(replace(config, batches=(2,)), records, times)
+    figure = curve.picture(replace(config, batches=(2,)), records, times)
     assert len(figure.axes[0].containers) == len(times)
