@@ -43,6 +43,7 @@ class Evaluator:
 
     Raises:
         NotAffineError: if a call is not affine in the input; names the call and its source line.
+        ShapeError: if the modulus of a prime field is too large for the sums of the network.
 
     >>> from algebraic_cnn.ring import PrimeField
     >>> from algebraic_cnn.trace import trace
@@ -58,6 +59,7 @@ class Evaluator:
 
     def __post_init__(self) -> None:
         require_affine(self.graph)
+        require_room(self.graph, self.ring)
         self._dependent = self.graph.dependent()
         self._constants = {name: value.to(self.device) for name, value in self.graph.constants.items()}
         self._embedded: dict[str, Any] = {}
@@ -171,6 +173,18 @@ def require_affine(graph: Graph) -> None:
     if found is not None:
         call, reason = found
         raise NotAffineError(f"{call.op} is not affine in the input: {reason}", where=call.where)
+
+
+def require_room(graph: Graph, ring: Ring) -> None:
+    """Refuse a modulus with which the sums of the graph would not be exact.
+
+    Raises:
+        ShapeError: if it is too large; ``random_prime(terms(graph), ...)`` chooses one that is not.
+    """
+    capacity = getattr(ring, "capacity", None)
+    if capacity is not None and capacity < (needed := terms(graph)):
+        what = f"the modulus {getattr(ring, 'p', '')} is too large for the sums of this network"
+        raise ShapeError(what, expected=f"room for {needed:,} products", got=f"{capacity:,}", where="ring")
 
 
 def affine_obstacle(graph: Graph) -> tuple[Call, str] | None:

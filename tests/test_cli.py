@@ -84,6 +84,8 @@ def test_certify_says_yes_to_the_collapse_and_no_to_another(program: Path, level
     for copy in (out, chart):
         done = run("certify", program, copy, "--level", level, "--save", paper, "--points", 2)
         assert (done.exit_code, json.loads(paper.read_text())["ok"]) == (0, True), done.output
+    assert run("certify", program, chart, "--check", paper, "--points", 1).exit_code == 0
+    complains(run("certify", program, other, "--check", paper), "speaks of another network", "SHA-256 of the other")
     wrong = run("certify", program, other, "--level", level, "--json")
     assert (wrong.exit_code, json.loads(wrong.stdout)["ok"]) == (1, False)
     assert json.loads(wrong.stdout)["witness"] is not None

@@ -11,6 +11,7 @@ from algebraic_cnn.derivation import METHODS, cheapest, derive
 from algebraic_cnn.errors import NonFiniteError, NotAffineError, ShapeError, TooLargeError, UnknownNameError
 from algebraic_cnn.evaluate import Evaluator, terms
 from algebraic_cnn.prime_field import PrimeField
+from algebraic_cnn.primes import largest_modulus
 from algebraic_cnn.trace import trace
 
 EVERY = pytest.mark.parametrize("method", ["auto", *METHODS])
@@ -140,3 +141,13 @@ def test_constants_follow_the_batch_and_leave_the_linear_part() -> None:
 )
 def test_terms_count_the_longest_sum(model: nn.Module, example: Tensor, expected: int) -> None:
     assert terms(trace(model.eval(), example)) == expected
+
+
+def test_a_modulus_with_which_sums_would_round_is_refused() -> None:
+    graph = trace(nn.Conv2d(2, 1, 3).eval(), torch.zeros(1, 2, 5, 5))
+    assert terms(graph) == 19
+    largest = largest_modulus(19)
+    assert derive(graph, ring=PrimeField(largest)).W.shape == (9, 50)
+    for method in METHODS:
+        with pytest.raises(ShapeError, match=r"modulus .* is too large.*room for 19 products, got 1"):
+            derive(graph, method=method, ring=PrimeField(largest + 2))

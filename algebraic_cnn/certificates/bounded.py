@@ -73,7 +73,8 @@ def _compared(check: Check, x: Tensor, holds: Certificate) -> Certificate:
     worst = int((observed - error.bound).argmax())
     row, place = divmod(worst, observed.shape[1])
     likely = float(error.likely[row, place])
-    what = f"{holds.statement} (Independent rounding errors would stay below {likely:.3g}: an estimate, not a bound.)"
+    what = f"{holds.statement} {kernels(check.original, check.collapsed)} "
+    what += f"(Independent rounding errors would stay below {likely:.3g}: an estimate, not a bound.)"
     figures = {"bound": float(error.bound[row, place]), "observed": float(observed[row, place])}
     outcome = replace(holds, statement=what, **figures)
     if not bool(torch.isfinite(error.bound).all()):
@@ -84,6 +85,13 @@ def _compared(check: Check, x: Tensor, holds: Certificate) -> Certificate:
     values = float(first[row, place]), float(second[row, place])
     witness = Witness(f"output {place} at the input recorded here", *values, input=x[row].reshape(-1).tolist())
     return replace(outcome, ok=False, witness=witness)
+
+
+def kernels(*networks: Network) -> str:
+    """For which kernels a bound holds, in words."""
+    if any(device(network).type == "cuda" for network in networks):
+        return "TF32 and cuDNN, with its Winograd and FFT kernels, were switched off: with them this does not hold."
+    return "This holds for kernels that sum rounded products, not for Winograd or FFT."
 
 
 def _random(check: Check) -> Tensor:

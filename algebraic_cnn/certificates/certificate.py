@@ -138,6 +138,20 @@ class Certificate:
         return self.fingerprints == (fingerprint(original), fingerprint(collapsed))
 
 
+    def require_networks(self, original: Graph | AffineMap, collapsed: Graph | AffineMap) -> None:
+        """Refuse a certificate that was made for other networks.
+
+        Raises:
+            DataError: if the hash of one of them is not the one in the certificate; says which.
+        """
+        names = ("original", "other")
+        for name, network, expected in zip(names, (original, collapsed), self.fingerprints, strict=True):
+            got = fingerprint(network)
+            if got != expected:
+                what = f"the certificate speaks of another network: the SHA-256 of the {name} differs"
+                raise DataError(what, expected=f"{expected[:16]}...", got=f"{got[:16]}...")
+
+
 def _sound(certificate: Certificate) -> bool:
     """Whether what a reader relies on is of its type."""
     numbers = (certificate.error_probability, certificate.bound, certificate.observed)

@@ -40,7 +40,8 @@ def _rounded(check: Check, given: AffineMap) -> Certificate:
     witness = _wrong_entry(expected, given, dtype(check.collapsed))
     if witness is not None:
         what = "neither are the networks the same function over the rational numbers, nor is W, b the map of the first "
-        what += f"as derived here in float64 and rounded to {precision}."
+        what += f"as derived on this machine in float64 and rounded to {precision}. (Another machine may derive "
+        what += "another last bit; level 'rational' decides without deriving in floating point.)"
         return Certificate(what, "modular", False, witness=witness)
     if isinstance(check.original, AffineMap):
         what = f"W and b are those of the original, rounded to {precision}, equal to the last bit."

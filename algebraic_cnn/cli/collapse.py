@@ -83,6 +83,7 @@ def certify_command(
     level: Annotated[str, typer.Option(help="How: sampled, bounded, modular or rational.")] = "modular",
     points: Annotated[int, typer.Option(help="Random points; more of them, smaller odds of an error.", min=1)] = 8,
     save: Annotated[Path | None, typer.Option(help="Where to write the certificate (.json).")] = None,
+    check: Annotated[Path | None, typer.Option(help="A certificate (.json) that must be of these networks.")] = None,
     memory_budget: MemoryBudget = 4.0,
     seed: Seed = 0,
     device: Device = "cpu",
@@ -95,9 +96,11 @@ def certify_command(
     """
     chosen("level", level, LEVELS)
 
-    from .. import certify
+    from .. import Certificate, certify
 
     networks = [_network(path, device) for path in (original, other)]
+    if check is not None:
+        Certificate.load(check).require_networks(*networks)
     budget = bytes_of(memory_budget)
     certificate = certify(*networks, level=level, points=points, seed=seed, memory_budget=budget)
     if save is not None:
@@ -171,18 +174,19 @@ def _show(result: Collapse, written: Mapping[str, str], *, as_json: bool) -> Non
 
 
 def _network(path: Path, device: str) -> Any:
-    """The map, the traced ONNX model or the program in a file."""
+    """The map in a file, or the traced model."""
+    from ..trace import trace
+
     if path.suffix == ".npz":
         from .. import AffineMap
 
         return AffineMap.load(path)
     if path.suffix == ".onnx":
         from ..onnx_reading import load_onnx
-        from ..trace import trace
 
         module, example = load_onnx(path)
         return trace(module.to(device_of(device)), tuple(x.to(device_of(device)) for x in example))
-    return _program(path, device)
+    return trace(_program(path, device))
 
 
 def _program(path: Path, device: str) -> ExportedProgram:

@@ -100,3 +100,8 @@ def test_a_certificate_speaks_of_its_networks_only() -> None:
     other = copy.deepcopy(layer)
     other.bias.data[0] += 1
     assert not certificate.speaks_of(trace(layer, example), trace(other, example))
+    certificate.require_networks(trace(layer, example), trace(layer, example))
+    with pytest.raises(DataError, match="SHA-256 of the other differs"):
+        certificate.require_networks(trace(layer, example), trace(other, example))
+    with pytest.raises(DataError, match="SHA-256 of the original differs"):
+        certificate.require_networks(trace(other, example), trace(layer, example))
