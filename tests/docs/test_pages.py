@@ -80,10 +80,9 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
     if importlib.util.find_spec("lightning") is None:
-        module = types.ModuleType("lightning.pytorch")
-        module.Callback = object
-        for name, value in {"lightning": types.ModuleType("lightning"), "lightning.pytorch": module}.items():
-            monkeypatch.setitem(sys.modules, name, value)
+        lightning = types.ModuleType("lightning")
+        lightning.Callback = object
+        monkeypatch.setitem(sys.modules, "lightning", lightning)
 
 
 @pytest.mark.parametrize("page", [page for page, path in PAGES.items() if "```python" in path.read_text("utf-8")])
@@ -101,6 +100,28 @@ def test_every_example_runs(page: str) -> None:
 def test_every_command_prints_what_the_page_says(page: str) -> None:
     wrong = unprinted(PAGES[page].read_text("utf-8"))
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_the_callback_for_lightning_moves_strengths_and_goes_on_where_it_was() -> None:
+    names: dict = {"__name__": "__main__"}
+    source = session(PAGES["howto/fade_skips"].read_text("utf-8"))
+    test = doctest.DocTestParser().get_doctest(source, names, "page", "page", 0)
+    assert doctest.DocTestRunner(optionflags=FLAGS).run(test, clear_globs=False).failed == 0
+    names = test.globs
+    model, seen = names["model"], []
+    trainer = types.SimpleNamespace(optimizers=[names["optimizer"]], num_training_batches=3, max_epochs=2)
+    module = types.SimpleNamespace(model=model)
+    first, second = (names["Fading"]({names["SkipStrength"]: names["Linear"](4)}, interval=1) for _ in range(2))
+    for callback, batches in ((first, 3), (second, 3)):
+        callback.on_train_start(trainer, module)
+        for batch in range(batches):
+            callback.on_train_batch_start(trainer, module, None, batch)
+            seen.append(names["skip_strengths"](model)["1"])
+            callback.on_train_batch_end(trainer, module, {"loss": 1.0}, None, batch)
+        second.load_state_dict(first.state_dict())
+    second.on_train_end(trainer, module)
+    assert seen == [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
 
 
 def unknown_commands(text: str) -> list[str]:
