@@ -150,7 +150,7 @@ def collapse(
     clock.append(time.perf_counter())
     seconds = _spans(clock, ("trace", "derive", "measure", "certify"))
     report = report_of(written, times, method, seconds)
-    return Collapse(emit(after, dtype=job.dtype), report, certificate, graph, method, memory_budget)
+    return Collapse(emit(after, dtype=dtype), report, certificate, graph, method, memory_budget)
 
 
 @dataclass(frozen=True, eq=False)

@@ -203,6 +203,8 @@ def obstacle(call: Call, dependent: frozenset[str]) -> str:
     rule = RULES.get(call.op)
     if rule is None:
         return "the table of affine calls does not have it"
+    if call.dtype is not None and not call.dtype.is_floating_point:
+        return f"its numbers are {str(call.dtype).removeprefix('torch.')}, not real floating-point ones"
     arguments = call.bound()
     varying = [
         name

@@ -41,6 +41,7 @@ class Call:
         shape: shape of the result, None on symbolic axes; () for a size or a tuple of tensors.
         where: file, line and text of the model's source.
         module: dotted path of the module that made the call, "" for the model itself.
+        dtype: of the result; None for a size or a tuple, and for calls that no model made.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Call:
     shape: Size
     where: str
     module: str
+    dtype: torch.dtype | None = None
 
     def bound(self) -> dict[str, Any]:
         """Every argument by its name in the ATen schema, defaults filled in."""
@@ -80,7 +82,7 @@ class Graph:
         outputs: flat list of outputs: ``Ref`` or plain values.
         out_spec: how the flat outputs nest.
         batch: the batch size that the graph is bound to, or None if it runs on any.
-        dtype: floating dtype of the first input.
+        dtype: of the network's numbers: the first floating dtype of an input, else of a parameter.
         in_spec: how the flat inputs nest into the model's arguments; None for a part of a model.
         paths: dotted path in the model of every parameter and buffer among the constants.
         input_dtypes: dtypes of the inputs; that of the first for all where it is empty.

@@ -67,7 +67,7 @@ def load_program(path: str | os.PathLike[str]) -> ExportedProgram:
             damaged = archive.testzip()
             if damaged:
                 raise DataError(f"damaged: the sum of {damaged} is wrong", where=path)
-            reasons = list(_executable(archive))
+            reasons, unknown = list(_executable(archive)), list(_unknown(archive))
     except FileNotFoundError as error:
         raise DataError("there is no such file", expected="a .pt2 file", where=path) from error
     except (zipfile.BadZipFile, OSError, ValueError, EOFError, RuntimeError, SyntaxError) as error:
@@ -76,6 +76,9 @@ def load_program(path: str | os.PathLike[str]) -> ExportedProgram:
         raise DataError(f"not a program that torch.export saved ({error})", where=path) from error
     if reasons:
         raise DataError("refused, for reading it could run code", got=reasons[0], where=path)
+    if unknown:
+        expected = "its library to be imported first"
+        raise DataError("the program makes a custom call that nobody has registered", expected=expected, got=unknown[0])
     logger = logging.getLogger("torch")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -106,6 +109,18 @@ def _executable(archive: zipfile.ZipFile) -> Iterator[str]:
                     yield f"a pickled tensor ({record})"
                 if key == "expr_str" and not _arithmetic(str(value)):
                     yield f"an expression to evaluate ({value!r})"
+
+
+def _unknown(archive: zipfile.ZipFile) -> Iterator[str]:
+    """The operators that a program calls and torch does not know, such as a user's own."""
+    for name in archive.namelist():
+        for key, value in _leaves(json.loads(archive.read(name))) if name.endswith(".json") else ():
+            if key == "target" and str(value).startswith("torch.ops."):
+                operator: Any = torch.ops
+                for part in str(value).split(".")[2:]:
+                    operator = getattr(operator, part, None)
+                if operator is None:
+                    yield str(value)
 
 
 def _plain(content: bytes) -> bool:

@@ -5,7 +5,6 @@ twice, Python control flow is gone, and functional calls count like modules.
 
     trace        model -> Graph, in-place calls made functional, constants folded
     export       model -> ExportedProgram, what ``.pt2`` files hold
-    line_in      stack trace -> the line of the model
     free batch   the batch axis stays symbolic wherever the model allows it
 """
 
@@ -15,9 +14,7 @@ import contextlib
 import inspect
 import io
 import logging
-import re
-from collections.abc import Iterator, Sequence
-from pathlib import PurePath
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import torch
@@ -28,6 +25,7 @@ from torch.utils import _pytree as pytree
 from .errors import ShapeError, TraceError, TrainingModeError
 from .graph import Call, Graph, Ref, Size
 from .inplace import functional, is_identity
+from .refusal import line_in, refusal
 
 
 def trace(model: torch.nn.Module | ExportedProgram, example: Any = None) -> Graph:
@@ -43,7 +41,7 @@ def trace(model: torch.nn.Module | ExportedProgram, example: Any = None) -> Grap
     Raises:
         TrainingModeError: if the model or a part of it is in training mode.
         TraceError: if ``torch.export`` cannot take the model; the message carries its reason and the line.
-        ShapeError: if the example is no tensor and no tuple of tensors.
+        ShapeError: if the example is no tensor and no tuple of tensors, or has no sample.
 
     >>> graph = trace(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten()).eval(), torch.zeros(1, 1, 8, 8))
     >>> [call.op for call in graph.calls], graph.single()
@@ -72,7 +70,7 @@ def export(
     Raises:
         TrainingModeError: if the model or a part of it is in training mode, and this was not asked for.
         TraceError: if ``torch.export`` cannot take the model.
-        ShapeError: if the example is no tensor and no tuple of tensors.
+        ShapeError: if the example is no tensor and no tuple of tensors, or has no sample.
     """
     if not isinstance(model, torch.nn.Module):
         expected = "a torch.nn.Module or an exported program"
@@ -86,6 +84,9 @@ def export(
     arguments = tuple(example) if isinstance(example, tuple | list) else (example,)
     if not arguments or not all(isinstance(argument, Tensor) for argument in arguments):
         raise ShapeError("the example must be a tensor or a tuple of tensors", got=type(example), where="trace")
+    if any(argument.ndim and not len(argument) for argument in arguments):
+        shapes = [tuple(argument.shape) for argument in arguments]
+        raise ShapeError("the example has no sample", expected="at least one", got=shapes, where="trace")
     # A batch of one would be burnt into the graph: the batch axis can only stay free if it is at least two.
     doubled = tuple(torch.cat([a, a]) if a.ndim and len(a) == 1 else a for a in arguments)
     failure = Exception("not tried")
@@ -104,9 +105,7 @@ def export(
         else:
             if not free or _keeps_batch_free(program):
                 return program
-    raise TraceError(
-        f"torch.export cannot take the model: {_reason(failure)}", where=line_in(str(failure))
-    ) from failure
+    raise refusal(failure, arguments) from failure
 
 
 #: Calls that compute another function in training, and the place of the argument that says so.
@@ -192,9 +191,15 @@ def _graph(program: ExportedProgram, calls: Sequence[Call], outputs: tuple[Any, 
         out_spec=program.call_spec.out_spec,
         paths={name: path for name, path in lifted.items() if name in used},
         batch=batch,
-        dtype=dtypes[0] if dtypes else torch.get_default_dtype(),
+        dtype=_own_dtype(dtypes, constants.values()),
         input_dtypes=tuple(dtypes),
     )
+
+
+def _own_dtype(inputs: Sequence[torch.dtype], constants: Iterable[Any]) -> torch.dtype:
+    """The dtype of a network's numbers: the first floating one of an input, else of a constant."""
+    dtypes = [*inputs, *(value.dtype for value in constants if isinstance(value, Tensor))]
+    return next((dtype for dtype in dtypes if dtype.is_floating_point), torch.get_default_dtype())
 
 
 def _fold(calls: Sequence[Call], constants: dict[str, Any]) -> list[Call]:
@@ -245,6 +250,7 @@ def _call(node: torch.fx.Node) -> Call:
         shape=_shape(node),
         where=line_in(node.meta.get("stack_trace") or "") or _place(path),
         module="" if path.startswith("_empty_nn_module_stack") else path,
+        dtype=getattr(node.meta.get("val"), "dtype", None),
     )
 
 
@@ -271,20 +277,3 @@ def _shape(node: torch.fx.Node) -> Size:
     if not isinstance(value, Tensor):
         return ()
     return tuple(n if isinstance(n, int) else None for n in value.shape)
-
-
-_FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\w+)\n\s*(.*)')
-
-
-def line_in(stack: str) -> str | None:
-    """The innermost frame of a stack trace that is not torch's own."""
-    frames = [frame for frame in _FRAME.findall(stack) if not re.search(r"[\\/]torch[\\/]", "/" + frame[0])]
-    if not frames:
-        return None
-    path, line, function, text = frames[-1]
-    return f"{PurePath(path).name}:{line} in {function}: {text.strip()}"
-
-
-def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"

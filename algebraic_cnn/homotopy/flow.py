@@ -18,8 +18,8 @@ from torch import nn
 from torch.export import ExportedProgram
 from torch.fx import Node
 
+from ..refusal import line_in
 from ..rules import RULES
-from ..trace import line_in
 
 #: Stands in a node's record for the type of a module that was opened.
 GONE = "opened"

@@ -11,7 +11,10 @@ This is the series-parallel reading of the network's graph: what it leaves are t
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+import torch
 
 from ..evaluate import obstacle
 from ..graph import Call, Graph, Ref
@@ -109,7 +112,8 @@ def _stranger(call: Call, dtypes: Mapping[str, torch.dtype | None], graph: Graph
     """Why the numbers that a call meets are not the network's own: a form has one dtype."""
     met = [dtypes.get(name) or graph.dtype for name in (*call.refs(), call.name)]
     other = next((dtype for dtype in met if dtype != graph.dtype), None)
-    return "" if other is None else f"it meets {other} where the network's numbers are {graph.dtype}".replace("torch.", "")
+    reason = f"it meets {other} where the network's numbers are {graph.dtype}".replace("torch.", "")
+    return "" if other is None else reason
 
 
 def _junction(source: Source, call: Call) -> Junction | None:
