@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .interpolation import NEAREST, WEIGHTED, nearest, weighted
 from .step import Rule, Step
 
 #: Inputs of at most so many pixels are convolved by a matrix product.
@@ -208,18 +209,6 @@ def _pad(step: Step) -> Tensor:
     return _constant_pad(replace(step, target=target, raw=constant))
 
 
-def _nearest(step: Step) -> Tensor:
-    """Copies of the neighbours that torch chooses in the network's dtype; another dtype may break ties otherwise."""
-    name = "self" if "self" in step.raw else "input"
-    y = step[name]
-    for axis in range(2, y.ndim):
-        ruler = torch.arange(y.shape[axis], dtype=step.dtype, device=y.device)
-        ruler = ruler.reshape(-1, *[1] * (y.ndim - 1 - axis)).expand(1, 1, *step[name].shape[2:])
-        chosen = step.call(**{name: ruler.contiguous()}).movedim(axis, -1)[(0,) * (y.ndim - 1)]
-        y = y.index_select(axis, chosen.long())
-    return y
-
-
 def _first_of_three(step: Step) -> tuple[Tensor, None, None]:
     return _batch_norm(step), None, None
 
@@ -228,15 +217,12 @@ def _not_if(name: str, reason: str) -> Callable[[Mapping[str, Any]], str]:
     return lambda raw: reason if raw.get(name) else ""
 
 
-#: Calls that copy neighbours, which torch chooses in the dtype of the network.
-NEAREST = [f"{name}{n}d" for name in ("upsample_nearest", "_upsample_nearest_exact") for n in (1, 2, 3)]
-
 #: Calls that move, drop and repeat entries.
 MOVES = (
     "view _unsafe_view reshape flatten permute transpose t squeeze unsqueeze expand contiguous clone alias detach "
     "lift_fresh_copy select slice narrow split split_with_sizes chunk unbind flip roll pixel_shuffle pixel_unshuffle "
     "index_select channel_shuffle movedim swapaxes repeat unflatten reflection_pad1d reflection_pad2d reflection_pad3d "
-    "replication_pad1d replication_pad2d replication_pad3d im2col unfold"
+    "replication_pad1d replication_pad2d replication_pad3d im2col unfold index tril triu tile repeat_interleave"
 ).split() + NEAREST
 
 DROPOUTS = ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
@@ -267,9 +253,11 @@ RULES: dict[str, Rule] = {
     "sum": Rule(_total),
     "mean": Rule(_mean),
     "cumsum": Rule(_product),
+    "col2im": Rule(_product),
     **{f"avg_pool{n}d": Rule(_avg_pool(n)) for n in (1, 2, 3)},
     **{f"adaptive_avg_pool{n}d": Rule(_adaptive_avg_pool(n)) for n in (1, 2, 3)},
-    **dict.fromkeys(NEAREST, Rule(_nearest, ("self", "input"))),
+    **dict.fromkeys(NEAREST, Rule(nearest, ("self", "input"))),
+    **dict.fromkeys(WEIGHTED, Rule(weighted, ("self", "input"))),
     "constant_pad_nd": Rule(_constant_pad),
     "pad": Rule(_pad),
     **dict.fromkeys(

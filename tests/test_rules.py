@@ -98,6 +98,11 @@ MOVES: dict[str, Case] = {
         )
         for n in (1, 2, 3)
     },
+    "index": (lambda x: x[:, torch.tensor([3, 0, 0])], IMAGE, ()),
+    "tril": (lambda x: x.tril(1), IMAGE, ()),
+    "triu": (lambda x: x.triu(-1), IMAGE, ()),
+    "tile": (lambda x: x.tile(1, 1, 2, 1), IMAGE, ()),
+    "repeat_interleave": (lambda x: x.repeat_interleave(2, 3), IMAGE, ()),
     "cat": (lambda x, c: torch.cat([x, c.expand(x.shape[0], -1, -1, -1), 2 * x], 1), IMAGE, [(1, 2, 6, 6)]),
     "detach in part": (lambda x: x + 2 * x.detach(), IMAGE, ()),
     "concat": (lambda x: aten.concat([x, x], 2), IMAGE, ()),
@@ -154,6 +159,15 @@ ARITHMETIC: dict[str, Case] = {
     "div": (lambda x: x / 3 / torch.tensor([1.0, 2.0, -4.0, 5.0]).double().reshape(4, 1, 1), IMAGE, ()),
     "sum": (lambda x: x.sum((1, 3)), IMAGE, ()),
     "cumsum": (lambda x: x.cumsum(2), IMAGE, ()),
+    "col2im": (lambda x: F.fold(x, (5, 4), (2, 3), padding=1, stride=2), (12, 6), ()),
+    "upsample_linear1d": (lambda x: F.interpolate(x, scale_factor=2, mode="linear"), (2, 3), ()),
+    "upsample_linear1d down": (lambda x: F.interpolate(x, size=3, mode="linear"), (2, 12), ()),
+    "upsample_bilinear2d": (lambda x: F.interpolate(x, scale_factor=(2, 4), mode="bilinear"), IMAGE, ()),
+    "upsample_bilinear2d corners": (
+        lambda x: F.interpolate(x, size=(9, 5), mode="bilinear", align_corners=True), (2, 5, 3), ()
+    ),
+    "upsample_bicubic2d": (lambda x: F.interpolate(x, scale_factor=2, mode="bicubic"), IMAGE, ()),
+    "upsample_trilinear3d": (lambda x: F.interpolate(x, scale_factor=2, mode="trilinear"), (1, 2, 3, 2), ()),
     "mean": (lambda x: x.mean((2, 3), keepdim=True), IMAGE, ()),
     "avg_pool1d": (lambda x: F.avg_pool1d(x, 3, 2, 1), (2, 7), ()),
     "avg_pool1d counting": (lambda x: F.avg_pool1d(x, 3, 2, 1, True, False), (2, 6), ()),

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..evaluate import Evaluator, call_terms
 from ..graph import Call, Graph, Size
+from ..interpolation import WEIGHTED
 from ..ring import Majorant
 from ..rules import DROPOUTS, MOVES
 
@@ -71,6 +72,8 @@ def window(call: Call, shapes: dict[str, Size]) -> list[int]:
         spatial = int(call.op[-2])
         sizes = shapes[arguments["self"].name][-spatial:], call.shape[-spatial:]
         return [-(-(n or 1) // (m or 1)) + ((n or 1) % (m or 1) > 0) for n, m in zip(*sizes, strict=True)]
+    if call.op in WEIGHTED:
+        return [4] * (len(call.shape) - 2)
     if call.op == "cumsum":
         return [shapes[arguments["self"].name][arguments["dim"]] or 1]
     if call.op in ("sum", "mean"):

@@ -20,10 +20,12 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from .. import interpolation
 from ..affine import AffineMap
 from ..errors import NonFiniteError
 from ..evaluate import Evaluator, scalar
 from ..graph import Call, Graph, Ref, Size
+from ..interpolation import WEIGHTED
 from ..ring import Majorant
 from ..rules import batch_norm_scale
 from .bounds import BATCH_NORMS, gamma, roundings, window
@@ -128,6 +130,11 @@ def _of_call(call: Call, graph: Graph, dependent: frozenset[str]) -> tuple[Denom
                for name, v in arguments.items()}  # fmt: skip
         scale = _dyadic(batch_norm_scale(raw))
         return scale, _dyadic(raw["bias"]).common(_dyadic(raw["running_mean"]) * scale)
+    if call.op in WEIGHTED:
+        sizes = {name: torch.empty([n or 1 for n in shape], device="meta") for name, shape in graph.shapes().items()}
+        raw = {name: sizes[v.name] if isinstance(v, Ref) else v for name, v in arguments.items()}
+        numbers = map(_dyadic, interpolation.factors(call.target, raw, graph.dtype))
+        return reduce(Denominator.__mul__, numbers, Denominator()), Denominator()
     added = {"bias"} | ({"self", "other"} if call.op in _SUMS else {"self"} if call.op == "addmm" else set())
     factors, offsets = Denominator(), Denominator()
     for name, value in arguments.items():
@@ -169,7 +176,7 @@ def _inverse(constant: Tensor) -> Denominator:
 def _counts(call: Call, shapes: dict[str, Size]) -> Denominator:
     """A common multiple of the counts that an average divides by, borders included."""
     taken = window(call, shapes)
-    if not taken or call.op in ("sum", "cumsum"):
+    if not taken or call.op in ("sum", "cumsum", *WEIGHTED):
         return Denominator()
     if call.op == "mean":
         return Denominator.of(taken[0])
