@@ -88,8 +88,16 @@ def load_mnist(root: str | os.PathLike[str]) -> Dataset:
     Args:
         root: the folder of train-images-idx3-ubyte, train-labels-idx1-ubyte and the same with t10k.
 
+    Returns:
+        The 60,000 images of shape (1, 28, 28) to train on and the 10,000 to test on, with their labels.
+
     Raises:
         DataError: if a file is missing, damaged, or of another kind; the message names it.
+
+    >>> load_mnist("nowhere")
+    Traceback (most recent call last):
+    ...
+    algebraic_cnn.errors.DataError: MNIST is not all there: ...
     """
     folder = Path(root)
     missing = [name for name in MNIST_FILES if _find(folder, name) is None]

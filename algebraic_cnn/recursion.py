@@ -38,6 +38,10 @@ class Layer:
         W: matrix (n_i, p_i) of the cross-correlation on an already padded input; a NumPy or SciPy sparse array.
         P: padding matrix (p_i, e_i), or None for the identity.
         b: bias vector of length n_i (a per-channel bias repeated over space), or None for 0.
+
+    >>> layer = Layer(np.array([[2.0]]), b=np.array([1.0]))
+    >>> SkipRecursion([layer]).forward(np.array([3.0]))
+    array([7.])
     """
 
     W: Any
@@ -54,6 +58,10 @@ class Skip:
         R: resizing matrix (e_i, n_k), or None for the identity.
         r: constant vector of length e_i that an affine resizing adds (a 1x1 convolution with BatchNorm has one),
             or None for 0.
+
+    >>> doubled = Layer(np.array([[2.0]]))
+    >>> SkipRecursion([doubled, doubled], {(0, 2): Skip(t=0.5)}).collapse().W         # 2 (2 x + x / 2)
+    array([[5.]])
     """
 
     t: Any = 1.0

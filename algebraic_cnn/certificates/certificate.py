@@ -46,6 +46,9 @@ class Witness:
         collapsed: the value that the other has there.
         modulus: the prime modulo which the values are given, or None for plain numbers.
         input: the flattened input at which outputs were compared, or None where parameters were.
+
+    >>> print(Witness("output 3", 2.0, 5.0, modulus=7))
+    output 3: 2.0 in the original, 5.0 in the other modulo 7
     """
 
     what: str
@@ -77,6 +80,9 @@ class Certificate:
         fingerprints: SHA-256 of the original and of the other.
         seconds: how long the check took.
         versions: of the software that made it.
+
+    >>> print(Certificate("the two are equal.", "modular", True, error_probability=2.0**-80))
+    Yes (modular): the two are equal. A false statement would pass with probability at most 8.3e-25.
     """
 
     statement: str

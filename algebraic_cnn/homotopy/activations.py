@@ -87,6 +87,10 @@ def with_activation_strength(model: nn.Module, example: Any, s: Strengths = 0.0)
         HomotopyError: if the model has no activations, or a strength is outside of [0, 1].
         UnknownNameError: if it has no activation of that name.
         TraceError: if ``torch.export`` cannot take the model.
+
+    >>> x = torch.tensor([[-4.0, 4.0]])
+    >>> with_activation_strength(nn.Sequential(nn.ReLU()), x, 0.25)(x)
+    tensor([[-1.,  4.]])
     """
     flow = flow_of(copy.deepcopy(model), example)
     values = by_name([site.name for site in _found(flow)], ActivationStrength, s)
@@ -105,12 +109,23 @@ def with_activation_strength(model: nn.Module, example: Any, s: Strengths = 0.0)
 
 
 def activation_strengths(model: nn.Module) -> dict[str, float]:
-    """Name to s, for the activations that carry a strength."""
+    """Name to s, for the activations that carry a strength.
+
+    Args:
+        model: from `with_activation_strength`; any other has none.
+
+    Returns:
+        Name of the activation to s, in the order of execution; empty if none carries a strength.
+    """
     return strengths(model, ActivationStrength)
 
 
 def set_activation_strength(model: nn.Module, s: Strengths) -> None:
     """Set s of all activations that carry a strength, or of those that are named.
+
+    Args:
+        model: from `with_activation_strength`; changed in place.
+        s: one strength for all, or name to strength for some.
 
     Raises:
         HomotopyError: if none carries a strength, or a value is outside of [0, 1].
@@ -133,6 +148,11 @@ def remove_activations(model: nn.Module, example: Any, only: Collection[str] | N
         HomotopyError: if the model has no activations, or one that is to go has a strength other than 1.
         UnknownNameError: if it has no activation of that name.
         TraceError: if ``torch.export`` cannot take the model.
+
+    >>> x = torch.tensor([[-4.0, 4.0]])
+    >>> linear = with_activation_strength(nn.Sequential(nn.ReLU()), x, 1.0)
+    >>> remove_activations(linear, x)(x)
+    tensor([[-4.,  4.]])
     """
     flow = flow_of(copy.deepcopy(model), example)
     found = {site.name: site.activation for site in _found(flow)}

@@ -64,6 +64,19 @@ def train(
         UnknownNameError: if a plan names what the model does not have.
         NonFiniteError: if the loss is no longer a number; the checkpoint keeps the last good epoch.
         DataError: if the checkpoint is damaged or of another model.
+
+    References:
+        [JV24, sec. 4]: t scheduled down to 0 in training.
+
+    >>> from algebraic_cnn.data import load_digits
+    >>> from algebraic_cnn.homotopy import Linear, with_skip_strength
+    >>> from algebraic_cnn.models.resnet import BasicBlock
+    >>> digits = load_digits(test_size=1700)
+    >>> network = nn.Sequential(BasicBlock(1, 1, 1, False, 1.0), nn.Flatten(), nn.Linear(64, 10))
+    >>> network = with_skip_strength(network, digits.train_images[:2])
+    >>> records = train(network, digits, Linear(2), recipe=Recipe(epochs=3, batch_size=32))
+    >>> [record.more["skips"] for record in records]
+    [{'0': 1.0}, {'0': 0.5}, {'0': 0.0}]
     """
     plans: dict[Kind, Plan | None] = {SkipStrength: schedule, ActivationStrength: activations}
     follower = Follower({kind: plan for kind, plan in plans.items() if plan is not None}, interval)

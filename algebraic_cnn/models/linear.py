@@ -34,6 +34,9 @@ class SkipSpec:
         strength: t, a finite number.
         resize: R: "identity", "stride", "pool", "conv", or any affine module of the right shapes.
         batch_norm: follow the convolution of ``resize="conv"`` by a BatchNorm.
+
+    >>> SkipSpec(0.5, "pool")
+    SkipSpec(strength=0.5, resize='pool', batch_norm=False)
     """
 
     strength: float = 1.0

@@ -128,7 +128,19 @@ class ResNet(nn.Module):
 
 
 def resnet18(in_channels: int = 1, num_classes: int = 10, linear: bool = False, skip_strength: float = 1.0) -> ResNet:
-    """The residual network of 18 layers (He et al. 2016, table 1); torchvision's state dicts load into it.
+    """The residual network of 18 layers; torchvision's state dicts load into it.
+
+    Args:
+        in_channels: channels of the images (1 for grey, 3 for colour).
+        num_classes: number of scores.
+        linear: leave out the ReLUs, and average where a maximum was taken: the paper's linear CNN.
+        skip_strength: t of every residual add.
+
+    Returns:
+        Module from images (N, in_channels, H, W) to scores (N, num_classes).
+
+    References:
+        K. He, X. Zhang, S. Ren, J. Sun, Deep residual learning for image recognition, CVPR 2016, table 1.
 
     >>> sum(p.numel() for p in resnet18(in_channels=3, num_classes=1000).parameters())
     11689512
@@ -139,6 +151,18 @@ def resnet18(in_channels: int = 1, num_classes: int = 10, linear: bool = False, 
 def resnet34(in_channels: int = 1, num_classes: int = 10, linear: bool = False, skip_strength: float = 1.0) -> ResNet:
     """The residual network of 34 layers, the paper's example; torchvision's state dicts load into it.
 
+    Args:
+        in_channels: channels of the images (1 for grey, 3 for colour).
+        num_classes: number of scores.
+        linear: leave out the ReLUs, and average where a maximum was taken: the paper's linear CNN.
+        skip_strength: t of every residual add.
+
+    Returns:
+        Module from images (N, in_channels, H, W) to scores (N, num_classes).
+
+    References:
+        K. He, X. Zhang, S. Ren, J. Sun, Deep residual learning for image recognition, CVPR 2016, table 1.
+
     >>> resnet34(linear=True).eval()(torch.zeros(2, 1, 28, 28)).shape
     torch.Size([2, 10])
     """
@@ -147,6 +171,18 @@ def resnet34(in_channels: int = 1, num_classes: int = 10, linear: bool = False, 
 
 def resnet50(in_channels: int = 1, num_classes: int = 10, linear: bool = False, skip_strength: float = 1.0) -> ResNet:
     """The residual network of 50 layers, of bottleneck blocks; torchvision's state dicts load into it.
+
+    Args:
+        in_channels: channels of the images (1 for grey, 3 for colour).
+        num_classes: number of scores.
+        linear: leave out the ReLUs, and average where a maximum was taken: the paper's linear CNN.
+        skip_strength: t of every residual add.
+
+    Returns:
+        Module from images (N, in_channels, H, W) to scores (N, num_classes).
+
+    References:
+        K. He, X. Zhang, S. Ren, J. Sun, Deep residual learning for image recognition, CVPR 2016, table 1.
 
     >>> sum(p.numel() for p in resnet50(in_channels=3, num_classes=1000).parameters())
     25557032

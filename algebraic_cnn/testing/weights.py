@@ -50,6 +50,10 @@ def kernels(
 
     Returns:
         Strategy for tensors; they shrink to 0.
+
+    >>> from hypothesis import find
+    >>> find(kernels((2,)), lambda kernel: bool(kernel.sum() > 1))
+    tensor([0., 2.], dtype=torch.float64)
     """
     width = 1 + (_FRACTION_BYTES[dtype] if numbers == "floats" else 0)
     size = math.prod(shape) * width
