@@ -22,13 +22,14 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from .affine import AffineMap
+from .arguments import bytes_allowed
 from .certificates.certificate import Certificate
 from .certificates.check import device as device_of
 from .certification import LEVELS
 from .certification import certify as certify_networks
 from .derivation import MEMORY_BUDGET, METHODS, Progress, cheapest, derive_graph
 from .errors import UncertifiedError, UnknownNameError
-from .forms import Dense
+from .forms import Dense, floating
 from .graph import Graph
 from .regions.cost import Prices
 from .regions.cut import Cutter
@@ -82,7 +83,7 @@ def collapse(
     model: nn.Module | ExportedProgram,
     example: Any = None,
     *,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | str | None = None,
     method: str = "auto",
     certify: str | None = "modular",
     measure: bool = True,
@@ -98,7 +99,7 @@ def collapse(
     Args:
         model: any model in evaluation mode that ``torch.export`` takes, or an exported program.
         example: an input tensor (N, *in_shape) or a tuple of input tensors; not needed for a program.
-        dtype: of the result; default that of the model.
+        dtype: of the result, or its name; default that of the model.
         method: how dense maps are derived: "auto", "forward", "adjoint" or "recursion".
         certify: level of the certificate, or None for none.
         measure: whether a form that spends more of something (multiply-adds, bytes or calls) must also stand a race
@@ -113,19 +114,21 @@ def collapse(
 
     Raises:
         UncertifiedError: if the certificate refutes the collapse; the message carries the witness.
-        UnknownNameError: if there is no such method or level.
+        UnknownNameError: if there is no such method, level or floating dtype.
+        ShapeError: if the example has no sample, or the budget is no number.
         TrainingModeError, TraceError, TooLargeError, NonFiniteError: as ``derive`` raises them.
 
     >>> block = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.BatchNorm2d(8), torch.nn.ReLU())
     >>> result = collapse(block.eval(), torch.zeros(1, 3, 16, 16), measure=False)
     >>> print(result.report)
-    2 calls up to a line that torch.export did not record: conv2d 3x3 (...)
+    2 calls up to module '1': conv2d 3x3 (...)
     2 affine calls in 1 regions became 1.
     1 calls between them are not affine: relu.
     >>> result.certificate.ok
     True
     """
     _require_names(method, certify)
+    dtype, memory_budget = None if dtype is None else floating(dtype), bytes_allowed(memory_budget)
     clock = [time.perf_counter()]
     graph = plain(trace(model, example))
     clock.append(time.perf_counter())

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from .errors import NotAffineError, ShapeError
+from .errors import NonFiniteError, NotAffineError, ShapeError
 from .graph import Call, Graph, Ref
 from .ring import Float, Ring
 from .rules import RULES
@@ -145,13 +145,21 @@ class Evaluator:
             if value.name in self._dependent or not isinstance(raw, Tensor) or not raw.is_floating_point():
                 return raw
             if value.name not in self._constants:
-                return self.ring.embed(raw)
+                return self._embed(value.name, raw)
             if value.name not in self._embedded:
-                self._embedded[value.name] = self.ring.embed(raw)
+                self._embedded[value.name] = self._embed(value.name, raw)
             return self._embedded[value.name]
         if _is_scalar(name, value):
             return self.ring.embed(torch.tensor(raw, dtype=torch.float64, device=self.device))
         return None
+
+    def _embed(self, name: str, constant: Tensor) -> Any:
+        """A constant in the ring; one that has NaN is called by the name that the model gives it."""
+        try:
+            return self.ring.embed(constant)
+        except NonFiniteError as error:
+            what, where = "a weight has NaN or infinite entries", self.graph.paths.get(name, name)
+            raise NonFiniteError(what, expected=error.expected, where=where) from error
 
 
 def _is_scalar(name: str, value: Any) -> bool:
