@@ -25,14 +25,14 @@ CHANNELS, SIDE, CLASSES = 8, 8, 10
 Mutation = Callable[[Graph, np.random.Generator], Graph]
 
 
-def network(depth: int, seed: int) -> Graph:
+def network(depth: int, seed: int, channels: int = CHANNELS) -> Graph:
     """A linear CNN of that many layers with a skip of strength 1/2 over every second one; values keep their size."""
     torch.manual_seed(seed)
-    convs = [nn.Conv2d(1 if i == 0 else CHANNELS, CHANNELS, 3, padding=1) for i in range(depth - 1)]
+    convs = [nn.Conv2d(1 if i == 0 else channels, channels, 3, padding=1) for i in range(depth - 1)]
     skips = {(i - 2, i): 0.5 for i in range(3, depth, 2)}
     for conv in convs:
         nn.init.kaiming_normal_(conv.weight, nonlinearity="linear")
-    model = LinearCNN((1, SIDE, SIDE), [*convs, nn.Linear(CHANNELS * SIDE**2, CLASSES)], skips).eval()
+    model = LinearCNN((1, SIDE, SIDE), [*convs, nn.Linear(channels * SIDE**2, CLASSES)], skips).eval()
     return trace(model, torch.zeros(1, 1, SIDE, SIDE))
 
 
