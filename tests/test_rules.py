@@ -251,7 +251,7 @@ REFUSED: dict[str, tuple[Callable[..., Tensor], str]] = {
     "c / x": (lambda x: torch.ones(6).double() / x, "its argument 'other' depends"),
     "weights": (lambda x: F.conv2d(torch.ones(1, 4, 6, 6).double(), x), "its argument 'weight' depends"),
     "rounded": (lambda x: torch.div(x, 2, rounding_mode="floor"), "it rounds"),
-    "bits": (lambda x: x.view(torch.int64).double(), "it reinterprets bits"),
+    "bits": (lambda x: x.view(torch.int64).double(), "its numbers are int64"),
     "softmax": (lambda x: x.softmax(1), "softmax"),
     "sign": (lambda x: x.sign() + x, "sign"),
 }
