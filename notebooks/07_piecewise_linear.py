@@ -230,7 +230,8 @@ def _(answer, distance, safe, tile):
     | **no change smaller than this makes it read anything but {answer}** | **{safe:.5f}** |
 
     In such a ball the network's answer cannot change, whatever is done to the image. It is a small ball, for the
-    walls are many; but it is a proof and not a trial.
+    walls are many; but it covers every change of that size, where a search for bad examples covers those that it
+    tries. (Radius and distance are computed in float64.)
     """)
     return
 

@@ -26,7 +26,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "03": {"epochs": 2, "channels": 4, "which": 3},
     "04": {"p1": 1, "p2": 2, "layers": 2, "size": 10, "biased": False},
     "05": {"power": 20, "prime": "7"},
-    "06": {"kind": "Linear", "epochs": 3, "chosen": ["5.relu"]},
+    "06": {"kind": "Linear", "epochs": 3, "chosen": ["4.relu"]},
     "07": {"x1": -0.5, "x2": 1.0, "which": 5, "to": 8, "place": 0.75},
 }
 MUTANTS: dict[str, list[tuple[str, str]]] = {
@@ -51,12 +51,13 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
         ("bits += 2**k", "bits += 0"),
         ('"both": points[:, 0] + points[:, 1] + 1', '"both": truth'),
     ],
-    "06": [("set_skip_strength(cut, _t)", "set_skip_strength(cut, 1.0)")],
+    "06": [("predictions(linear, digits.test_images))", "predictions(trained, digits.test_images))")],
     "07": [
         ("value = np.maximum(value, Fraction(0))", "value = abs(value)"),
         ("p12_gated.prove(open_gates)", "p12_gated.prove()"),
     ],
 }
+SLOW = {"05", "06"}  # their controls are moved in the run that must notice a mistake, and nowhere else
 
 
 def run(path: Path, controls: Mapping[str, Any] | None = None) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
@@ -84,7 +85,7 @@ def test_a_notebook_runs_and_checks_itself(name: str) -> None:
     assert assertions(path.read_text(encoding="utf-8")) >= 4
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", sorted(SETTINGS.keys() - SLOW))
 def test_its_controls_may_be_moved(name: str) -> None:
     outputs, definitions = run(NOTEBOOKS[name], SETTINGS[name])
     assert any(output is not None for output in outputs)
