@@ -61,14 +61,17 @@ def boundaries_table(report: Report) -> Table:
 
 
 def _table(title: str, *headings: str) -> Table:
+    """An empty table: numbers to the right, as wide as they are; words share the rest of the screen."""
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, expand=True)
     for heading in headings:
-        right = heading in ("regions", "before", "after") or (heading == "calls" and headings[0] == "calls")
-        room = 36 if heading == "where" else None
-        table.add_column(heading, justify="right" if right else "left", no_wrap=right, min_width=room, overflow="fold")
+        if heading in ("regions", "before", "after") or heading == headings[0]:
+            table.add_column(heading, justify="right", no_wrap=True)
+        else:
+            share = None if heading == "what" else 4 if heading == "where" else 3
+            table.add_column(heading, overflow="fold", ratio=share)
     return table
 
 
