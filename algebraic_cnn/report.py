@@ -165,6 +165,8 @@ def _verdict(written: Rewrite, region: Region, race: Race | None) -> tuple[str, 
     refused = [reason for plan in plans for reason in plan.refusals]
     if race is not None and race.lost:
         refused = [f"a form that measured {1e6 * race.after:,.0f} us against {1e6 * race.before:,.0f} us was put back"]
+    if any(None in call.shape[1:] for call in region.calls):
+        refused.append("a free size beside the batch: forms are for fixed sizes, export again with those")
     if not mergers:
         return "as given", "; ".join(refused)
     forms = Counter(merger.form for merger in mergers)

@@ -180,6 +180,17 @@ def test_dropout_that_is_always_on_is_training_mode() -> None:
     assert caught.value.where
 
 
+def test_free_sizes_are_kept_and_the_report_says_that_they_prevent_a_form() -> None:
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU()).eval()
+    axes = {axis: torch.export.Dim.AUTO for axis in (0, 2, 3)}
+    program = torch.export.export(model, (torch.ones(2, 2, 8, 8),), dynamic_shapes=(axes,))
+    result = collapse(program, measure=False)
+    assert "free size" in result.report.regions[0].reason
+    for size in (8, 11):
+        x = torch.ones(3, 2, size, size)
+        assert torch.equal(result.model(x), model(x))
+
+
 # -- from files --------------------------------------------------------------------------------------------------------
 
 
