@@ -32,6 +32,7 @@ _HOME = {
     "layers": "affine_map",
     "recursion": "Layer Skip SkipRecursion",
     "derivation": "derive",
+    "regions.bordering": "border_classes",
     "exact": "exact_map exact_outputs",
     "certificates.certificate": "Certificate Witness",
     "certification": "certify",

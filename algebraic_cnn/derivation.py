@@ -3,7 +3,9 @@
     forward      W = f_W(identity), B = f(0): the theorem read literally, one probe per input [JV24, Thm 3.1]
     adjoint      one backward pass per output; what a classifier wants
     recursion    Toeplitz matrices through the skip recursion: no torch kernel involved
-    auto         the cheaper of forward and adjoint, by counting passes
+    coloured     one pass for all inputs whose windows do not meet; what an image wants, borders included
+    stencil      the same on the smallest image with every kind of border, its rows placed on the whole one
+    auto         the cheapest of these but the recursion, by counting passes; then W is dense
 
 All run over any ring: in float64 for use, modulo a prime for checking.
 """
@@ -20,7 +22,7 @@ from torch import Tensor
 
 from .affine import AffineMap
 from .arguments import bytes_allowed
-from .errors import TooLargeError, UnknownNameError
+from .errors import ShapeError, TooLargeError, UnknownNameError
 from .evaluate import Evaluator
 from .graph import Graph
 from .ring import Float, Ring
@@ -29,6 +31,9 @@ from .trace import trace
 
 #: Bytes that explicit arrays may take unless the caller says otherwise.
 MEMORY_BUDGET = 4 * 2**30
+
+#: So few passes that looking for fewer would take longer.
+_FEW = 64
 
 #: A backward pass costs about two forward passes, and its tape needs one more.
 _ADJOINT_COST = 3
@@ -51,7 +56,7 @@ def derive(
     Args:
         model: a module, an exported program, or a traced ``Graph``.
         example: an input tensor (N, *in_shape); not needed for a program or a graph.
-        method: "auto", "forward", "adjoint" or "recursion".
+        method: "auto", "forward", "adjoint", "recursion", "coloured" or "stencil"; W is sparse for the last two.
         dtype: floating dtype to compute in, by name or as torch dtype.
         ring: another ring to compute in, such as ``PrimeField(p)``; then W and B are its carriers.
         memory_budget: bytes that W and the batches of probes may take.
@@ -103,17 +108,39 @@ def derive_graph(
     require_samples_apart(graph, device)
     in_shape, out_shape = graph.single()
     n, m = math.prod(in_shape), math.prod(out_shape)
-    method = cheapest(graph) if method == "auto" else method
+    auto, method = method == "auto", cheapest(graph) if method == "auto" else method
     item = 8 if ring.exact else torch.empty(0, dtype=getattr(torch, ring.dtype)).element_size()  # pyright: ignore[reportAttributeAccessIssue]
-    if method != "recursion" and n * m * item > memory_budget:
+    if (auto or method in ("forward", "adjoint")) and n * m * item > memory_budget:
         raise TooLargeError(f"W of shape ({m}, {n}) is beyond the budget", needed=n * m * item, budget=memory_budget)
-    return METHODS[method](run, memory_budget, progress or (lambda done, total: None))
+    found = METHODS[method](run, memory_budget, progress or (lambda done, total: None))
+    return found.to("dense") if auto else found
 
 
 def cheapest(graph: Graph) -> str:
-    """The name of the method that needs fewer passes: "forward" (n inputs) or "adjoint" (m outputs, 3 passes each)."""
+    """The name of the method with the least work: passes times the size of the image that they run on.
+
+    "forward" takes n passes, "adjoint" m of three times the work, "coloured" one for each channel and tap of the
+    composed kernel, "stencil" as many on a small image.
+    """
     in_shape, out_shape = graph.single()
-    return "forward" if math.prod(in_shape) <= _ADJOINT_COST * math.prod(out_shape) else "adjoint"
+    work = {"forward": float(math.prod(in_shape)), "adjoint": float(_ADJOINT_COST * math.prod(out_shape))}
+    if min(work.values()) > _FEW:
+        work |= _of_stencils(graph)
+    return min(work, key=lambda name: work[name])
+
+
+def _of_stencils(graph: Graph) -> dict[str, float]:
+    """The work of the methods that need a stencil, where the network is one."""
+    from .regions.bordering import reduction
+    from .regions.colouring import passes
+    from .regions.whole import whole
+
+    try:
+        piece, found = whole(graph)
+    except ShapeError:
+        return {}
+    share = reduction(graph, piece, found)
+    return {"coloured": float(passes(found))} | ({} if share is None else {"stencil": share * passes(found)})
 
 
 def _forward(run: Evaluator, memory_budget: int, progress: Progress) -> AffineMap:
@@ -151,10 +178,40 @@ def _recursion(run: Evaluator, memory_budget: int, progress: Progress) -> Affine
     return recursion_of(run.graph, memory_budget=memory_budget).collapse(run.ring)
 
 
+def _coloured(run: Evaluator, memory_budget: int, progress: Progress) -> AffineMap:
+    from .regions.colouring import coloured
+    from .regions.whole import whole
+
+    found = whole(run.graph)[1]
+    _require_sparse(run.graph, found, memory_budget)
+    return coloured(run, _chunk(run.graph, memory_budget), progress, found)
+
+
+def _stencil(run: Evaluator, memory_budget: int, progress: Progress) -> AffineMap:
+    from .regions.bordering import table_of
+    from .regions.whole import whole
+
+    found = whole(run.graph)[1]
+    _require_sparse(run.graph, found, memory_budget)
+    table = table_of(run, _chunk(run.graph, memory_budget), progress)
+    return table.at(*(axis.n for axis in found.footprint.axes))
+
+
+def _require_sparse(graph: Graph, found: Any, memory_budget: int) -> None:
+    """Refuse a W whose entries, values and columns, are beyond the budget."""
+    from .regions.colouring import passes
+
+    needed = 2 * 16 * math.prod(graph.single()[1]) * passes(found)
+    if needed > memory_budget:
+        raise TooLargeError("the entries of W are beyond the budget", needed=needed, budget=memory_budget)
+
+
 METHODS: dict[str, Callable[[Evaluator, int, Progress], AffineMap]] = {
     "forward": _forward,
     "adjoint": _adjoint,
     "recursion": _recursion,
+    "coloured": _coloured,
+    "stencil": _stencil,
 }
 
 
@@ -172,6 +229,10 @@ def _carrier(ring: Ring) -> torch.dtype:
 def _bytes_per_sample(graph: Graph) -> int:
     """Bytes of all intermediate values of one sample in float64: what the tape of a backward pass keeps."""
     return 8 * sum(math.prod(n or 1 for n in shape) for shape in (*graph.input_shapes, *(c.shape for c in graph.calls)))
+
+
+def _chunk(graph: Graph, memory_budget: int) -> int:
+    return max(1, memory_budget // _bytes_per_sample(graph))
 
 
 def _chunks(total: int, bytes_each: int, budget: int) -> Iterator[range]:

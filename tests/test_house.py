@@ -28,7 +28,7 @@ FLOORS = [
     *"reading extract derivation exact".split(),
     *"regions regions.source regions.mixing regions.spacing regions.atoms regions.spelling regions.junctions".split(),
     *"regions.cost regions.drafting regions.realisation regions.dense regions.writing".split(),
-    *"regions.rings regions.cut regions.forks".split(),
+    *"regions.rings regions.whole regions.colouring regions.bordering regions.cut regions.forks".split(),
     *"regions.rewriting regions.region regions.tangles regions.emission forms".split(),
     *"certificates certificates.certificate certificates.rounding certificates.check certificates.trials".split(),
     *"certificates.seams certificates.identity certificates.parts certificates.bounded certificates.modular".split(),
