@@ -86,6 +86,7 @@ class Graph:
         in_spec: how the flat inputs nest into the model's arguments; None for a part of a model.
         paths: dotted path in the model of every parameter and buffer among the constants.
         input_dtypes: dtypes of the inputs; that of the first for all where it is empty.
+        example_shapes: shapes of the inputs in the example, if they are known.
     """
 
     inputs: tuple[str, ...]
@@ -99,6 +100,7 @@ class Graph:
     in_spec: Any = None
     paths: Mapping[str, str] = field(default_factory=dict)
     input_dtypes: tuple[torch.dtype, ...] = ()
+    example_shapes: tuple[tuple[int, ...], ...] = ()
 
     def shapes(self) -> dict[str, Size]:
         """The shape of every value by name: inputs, constants and calls."""

@@ -177,6 +177,7 @@ def _graph(program: ExportedProgram, calls: Sequence[Call], outputs: tuple[Any, 
     needed = _needed(calls, outputs)
     shapes = tuple(_shape(node) for node in inputs)
     dtypes = [node.meta["val"].dtype for node in inputs if isinstance(node.meta.get("val"), Tensor)]
+    examples = pytree.tree_leaves(program.example_inputs)
     batch = shapes[0][0] if shapes and shapes[0] else None
     used = {name for call in calls if call.name in needed for name in call.refs()} | {
         out.name for out in outputs if isinstance(out, Ref)
@@ -193,6 +194,7 @@ def _graph(program: ExportedProgram, calls: Sequence[Call], outputs: tuple[Any, 
         batch=batch,
         dtype=_own_dtype(dtypes, constants.values()),
         input_dtypes=tuple(dtypes),
+        example_shapes=tuple(tuple(x.shape) for x in examples if isinstance(x, Tensor)),
     )
 
 

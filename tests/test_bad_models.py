@@ -182,7 +182,7 @@ def test_dropout_that_is_always_on_is_training_mode() -> None:
 
 def test_free_sizes_are_kept_and_the_report_says_that_they_prevent_a_form() -> None:
     model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU()).eval()
-    axes = {axis: torch.export.Dim.AUTO for axis in (0, 2, 3)}
+    axes = dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO)
     program = torch.export.export(model, (torch.ones(2, 2, 8, 8),), dynamic_shapes=(axes,))
     result = collapse(program, measure=False)
     assert "free size" in result.report.regions[0].reason
