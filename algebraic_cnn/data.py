@@ -123,7 +123,8 @@ def load_dataset(name: str, root: str | os.PathLike[str] | None = None) -> Datas
     if name != "mnist":
         raise UnknownNameError("unknown data", expected=" | ".join(DATASETS), got=name)
     if root is None:
-        raise DataError("MNIST needs a folder", expected=", ".join(MNIST_FILES) + " (plain or .gz) in it", got="none")
+        expected = ", ".join(MNIST_FILES) + " (plain or .gz) in it"
+        raise DataError("MNIST needs a folder (root, --data-root)", expected=expected, got="none")
     return load_mnist(root)
 
 

@@ -124,7 +124,8 @@ def job_of(
         if name not in names:
             raise UnknownNameError(f"unknown {what}", expected=" | ".join(names), got=name)
     if epochs < 1 or (images is not None and images < 2) or (tests is not None and tests < 1):
-        got = f"{images} images, {tests} to test on, {epochs} epochs"
+        counts = {"images": images, "images to test on": tests, "epochs": epochs}
+        got = ", ".join(f"{count} {what}" for what, count in counts.items() if count is not None)
         raise GeometryError("a run needs images and epochs", got=got, where="job_of")
     seen = {"data": data, "images": images, "tests": tests}
     recipe = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
