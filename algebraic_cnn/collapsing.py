@@ -30,13 +30,14 @@ from .certification import certify as certify_networks
 from .derivation import MEMORY_BUDGET, METHODS, Progress, cheapest, derive_graph
 from .errors import UncertifiedError, UnknownNameError
 from .forms import Dense, floating
-from .graph import Graph
+from .graph import Graph, Ref
 from .regions.cost import Prices
 from .regions.cut import Cutter
 from .regions.emission import emit
 from .regions.forks import spread
 from .regions.junctions import joined, network_of
 from .regions.measurement import doubtful, natively, race, runner, timed
+from .regions.region import part, regions
 from .regions.rewriting import Rewrite, rewrite
 from .regions.spelling import plain
 from .regions.tangles import untangled
@@ -78,6 +79,27 @@ class Collapse:
         device = device_of(self.graph)
         return derive_graph(self.graph, Float(), self.method, device=device, memory_budget=self.memory_budget)
 
+    def region(self, number: int) -> AffineMap:
+        """W and B in float64 of one region of the report, from the value it reads to the value that others read.
+
+        Args:
+            number: of the region in ``report.regions``.
+
+        Raises:
+            NotAffineError: if the region has several inputs or outputs: then no one W says what it is.
+            ShapeError: if it mixes the samples of a batch.
+            TooLargeError: if W is beyond the memory budget.
+
+        >>> layers = torch.nn.Conv2d(1, 1, 2), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(4, 2)
+        >>> result = collapse(torch.nn.Sequential(*layers).eval(), torch.zeros(1, 1, 3, 3), measure=False)
+        >>> [result.region(number).W.shape for number in range(2)]
+        [(4, 9), (2, 4)]
+        """
+        network = network_of(self.graph)
+        found = regions(network)[number]
+        graph = part(self.graph, [Ref(name) for name in found.outputs], network.seams)
+        return derive_graph(graph, Float(), device=device_of(self.graph), memory_budget=self.memory_budget)
+
 
 def collapse(
     model: nn.Module | ExportedProgram,
@@ -100,7 +122,7 @@ def collapse(
         model: any model in evaluation mode that ``torch.export`` takes, or an exported program.
         example: an input tensor (N, *in_shape) or a tuple of input tensors; not needed for a program.
         dtype: of the result, or its name; default that of the model.
-        method: how dense maps are derived: "auto", "forward", "adjoint" or "recursion".
+        method: how dense maps are derived, as in ``derive``.
         certify: level of the certificate, or None for none.
         measure: whether a form that spends more of something (multiply-adds, bytes or calls) must also stand a race
             against the calls that it replaces; without it the result depends on the cost model alone, the same on

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval  # what torch.fx's fuse calls
 
 from algebraic_cnn import collapse
-from algebraic_cnn.errors import NonFiniteError, ShapeError, TraceError, TrainingModeError, UnknownNameError
+from algebraic_cnn.errors import (
+    NonFiniteError,
+    NotAffineError,
+    ShapeError,
+    TraceError,
+    TrainingModeError,
+    UnknownNameError,
+)
 from algebraic_cnn.forms import Dense
 from algebraic_cnn.models import resnet34
 from algebraic_cnn.regions.cost import Prices
@@ -121,6 +130,41 @@ def test_trainable_when_asked() -> None:
     assert all(p.grad is not None for p in new.parameters())
 
 
+class Branching(nn.Module):
+    """Two inputs, one of them read twice; a layer shared by both; a tuple and a dictionary come back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared, self.norm = nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2)
+
+    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        a, b = self.norm(self.shared(x)), self.norm(self.shared(y))
+        return torch.relu(a + b), {"difference": a - b, "sum": self.shared(x + y)}
+
+
+def test_several_inputs_shared_layers_and_nested_outputs() -> None:
+    model = randomised(Branching())
+    x, y = torch.randn(2, 3, 2, 5, 5, dtype=torch.float64)
+    result = collapse(model, (x, y), measure=False)
+    with torch.no_grad():
+        (a, rest), (b, more) = model(x, y), result.model(x, y)
+    for expected, got in [(a, b), *((rest[name], more[name]) for name in ("difference", "sum"))]:
+        assert float((expected - got).abs().max() / expected.abs().max()) <= 1e-12
+    assert ops(result.model)["batch_norm"] == 0
+
+
+def test_the_maps_of_the_regions() -> None:
+    model = randomised(nn.Sequential(Block(2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 3)))
+    x = torch.randn(2, 2, 6, 6, dtype=torch.float64)
+    result = collapse(model, x, measure=False)
+    first, second = (result.region(number) for number in range(len(result.report.regions)))
+    with torch.no_grad():
+        y = model(x)
+    assert float((second(first(x).relu()) - y).abs().max() / y.abs().max()) <= 1e-12
+    with pytest.raises(NotAffineError, match="one input and one output"):
+        collapse(randomised(Branching()), (x, x), measure=False).region(0)
+
+
 # -- errors that others make silently ---------------------------------------------------------------------------------
 
 
@@ -213,6 +257,17 @@ def test_numbers_are_folded_in_float64_and_rounded_once(dtype: torch.dtype) -> N
     assert all(p.dtype == dtype for p in new.values())
     assert any(torch.equal(p, weight.to(dtype)) for p in new.values())
     assert any(torch.equal(p, bias.to(dtype)) for p in new.values())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_fold_of_short_numbers_is_better_than_one_in_their_own_precision(dtype: torch.dtype) -> None:
+    model = randomised(nn.Sequential(nn.Conv2d(8, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU())).to(dtype)
+    fused = nn.Sequential(fuse_conv_bn_eval(model[0], model[1]), nn.ReLU())
+    ours = collapse(model, torch.zeros(1, 8, 32, 32, dtype=dtype), measure=False).model
+    x = torch.randn(1, 8, 32, 32, dtype=torch.float64)
+    exact = deepcopy(model).double()
+    mine, theirs = (relative_error(exact, other.double(), x) for other in (ours, fused))
+    assert 0 < mine < theirs
 
 
 def test_another_dtype_may_be_asked_for() -> None:
