@@ -214,7 +214,7 @@ def _(chosen, digits, example, faded):
     assert torch.equal(predictions(without, digits.test_images), predictions(faded, digits.test_images))
 
     linear = deepcopy(without)
-    train(
+    _ = train(
         *(linear, digits),
         activations={name: Linear(6, start=0.0, end=1.0) for name in chosen.value} or None,
         recipe=Recipe(epochs=2, batch_size=48, learning_rate=0.05),
