@@ -31,9 +31,9 @@ FLOORS = [
     *"regions.rings regions.whole regions.colouring regions.bordering regions.cut regions.forks".split(),
     *"regions.rewriting regions.region regions.tangles regions.emission forms".split(),
     *"certificates certificates.certificate certificates.rounding certificates.check certificates.trials".split(),
-    *"certificates.seams certificates.identity certificates.parts certificates.bounded certificates.modular".split(),
-    *"certificates.rational certification pinning linear_region".split(),
-    *"regions.warrant regions.measurement report collapsing".split(),
+    *"certificates.seams certificates.identity certificates.parts certificates.box certificates.bounded".split(),
+    *"certificates.modular certificates.rational certification pinning linear_region".split(),
+    *"regions.warrant regions.measurement report collapsing region_maps".split(),
     *"models data records checkpoint training homotopy testing plots report_figure bench experiments".split(),
     *"cli __main__".split(),
 ]
