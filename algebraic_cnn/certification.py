@@ -52,6 +52,7 @@ def certify(
     seed: int = 0,
     method: str = "auto",
     inputs: Tensor | None = None,
+    box: tuple[Any, Any] | None = None,
     memory_budget: int = MEMORY_BUDGET,
     progress: Progress | None = None,
 ) -> Certificate:
@@ -67,6 +68,7 @@ def certify(
         seed: seed of the primes and inputs; the stated probability is over it.
         method: how ``collapsed`` was derived, as ``derive`` was told; only then can it be equal to the last bit.
         inputs: the inputs (N, *in_shape) at which level "bounded" compares outputs; default ``points`` random ones.
+        box: two bounds, numbers or tensors of shape in_shape; level "bounded" then speaks of all inputs between them.
         memory_budget: bytes that a derivation may take.
         progress: called with (points done, points in all).
 
@@ -100,7 +102,7 @@ def certify(
         if isinstance(network, Graph):
             require_samples_apart(cut(network).graph, device(network))
     silent = progress or (lambda done, total: None)
-    check = Check(networks[0], networks[1], points, seed, method, memory_budget, silent, inputs)
+    check = Check(networks[0], networks[1], points, seed, method, memory_budget, silent, inputs, box)
     certificate = LEVELS[level](check)
     prints = (fingerprint(networks[0]), fingerprint(networks[1]))
     return replace(certificate, fingerprints=prints, points=points, seed=seed, seconds=time.perf_counter() - start)

@@ -22,6 +22,7 @@ from ..affine import AffineMap
 from ..evaluate import affine_obstacle
 from ..graph import Graph
 from ..magnitudes.bounds import UNIT_ROUNDOFF, gamma
+from .box import Box, over_a_box
 from .certificate import Certificate, Witness
 from .check import Check, Network, device, dtype, native, stated
 from .parts import compared_by_parts, random_inputs
@@ -30,6 +31,9 @@ from .rounding import RoundingError, forward_error, ieee_kernels
 
 def bounded(check: Check) -> Certificate:
     """Whether outputs at the given inputs, or at random ones, differ by no more than rounding explains."""
+    if check.box is not None:
+        found = over_a_box(check, Box.between(check.box, check.shape))
+        return replace(found, statement=f"{found.statement} {kernels(check.original, check.collapsed)}")
     if (graphs := _seamed(check)) is not None:
         return _by_parts(check, graphs, "bounded", check.inputs)
     x = _random(check) if check.inputs is None else check.inputs.detach().cpu()

@@ -43,6 +43,7 @@ class Check:
         memory_budget: bytes that a derivation may take.
         progress: called with (points done, points in all).
         inputs: where to compare outputs, (N, *in_shape); None for random inputs.
+        box: bounds of inputs between which outputs are compared, numbers or tensors of shape in_shape.
     """
 
     original: Network
@@ -53,6 +54,7 @@ class Check:
     memory_budget: int
     progress: Progress
     inputs: Tensor | None = None
+    box: tuple[Any, Any] | None = None
 
     @property
     def affine(self) -> bool:

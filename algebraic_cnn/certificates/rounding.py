@@ -116,6 +116,57 @@ def derivation_error(graph: Graph, *, memory_budget: int = MEMORY_BUDGET) -> tup
     return np.ascontiguousarray(bound[1:].T), bound[0]
 
 
+def box_error(
+    graph: Graph, centre: Tensor, radius: Tensor, dtype: Any = None, *, memory_budget: int = MEMORY_BUDGET
+) -> Tensor:
+    """How far torch's forward pass can be from the exact f anywhere in the box |x - centre| <= radius.
+
+    The bound of ``forward_error`` grows with the magnitudes of the values, and value i is at most
+    |z_i(centre)| + sum_k radius_k |A_i e_k| in the box, A_i the linear map from the input to it.
+
+    Args:
+        graph: an affine graph.
+        centre: float64, (n,).
+        radius: float64, (n,).
+        dtype: the dtype that torch computes in; default the graph's own.
+        memory_budget: bytes that the passes may take.
+
+    Returns:
+        A bound for each output, (m,).
+    """
+    device = next((tensor.device for tensor in graph.constants.values()), torch.device("cpu"))
+    sweep = _Sweep(graph, dtype or graph.dtype, device, memory_budget)
+    reach = _reach(graph, centre.to(device), radius.to(device), memory_budget)
+    columns = [sweep._outputs(centre.new_zeros(1), part, reach) for part in _chunks(graph, memory_budget)]
+    first, second, _ = (torch.cat(list(parts), dim=1)[0].cpu() for parts in zip(*columns, strict=True))
+    return (first + second) * _INFLATION
+
+
+def _reach(graph: Graph, centre: Tensor, radius: Tensor, memory_budget: int) -> Values:
+    """For every value the largest magnitude of its entries in the box, (1, *shape)."""
+    in_shape, _ = graph.single()
+    reach: Values = {graph.inputs[0]: (centre.abs() + radius).reshape(1, *in_shape)}
+    dependent = graph.dependent()
+
+    def watch(call: Call, values: Values, value: Any) -> None:
+        if call.name in dependent:
+            sizes = pytree.tree_map(lambda x: x.abs().sum(0, keepdim=True) if isinstance(x, Tensor) else x, value)
+            reach[call.name] = pytree.tree_map(_added, reach[call.name], sizes) if call.name in reach else sizes
+
+    run = Watched(graph, Float(), centre.device, watch=watch)
+    entries = sum(math.prod(n or 1 for n in call.shape) for call in graph.calls)
+    size = graph.batch or max(1, min(len(radius), _TOGETHER, memory_budget // (32 * max(entries, 1))))
+    with torch.no_grad():
+        first = centre.new_zeros(graph.batch or 1, len(centre))  # the others of a fixed batch only add to the bound
+        first[0] = centre
+        run.run([first.reshape(-1, *in_shape)])
+        for part in torch.arange(len(radius)).split(size):
+            probes = centre.new_zeros(size, len(radius))
+            probes[torch.arange(len(part)), part] = radius[part]
+            run.run([probes.reshape(-1, *in_shape)], linear=True)
+    return reach
+
+
 @dataclass(eq=False)
 class _Sweep:
     """The gains of all calls once, then a backward and a forward pass for each chunk of outputs and inputs."""
@@ -146,8 +197,8 @@ class _Sweep:
         first, second, likely = (torch.cat(list(parts))[: len(x)].cpu() for parts in zip(*rows, strict=True))
         return RoundingError((first + second) * _INFLATION, second * _INFLATION, likely)
 
-    def _outputs(self, x: Tensor, part: range) -> tuple[Tensor, Tensor, Tensor]:
-        """First order, second order and likely error of some outputs, each (N, outputs)."""
+    def _outputs(self, x: Tensor, part: range, reach: Values | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """First order, second order and likely error of some outputs, each (N, outputs); at magnitudes ``reach``."""
         sensitivities = _sensitivities(self.graph, part, self.counts, self.device)
         totals = [torch.zeros(len(x), len(part), dtype=torch.float64, device=self.device) for _ in range(3)]
         zero = torch.zeros(len(x), 1, dtype=torch.float64, device=self.device)
@@ -159,7 +210,8 @@ class _Sweep:
             count, inputs = self.counts.get(call.name, 0), [n for n in dict.fromkeys(call.refs()) if n in errors]
             entering = sum((self.gains[call.name][name].norm * errors[name] for name in inputs), zero)
             if count:
-                local, likely = self._local(call, values, count)
+                known = values if reach is None else _computed(values, call, errors)
+                local, likely = self._local(call, known, count)
                 entering = entering + local.norm(dim=1, keepdim=True)
                 L = sensitivities[call.name]
                 doubtful = sum((self.gains[call.name][name].modulus * errors[name] for name in inputs), zero)
@@ -168,6 +220,10 @@ class _Sweep:
                 totals[2] += likely.square() @ L.T.square()
             errors[call.name] = entering
 
+        if reach is not None:
+            for call in self.graph.calls:
+                watch(call, reach, None)
+            return totals[0], totals[1], 3 * totals[2].sqrt()
         with torch.no_grad(), ieee_kernels():
             ring = Float(str(self.dtype).removeprefix("torch."))
             native = self.dtype == self.graph.dtype
@@ -180,6 +236,20 @@ class _Sweep:
         majorant = pytree.tree_leaves(self.magnitudes.step(call, sizes))[0].flatten(1)
         u = UNIT_ROUNDOFF[self.dtype]
         return gamma(count, u) * majorant + count * _SMALLEST[self.dtype], math.sqrt(count) * u * majorant
+
+
+def _computed(reach: Values, call: Call, errors: dict[str, Tensor]) -> Values:
+    """The largest magnitudes of what a call is given as computed: that of the exact values, and their errors."""
+
+    def enlarged(name: str) -> Any:
+        more = float(errors[name].max()) if name in errors else 0.0
+        return pytree.tree_map(lambda x: (x + more) * _INFLATION if isinstance(x, Tensor) else x, reach[name])
+
+    return {name: enlarged(name) for name in dict.fromkeys(call.refs()) if name in reach}
+
+
+def _added(leaf: Any, more: Any) -> Any:
+    return leaf + more if isinstance(leaf, Tensor) else leaf
 
 
 def _magnitude(leaf: Any) -> Any:
