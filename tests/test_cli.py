@@ -299,7 +299,12 @@ def test_bench_gives_ratios() -> None:
     assert all(row["case"] == "a" and row["ratio"] > 0 for row in result["rows"])
 
 
-@pytest.mark.parametrize("command", ["demo", "collapse", "certify", "toeplitz", "bench toeplitz", "bench certify"])
+COMMANDS = [command.name for command in app.registered_commands]
+COMMANDS += [f"{group.name} {command.name}" for group in app.registered_groups
+             for command in group.typer_instance.registered_commands]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_the_common_options(command: str) -> None:
     done = run(*command.split(), "--help")
     assert done.exit_code == 0

@@ -22,9 +22,13 @@ def expand_command(
         bool, typer.Option("--one-strength", help="Write t for the strength of every skip.")
     ] = False,
     picture: Annotated[Path | None, typer.Option(help="Where to draw it (.png, .svg or .pdf).")] = None,
+    seed: Annotated[int, typer.Option(help="Taken as by every command; a formula has nothing random.", min=0)] = 0,
+    device: Annotated[str, typer.Option(help="A formula is written on the cpu.")] = "cpu",
     json: AsJson = False,
 ) -> None:
     """Expand the recursion of a linear network with skips: a word for each path."""
+    chosen("device", device, ["cpu"])
+
     from ..symbolic import Skeleton, expansion_table, save_formula, to_latex
 
     which: Any = chosen("part", part, PARTS)
