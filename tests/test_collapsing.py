@@ -351,3 +351,31 @@ def test_bad_input_is_refused_in_our_words() -> None:
         collapse(broken, x, measure=False)
     with pytest.raises(ShapeError, match="another shape"):
         collapse(randomised(Block(2)).float(), x, measure=False).model(torch.zeros(1, 2, 7, 7))
+
+
+# -- what is cheaper apart stays apart ---------------------------------------------------------------------------------
+
+KEPT = {
+    "depthwise, pointwise": [nn.Conv2d(32, 32, 3, padding=1, groups=32), nn.Conv2d(32, 64, 1)],
+    "separable": [nn.Conv2d(16, 16, (1, 7)), nn.Conv2d(16, 16, (7, 1))],
+    "low rank": [nn.Conv2d(64, 4, 1), nn.Conv2d(4, 64, 3)],
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_factors_that_cost_less_than_their_product_are_kept(name: str) -> None:
+    model = randomised(nn.Sequential(*KEPT[name], nn.ReLU()))
+    x = torch.randn(1, KEPT[name][0].in_channels, 28, 28, dtype=torch.float64)
+    result = collapse(model, x, measure=False)
+    assert ops(result.model) == {"conv2d": 2, "relu": 1}
+    assert torch.equal(result.model(x), model(x))
+    assert "would take" in result.report.regions[0].reason
+
+
+def test_groups_stay_groups() -> None:
+    layers = [nn.Conv2d(8, 8, 3, padding=1, groups=2), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 1, groups=2), nn.ReLU()]
+    model, x = randomised(nn.Sequential(*layers)), torch.randn(1, 8, 28, 28, dtype=torch.float64)
+    result = collapse(model, x, measure=False)
+    (conv,) = (node for node in result.model.graph.nodes if "conv2d" in str(node.target))
+    assert conv.args[6] == 2
+    assert relative_error(model, result.model, x) <= 1e-12
