@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .report import RegionReport, Report
 
-_GIVEN, _OTHER = "as given", "other forms"
+_GIVEN, _SEVERAL, _OTHER = "as given", "several forms", "other forms"
 _GREY = "#b8b8b8"
 _COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee8866", "#44aa99")
 _LOWER, _UPPER, _HEIGHT = 0.0, 1.7, 0.62
@@ -73,18 +73,19 @@ def report_figure(report: Report, *, title: str = "") -> Figure:
 
 
 def _kind(region: RegionReport, names: Counter[str]) -> str:
-    """The form of a region without counts; several forms are named by their first."""
-    form = _first(region)
+    """The name under which the legend has a region."""
+    form = _form(region)
     return form if form in names else _OTHER
 
 
-def _first(region: RegionReport) -> str:
-    return re.sub(r"^\d+ x ", "", region.form.split(", ")[0])
+def _form(region: RegionReport) -> str:
+    """The form of a region without counts, or that it has several."""
+    return _SEVERAL if ", " in region.form else re.sub(r"^\d+ x ", "", region.form)
 
 
 def _named(report: Report) -> Counter[str]:
     """How many regions took which form, the most frequent first; rare ones together where colours run out."""
-    found = Counter(map(_first, report.regions))
+    found = Counter(map(_form, report.regions))
     forms = [name for name, _ in found.most_common() if name != _GIVEN]
     few = forms if len(forms) <= len(_COLOURS) else forms[: len(_COLOURS) - 1]
     names = Counter({name: found[name] for name in few})

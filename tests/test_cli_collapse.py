@@ -87,9 +87,10 @@ def test_the_picture_shows_every_region_twice_in_the_colour_of_its_form(tmp_path
 
 
 def test_many_forms_share_the_last_colour() -> None:
-    regions = [RegionReport("a", "m", 2, 1, f"2 x form {n}, other", 900, 500, "", at=n) for n in range(12)]
+    forms = ["2 x one form, another", *(f"2 x form {n}" for n in range(11))]
+    regions = [RegionReport("a", "m", 2, 1, form, 900, 500, "", at=n) for n, form in enumerate(forms)]
     words = [t.get_text() for t in report_figure(Report(tuple(regions), (), "auto")).axes[0].get_legend().get_texts()]
-    assert words[:2] == ["form 0 (1)", "form 1 (1)"]
+    assert words[:2] == ["several forms (1)", "form 0 (1)"]
     assert words[-1] == "other forms (5)"
 
 
