@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .figures import Panel, draw, said, summary
+from .figures import RECORDS, Panel, draw, said, summary
 from .runs import HERE, Place, Progress, Workers, job_of, run_jobs
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ class Config:
         return [job_of(way=way, seed=seed, **self.shared) for seed in seeds for way in ways]
 
 
-_SMALL = {"images": 1000, "tests": 1000, "epochs": 4, "batch_size": 32}
-_QUICK = Config("figure1", "quick", (0.0, 0.25, 0.5, 0.75, 1.0), 2, shared=_SMALL)
+_SMALL = {"images": 640, "tests": 1000, "epochs": 5, "batch_size": 32}
+_QUICK = Config("figure1", "quick", (0.0, 0.25, 0.5, 0.75, 1.0), 3, shared=_SMALL)
 _PAPER = Config("figure1", "paper", tuple(k / 10 for k in range(11)), 5, shared={"epochs": 10})
 PRESETS = {"quick": _QUICK, "paper": _PAPER}
 FIGURE2 = {
@@ -64,7 +64,7 @@ def run(
         DataError: if images or records are missing or damaged.
         NonFiniteError: if a training diverges.
     """
-    return run_jobs(config.jobs(), Path(place.folder, f"{config.name}.jsonl"), place, workers, progress)
+    return run_jobs(config.jobs(), Path(place.folder, RECORDS), place, workers, progress)
 
 
 def picture(config: Config, records: Sequence[dict[str, Any]]) -> Figure:

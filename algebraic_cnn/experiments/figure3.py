@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .figures import Panel, Points, by_epoch, draw, said, summary
+from .figures import RECORDS, Panel, Points, by_epoch, draw, said, summary
 from .runs import HERE, WAYS, Place, Progress, Workers, job_of, run_jobs
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Config:
 
 
 PRESETS = {
-    "quick": Config("quick", 1, shared={"images": 1000, "tests": 1000, "epochs": 4, "batch_size": 32}),
+    "quick": Config("quick", 3, shared={"images": 640, "tests": 1000, "epochs": 5, "batch_size": 32}),
     "paper": Config("paper", 5, shared={"epochs": 10}),
 }
 
@@ -63,7 +63,7 @@ def run(
         DataError: if images or records are missing or damaged.
         NonFiniteError: if a training diverges.
     """
-    return run_jobs(config.jobs(), Path(place.folder, "figure3.jsonl"), place, workers, progress)
+    return run_jobs(config.jobs(), Path(place.folder, RECORDS), place, workers, progress)
 
 
 def picture(config: Config, records: Sequence[dict[str, Any]]) -> Figure:

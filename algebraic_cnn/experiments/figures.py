@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+#: The file of the trainings that the figures share: some are in two of them.
+RECORDS = "figures.jsonl"
 Points = Sequence[tuple[float, Sequence[float]]]
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UnknownNameError
 from ..plots import save_figure
 from . import curve, fading, figure1, figure3, race, timing
+from .figures import RECORDS
 from .runs import HERE, Place, Progress, Workers
 
 if TYPE_CHECKING:
@@ -79,21 +80,22 @@ def reproduce(name: str, setting: Setting) -> Outcome:
     for what, word, words in (("experiment", name, EXPERIMENTS), ("preset", setting.preset, PRESETS)):
         if word not in words:
             raise UnknownNameError(f"unknown {what}", expected=" | ".join(words), got=word)
-    rows, figure = EXPERIMENTS[name](setting)
+    rows, figure, records = EXPERIMENTS[name](setting)
     folder = Path(setting.place.folder)
-    files = {"records": folder / f"{name}.jsonl", "times": folder / f"{name}-times.jsonl"}
+    files = {"records": folder / records}
     if figure is not None:
         files["picture"] = save_figure(figure, folder / f"{name}.png")
-    return Outcome(name, setting.preset, {what: str(path) for what, path in files.items() if path.exists()}, rows)
+    return Outcome(name, setting.preset, {what: str(path) for what, path in files.items()}, rows)
 
 
-Drawn = tuple[list[dict[str, Any]], "Figure | None"]
+#: Rows of the table, the picture, and the file of the records in the folder.
+Drawn = tuple[list[dict[str, Any]], "Figure | None", str]
 
 
 def _figure1(setting: Setting, presets: Mapping[str, figure1.Config] = figure1.PRESETS) -> Drawn:
     config = setting.of(presets)
     records = figure1.run(config, setting.place, workers=setting.workers, progress=setting.progress)
-    return figure1.table(config, records), figure1.picture(config, records)
+    return figure1.table(config, records), figure1.picture(config, records), RECORDS
 
 
 def _figure2(setting: Setting) -> Drawn:
@@ -103,19 +105,20 @@ def _figure2(setting: Setting) -> Drawn:
 def _figure3(setting: Setting) -> Drawn:
     config = setting.of(figure3.PRESETS)
     records = figure3.run(config, setting.place, workers=setting.workers, progress=setting.progress)
-    return figure3.table(config, records), figure3.picture(config, records)
+    return figure3.table(config, records), figure3.picture(config, records), RECORDS
 
 
 def _timing(setting: Setting) -> Drawn:
     config = timing.PRESETS[setting.preset]
-    return timing.table(timing.run(config, setting.place, progress=setting.progress)), None
+    return timing.table(timing.run(config, setting.place, progress=setting.progress)), None, "timing.jsonl"
 
 
 def _race(setting: Setting) -> Drawn:
     config = setting.of(fading.PRESETS)
-    records = fading.run(config, setting.place, workers=setting.workers, progress=setting.progress)
-    times = race.measure(config, setting.place, seed=setting.seed, progress=setting.progress)
-    return curve.table(config, records, times), curve.picture(config, records, times)
+    place = replace(setting.place, folder=str(Path(setting.place.folder, "race")))  # it keeps its networks
+    records = fading.run(config, place, workers=setting.workers, progress=setting.progress)
+    times = race.measure(config, place, seed=setting.seed, progress=setting.progress)
+    return curve.table(config, records, times), curve.picture(config, records, times), "race/race-times.jsonl"
 
 
 EXPERIMENTS: dict[str, Callable[[Setting], Drawn]] = {
