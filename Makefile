@@ -26,7 +26,8 @@ test: $(STAMP)  ## the tests, with the examples of docstrings and README
 	$(BIN)/python -m pytest
 
 deep: $(STAMP)  ## the property tests on many more examples (long)
-	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest tests
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest tests --ignore tests/properties
+	$(BIN)/python -m tests.properties.deep deep.jsonl
 
 coverage: $(STAMP)  ## the tests again, with the branches they miss
 	$(BIN)/python -m pytest --cov --cov-report=term-missing
@@ -47,7 +48,8 @@ notebooks: $(STAMP)  ## run every notebook and export it, with its outputs, as H
 	  echo $$notebook; \
 	  name=build/notebooks/$$(basename $$notebook .py); \
 	  $(BIN)/marimo export html --force $$notebook -o $$name.html; \
-	  $(BIN)/marimo export ipynb --force --include-outputs $$notebook -o $$name.ipynb; \
+	  $(BIN)/marimo export ipynb --force --sort top-down --include-outputs $$notebook -o $$name.ipynb; \
+	  $(BIN)/python notebooks/jupyter.py $$name.ipynb; \
 	done
 
 docs: $(DOCS)  ## build the documentation into build/docs; a warning is an error

@@ -77,9 +77,8 @@ def _compared(check: Check, x: Tensor, holds: Certificate) -> Certificate:
     worst = int((observed - error.bound).argmax())
     row, place = divmod(worst, observed.shape[1])
     likely = float(error.likely[row, place])
-    what = f"{holds.statement} {kernels(check.original, check.collapsed)} "
-    what += f"(Independent rounding errors would stay below {likely:.3g}: an estimate, not a bound.)"
-    figures = {"bound": float(error.bound[row, place]), "observed": float(observed[row, place])}
+    what = f"{holds.statement} {kernels(check.original, check.collapsed)}"
+    figures = {"bound": float(error.bound[row, place]), "observed": float(observed[row, place]), "likely": likely}
     outcome = replace(holds, statement=what, **figures)
     if not bool(torch.isfinite(error.bound).all()):
         what = f"no finite bound exists in this precision, so that outputs at {len(x)} inputs cannot be judged."

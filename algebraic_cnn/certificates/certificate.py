@@ -73,6 +73,7 @@ class Certificate:
         error_probability: bound of the probability that a false statement passes; None where chance plays no part.
         bound: the most that rounding can explain (levels that measure), else None.
         observed: the largest difference found (levels that measure), else None.
+        likely: where independent rounding errors would stay, an estimate and not a bound (levels that measure).
         witness: a place where the networks differ, or None.
         primes: the moduli that were used.
         points: how many random inputs.
@@ -91,6 +92,7 @@ class Certificate:
     error_probability: float | None = None
     bound: float | None = None
     observed: float | None = None
+    likely: float | None = None
     witness: Witness | None = None
     primes: tuple[int, ...] = ()
     points: int = 0
@@ -105,6 +107,8 @@ class Certificate:
         if self.ok and self.error_probability is not None:
             chance = f" A false statement would pass with probability at most {self.error_probability:.1e}."
         measured = "" if self.bound is None else f" Observed {self.observed:.3g}, bound {self.bound:.3g}."
+        if self.likely is not None:
+            measured += f" Independent rounding errors would stay below {self.likely:.3g}: an estimate, not a bound."
         against = "" if self.witness is None else f" Witness: {self.witness}."
         return f"{verdict} ({self.level}): {self.statement}{chance}{measured}{against}"
 
@@ -160,7 +164,7 @@ class Certificate:
 
 def _sound(certificate: Certificate) -> bool:
     """Whether what a reader relies on is of its type."""
-    numbers = (certificate.error_probability, certificate.bound, certificate.observed)
+    numbers = (certificate.error_probability, certificate.bound, certificate.observed, certificate.likely)
     return (
         isinstance(certificate.statement, str)
         and isinstance(certificate.ok, bool)
