@@ -70,6 +70,25 @@ def _(chosen, depth):
     return edges, paths, skeleton
 
 
+@app.function(hide_code=True)
+def word_of(skeleton, path):
+    """The word of a path from f^(0), as LaTeX."""
+    from algebraic_cnn.symbolic.display import scalars, word
+
+    term = Term((0, 0), tuple(path))
+    letters = [*sorted(scalars(term, skeleton)), *word(term, skeleton, applied=False)]
+    return " ".join(f"{kind}^{{{index}}}" for kind, _, index in (letter.partition("^") for letter in letters))
+
+
+@app.function(hide_code=True)
+def in_lines(formula, summands=3):
+    """A LaTeX sum, broken before plus signs into lines."""
+    left, right = formula.split(" = ", 1)
+    terms = right.split(" + ")
+    lines = [" + ".join(terms[n : n + summands]) for n in range(0, len(terms), summands)]
+    return rf"$$\begin{{aligned}} {left} \;=\;& " + r" \\ &+ ".join(lines) + r" \end{aligned}$$"
+
+
 @app.cell(hide_code=True)
 def _(paths):
     which = mo.ui.slider(1, max(len(paths), 2), value=1, label="path", show_value=True)
@@ -289,25 +308,6 @@ def _(records):
     _next = "Next: `03_theorem_on_a_trained_network.py`, the theorem on a network that has learned something."
     mo.md("\n".join(["| proof | what it proves | in Rocq |", "|:---|:---|:---|", *_rows, "", _next]))
     return
-
-
-@app.function(hide_code=True)
-def word_of(skeleton, path):
-    """The word of a path from f^(0), as LaTeX."""
-    from algebraic_cnn.symbolic.display import scalars, word
-
-    term = Term((0, 0), tuple(path))
-    letters = [*sorted(scalars(term, skeleton)), *word(term, skeleton, applied=False)]
-    return " ".join(f"{kind}^{{{index}}}" for kind, _, index in (letter.partition("^") for letter in letters))
-
-
-@app.function(hide_code=True)
-def in_lines(formula, summands=3):
-    """A LaTeX sum, broken before plus signs into lines."""
-    left, right = formula.split(" = ", 1)
-    terms = right.split(" + ")
-    lines = [" + ".join(terms[n : n + summands]) for n in range(0, len(terms), summands)]
-    return rf"$$\begin{{aligned}} {left} \;=\;& " + r" \\ &+ ".join(lines) + r" \end{aligned}$$"
 
 
 if __name__ == "__main__":

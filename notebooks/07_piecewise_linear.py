@@ -103,6 +103,23 @@ def _(planar, region, x):
     return
 
 
+@app.function(hide_code=True)
+def corners(A, c, extent):
+    """The corners of the polygon A z + c >= 0 in a rectangle, which one half-plane after another cuts."""
+    left, right, bottom, top = extent
+    polygon = [np.array(p) for p in [(left, bottom), (right, bottom), (right, top), (left, top)]]
+    for a, offset in zip(A, c, strict=True):
+        kept = []
+        for p, q in zip(polygon, [*polygon[1:], *polygon[:1]], strict=True):
+            u, v = a @ p + offset, a @ q + offset
+            if u >= 0:
+                kept.append(p)
+            if u * v < 0:
+                kept.append(p + (q - p) * u / (u - v))
+        polygon = kept
+    return polygon
+
+
 @app.cell(hide_code=True)
 def _(A, c, labels, planar, points, region, x):
     _xs, _ys = np.meshgrid(np.linspace(-1.6, 2.6, 280), np.linspace(-1.1, 1.6, 180))
@@ -316,23 +333,6 @@ def _(record, refuted):
     `proofs/TRUST.md` and the files that it names.
     """)
     return
-
-
-@app.function(hide_code=True)
-def corners(A, c, extent):
-    """The corners of the polygon A z + c >= 0 in a rectangle, which one half-plane after another cuts."""
-    left, right, bottom, top = extent
-    polygon = [np.array(p) for p in [(left, bottom), (right, bottom), (right, top), (left, top)]]
-    for a, offset in zip(A, c, strict=True):
-        kept = []
-        for p, q in zip(polygon, [*polygon[1:], *polygon[:1]], strict=True):
-            u, v = a @ p + offset, a @ q + offset
-            if u >= 0:
-                kept.append(p)
-            if u * v < 0:
-                kept.append(p + (q - p) * u / (u - v))
-        polygon = kept
-    return polygon
 
 
 if __name__ == "__main__":
