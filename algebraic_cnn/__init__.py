@@ -38,7 +38,6 @@ _HOME = {
     "certification": "certify",
     "linear_region": "LinearRegion local_affine_map",
     "collapsing": "collapse",
-    "region_maps": "region_map",
     "onnx_files": "save_onnx",
     "models": "LinearCNN SkipSpec resnet18 resnet34 resnet50",
     "data": "load_digits load_mnist",
