@@ -77,7 +77,8 @@ def certify(
 
     Raises:
         NotAffineError: if one of them is not affine; names the call and its source line.
-        ShapeError: if their input or output shapes differ, or ``points`` is not positive.
+        ShapeError: if their input or output shapes differ, ``points`` is not positive, ``seed`` is negative, or inputs
+            or box do not fit.
         UnknownNameError: if there is no such level or method.
         TrainingModeError, TraceError, TooLargeError, NonFiniteError: as ``derive`` raises them.
 
@@ -92,6 +93,10 @@ def certify(
         raise UnknownNameError("no such method", expected=("auto", *METHODS), got=method, where="certify")
     if not isinstance(points, int) or points < 1:
         raise ShapeError("a check needs points", expected="an integer from 1 on", got=repr(points), where="certify")
+    if not isinstance(seed, int) or seed < 0:
+        raise ShapeError("a seed is an integer", expected="0, 1, ...", got=repr(seed), where="certify")
+    if inputs is not None and not isinstance(inputs, Tensor):
+        raise ShapeError("inputs are no tensor", expected="(N, *in_shape)", got=type(inputs).__name__, where="certify")
     memory_budget = bytes_allowed(memory_budget)
     start = time.perf_counter()
     networks = [_network(model, example) for model in (original, collapsed)]

@@ -28,7 +28,7 @@ from .certificates.check import device as device_of
 from .certification import LEVELS
 from .certification import certify as certify_networks
 from .derivation import MEMORY_BUDGET, METHODS, Progress, cheapest, derive_graph
-from .errors import UncertifiedError, UnknownNameError
+from .errors import ShapeError, UncertifiedError, UnknownNameError
 from .forms import Dense, floating
 from .graph import Graph, Ref
 from .regions.cost import Prices
@@ -87,7 +87,7 @@ class Collapse:
 
         Raises:
             NotAffineError: if the region has several inputs or outputs: then no one W says what it is.
-            ShapeError: if it mixes the samples of a batch.
+            ShapeError: if there is no such region, or it mixes the samples of a batch.
             TooLargeError: if W is beyond the memory budget.
 
         >>> layers = torch.nn.Conv2d(1, 1, 2), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(4, 2)
@@ -96,6 +96,9 @@ class Collapse:
         [(4, 9), (2, 4)]
         """
         network = network_of(self.graph)
+        count = len(self.report.regions)
+        if number not in range(count):
+            raise ShapeError("there is no such region", expected=f"0 to {count - 1}", got=repr(number), where="region")
         found = regions(network)[number]
         graph = part(self.graph, [Ref(name) for name in found.outputs], network.seams)
         return derive_graph(graph, Float(), device=device_of(self.graph), memory_budget=self.memory_budget)
