@@ -103,8 +103,12 @@ class BorderClasses:
         """The map of images of these sizes, W as a CSR array.
 
         Raises:
-            ShapeError: if an axis is shorter than the table's, or not of its residue modulo the stride.
+            ShapeError: if there is not one size for each axis, or an axis is shorter than the table's or not of its
+                residue modulo the stride.
         """
+        if len(sizes) != len(self.borders):
+            expected = f"{len(self.borders)} lengths"
+            raise ShapeError("an image size has a length for each axis", expected=expected, got=sizes, where="at")
         own, shifts = zip(*(border.places(n) for border, n in zip(self.borders, sizes, strict=True)), strict=True)
         c_in, c_out = self.channels
         rows = _numbers([np.arange(c_out), *own], [c_out, *(border.m for border in self.borders)])
