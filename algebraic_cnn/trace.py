@@ -25,6 +25,7 @@ from torch.utils import _pytree as pytree
 from .errors import ShapeError, TraceError, TrainingModeError
 from .graph import Call, Graph, Ref, Size
 from .inplace import functional, is_identity
+from .modes import gradients
 from .refusal import line_in, refusal
 
 
@@ -40,20 +41,25 @@ def trace(model: torch.nn.Module | ExportedProgram, example: Any = None) -> Grap
 
     Raises:
         TrainingModeError: if the model or a part of it is in training mode.
-        TraceError: if ``torch.export`` cannot take the model; the message carries its reason and the line.
+        TraceError: if ``torch.export`` cannot take the model; the message carries its reason and the line.  Or in
+            ``torch.inference_mode()``, which forbids gradients.
         ShapeError: if the example is no tensor and no tuple of tensors, or has no sample.
 
     >>> graph = trace(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten()).eval(), torch.zeros(1, 1, 8, 8))
     >>> [call.op for call in graph.calls], graph.single()
     (['conv2d', 'flatten'], ((1, 8, 8), (72,)))
     """
-    program = model if isinstance(model, ExportedProgram) else export(model, example)
-    _require_evaluation(program)
-    pure = functional(*_calls(program))
-    if pure is None:
-        program = _without_dropouts(program).run_decompositions({})
-        pure = _calls(program)
-    return _graph(program, *pure)
+    if torch.is_inference_mode_enabled():
+        expected = "torch.no_grad(), or nothing"
+        raise TraceError("torch.inference_mode() keeps maps from being derived", expected=expected, where="trace")
+    with gradients():  # constants made in inference mode could not be differentiated afterwards
+        program = model if isinstance(model, ExportedProgram) else export(model, example)
+        _require_evaluation(program)
+        pure = functional(*_calls(program))
+        if pure is None:
+            program = _without_dropouts(program).run_decompositions({})
+            pure = _calls(program)
+        return _graph(program, *pure)
 
 
 def export(

@@ -174,6 +174,25 @@ def test_an_example_of_another_precision_is_refused_with_the_line_that_cannot_ta
     assert "test_bad_models.py" in str(caught.value.where)
 
 
+def dense() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(16, 2)).eval()
+
+
+def test_everything_works_where_gradients_are_off() -> None:
+    x = torch.ones(2, 1, 4, 4)
+    for method in ("forward", "adjoint"):
+        with torch.no_grad():
+            result = collapse(dense(), x, method=method, measure=False)
+        assert result.certificate is not None
+        assert result.certificate.ok
+        assert result.report.regions[0].form == "dense"
+
+
+def test_inference_mode_is_refused_with_what_to_do_instead() -> None:
+    with torch.inference_mode(), pytest.raises(TraceError, match="no_grad"):
+        collapse(dense(), torch.ones(2, 1, 4, 4))
+
+
 def test_dropout_that_is_always_on_is_training_mode() -> None:
     with pytest.raises(TrainingModeError, match="dropout") as caught:
         collapse(Says(nn.functional.dropout).eval(), torch.ones(2, 6))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable
@@ -77,11 +78,12 @@ def left_by(tool: str, model: nn.Module, batch: Tensor) -> Left:
 
 def _counted(names: Iterable[str], outputs: Tensor) -> Left:
     words = [name.lower().replace("_", "") for name in names]
-    products = sum(any(kind in word for kind in _PRODUCTS) for word in words)
+    products = sum(_PRODUCT.search(word) is not None for word in words)
     return Left(products, sum("batchnorm" in word for word in words), len(words), outputs)
 
 
-_PRODUCTS = ("conv", "linear", "addmm", "matmul", "gemm", "fullyconnected", "aten.mm", "aten.bmm")
+#: Names of convolutions and matrix products; "convert" is none, nor is an interpolation.
+_PRODUCT = re.compile(r"conv(?!ert)|(?<!bi)(?<!tri)linear|addmm|matmul|gemm|fullyconnected|aten\.b?mm")
 
 
 def _traced(model: nn.Module, batch: Tensor) -> Left:

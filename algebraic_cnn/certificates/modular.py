@@ -60,7 +60,8 @@ def _euler(graph: Graph, field: PrimeField, generator: np.random.Generator) -> W
     run = Evaluator(graph, field, device(graph))
     x, u = (uniform(field, (1, *shape), generator) for shape in graph.single())
     point = torch.from_numpy(x).to(run.device).requires_grad_()
-    linear = run(point, linear=True)
+    with torch.enable_grad():
+        linear = run(point, linear=True)
     (gradient,) = torch.autograd.grad(linear, point, torch.from_numpy(u).to(run.device))
     with torch.no_grad():
         values = run(torch.cat([point, torch.zeros_like(point)])).cpu().numpy()
