@@ -25,7 +25,6 @@ from torch.utils import _pytree as pytree
 from .errors import ShapeError, TraceError, TrainingModeError
 from .graph import Call, Graph, Ref, Size
 from .inplace import functional, is_identity
-from .modes import gradients
 from .refusal import line_in, refusal
 
 
@@ -52,14 +51,13 @@ def trace(model: torch.nn.Module | ExportedProgram, example: Any = None) -> Grap
     if torch.is_inference_mode_enabled():
         expected = "torch.no_grad(), or nothing"
         raise TraceError("torch.inference_mode() keeps maps from being derived", expected=expected, where="trace")
-    with gradients():  # constants made in inference mode could not be differentiated afterwards
-        program = model if isinstance(model, ExportedProgram) else export(model, example)
-        _require_evaluation(program)
-        pure = functional(*_calls(program))
-        if pure is None:
-            program = _without_dropouts(program).run_decompositions({})
-            pure = _calls(program)
-        return _graph(program, *pure)
+    program = model if isinstance(model, ExportedProgram) else export(model, example)
+    _require_evaluation(program)
+    pure = functional(*_calls(program))
+    if pure is None:
+        program = _without_dropouts(program).run_decompositions({})
+        pure = _calls(program)
+    return _graph(program, *pure)
 
 
 def export(

@@ -23,7 +23,8 @@ ALGEBRA = [
 ]
 FLOORS = [
     *ALGEBRA,
-    *"graph inplace refusal trace programs onnx_files onnx_operators onnx_reading step interpolation rules evaluate watched".split(),
+    *"graph inplace refusal trace programs onnx_files onnx_operators onnx_reading step".split(),
+    *"interpolation rules evaluate watched".split(),
     *"samples magnitudes magnitudes.bounds magnitudes.heights magnitudes.norms magnitudes.gains".split(),
     *"reading extract derivation exact".split(),
     *"regions regions.source regions.mixing regions.spacing regions.atoms regions.spelling regions.junctions".split(),
