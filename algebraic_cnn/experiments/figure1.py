@@ -45,8 +45,8 @@ class Config:
         return [job_of(way=way, seed=seed, **self.shared) for seed in seeds for way in ways]
 
 
-_SMALL = {"images": 640, "tests": 1000, "epochs": 5, "batch_size": 32}
-_QUICK = Config("figure1", "quick", (0.0, 0.25, 0.5, 0.75, 1.0), 3, shared=_SMALL)
+_SMALL = {"images": 2000, "tests": 1000, "epochs": 5, "batch_size": 32}
+_QUICK = Config("figure1", "quick", (0.0, 0.25, 0.5, 0.75, 1.0), 2, shared=_SMALL)
 _PAPER = Config("figure1", "paper", tuple(k / 10 for k in range(11)), 5, shared={"epochs": 10})
 PRESETS = {"quick": _QUICK, "paper": _PAPER}
 FIGURE2 = {

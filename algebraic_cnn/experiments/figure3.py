@@ -49,7 +49,7 @@ class Config:
 
 
 PRESETS = {
-    "quick": Config("quick", 3, shared={"images": 640, "tests": 1000, "epochs": 5, "batch_size": 32}),
+    "quick": Config("quick", 2, shared={"images": 2000, "tests": 1000, "epochs": 5, "batch_size": 32}),
     "paper": Config("paper", 5, shared={"epochs": 10}),
 }
 

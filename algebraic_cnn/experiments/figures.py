@@ -68,7 +68,7 @@ def draw(panels: Sequence[Panel], up: str, note: str) -> Figure:
 
 def say(figure: Figure, note: str) -> None:
     """Write a note below a figure, in as many lines as it needs."""
-    per_inch = 14
+    per_inch = 13
     figure.supxlabel(textwrap.fill(note, int(per_inch * figure.get_figwidth())), fontsize="small", color="0.35")
 
 
@@ -105,5 +105,5 @@ def said(preset: str, job: Mapping[str, Any], trials: int) -> str:
     train, test = ("all" if job[name] is None else f"{job[name]:,}" for name in ("images", "tests"))
     images = "all images" if train == test == "all" else f"{train} training and {test} test images"
     epochs = f"{job['epochs']} epoch{'s' * (job['epochs'] > 1)}"
-    often = f"mean and deviation of {trials} trials" if trials > 1 else "1 trial"
+    often = f"mean and deviation of {trials} trials" if trials > 1 else "one trial"
     return f"preset {preset}: {job['model']}, {job['data']}, {images}, {epochs}, {often}"
