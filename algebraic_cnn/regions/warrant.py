@@ -88,7 +88,7 @@ def warrant(rewrite: Rewrite, examples: Mapping[str, Tensor], *, seed: int = 0) 
         new = pair.new(shell)
         sums = max(terms(pair.original), terms(new))
         low, _ = prime_interval(sums)
-        height = _height(pair, rewrite.rewritten.over(Majorant(), within=new))
+        height = _height(pair, rewrite.rewritten.over(Majorant(), within=new), examples)
         chance = min(1.0, unlucky(height, sums) + 1 / low)
         count = math.ceil(math.log(ERROR / len(pairs)) / math.log(chance)) if chance < 1 else _MOST
         error += chance**count
@@ -106,18 +106,21 @@ def warrant(rewrite: Rewrite, examples: Mapping[str, Tensor], *, seed: int = 0) 
     return replace(found, statement=what, error_probability=min(1.0, error), primes=tuple(primes), points=len(primes))
 
 
-def _height(pair: Pair, magnitudes: Graph) -> float:
+def _height(pair: Pair, magnitudes: Graph, examples: Mapping[str, Tensor]) -> float:
     """Bits of the numerators by which the two can differ: twice the original's denominators, and the magnitudes."""
-    size = sum(_size(graph) for graph in (pair.original, magnitudes))
+    size = sum(_size(graph, examples) for graph in (pair.original, magnitudes))
     if not math.isfinite(size):
         where = pair.region.calls[-1].where
         raise NonFiniteError("the numbers of a region overflow", expected="below 2^1024", where=where)
     return 2 * denominator(pair.original).bits + math.log2(max(size, 1.0)) + 1
 
 
-def _size(graph: Graph) -> float:
-    """An upper bound of the entries of |W| and |B|."""
-    ones = [torch.ones([n or 1 for n in shape], dtype=torch.float64) for shape in graph.input_shapes]
+def _size(graph: Graph, examples: Mapping[str, Tensor]) -> float:
+    """An upper bound of the entries of |W| and |B|; a free axis is as long as in the examples."""
+    ones = []
+    for name, shape in zip(graph.inputs, graph.input_shapes, strict=True):
+        sizes = [n or m for n, m in zip(shape, examples[name].shape, strict=True)]
+        ones.append(torch.ones(sizes, dtype=torch.float64))
     with torch.no_grad():
         return max(float(value.max()) for value in Evaluator(graph, Majorant()).run(ones))
 
