@@ -24,6 +24,9 @@ from .errors import ShapeError
 #: Sums of products of residues stay below this: then ``x / p`` rounds to the right integer and ``reduce`` is exact.
 EXACT_LIMIT = 2**52
 
+#: Weights are embedded so many at a time, so that what lies between the steps stays in the processor's cache.
+_IN_CACHE = 2**15
+
 
 @dataclass(frozen=True)
 class PrimeField:
@@ -75,7 +78,10 @@ class PrimeField:
         """
         xp = namespace(x)
         if xp is np:
-            return x - (x / self.p).round() * self.p
+            quotient = np.asarray(x / self.p)
+            np.rint(quotient, out=quotient)
+            quotient *= self.p
+            return x - quotient if quotient.ndim == 0 else np.subtract(x, quotient, out=quotient)
         return xp.sub(x, (x.detach() / self.p).round_(), alpha=self.p)
 
     def embed(self, x: Any) -> Any:
@@ -112,9 +118,14 @@ class PrimeField:
         xp = namespace(x)
         if xp is np:
             return self.reduce(x * self._float32_factors[(x.view(np.int32) >> 23) & 255])
-        x = x.detach()
+        x = x.detach().contiguous()
         factors = xp.from_numpy(self._float32_factors).to(x.device)
-        return self.reduce(factors[(x.view(xp.int32) >> 23).bitwise_and_(255)].mul_(x))
+        residues = xp.empty(x.shape, dtype=xp.float64, device=x.device)
+        size = _IN_CACHE if x.device.type == "cpu" else max(1, x.numel())
+        for part, out in zip(x.view(-1).split(size), residues.view(-1).split(size), strict=True):
+            xp.mul(factors[(part.view(xp.int32) >> 23).bitwise_and_(255)], part, out=out)
+            out.copy_(self.reduce(out))
+        return residues
 
     @cached_property
     def _float32_factors(self) -> np.ndarray:

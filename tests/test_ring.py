@@ -77,3 +77,14 @@ def test_products_and_quotients_are_those_of_integers(n: int, p: int, seed: int)
 def test_what_is_no_number_is_refused(mistake: Callable[[], Any], error: type[Exception]) -> None:
     with np.errstate(over="ignore"), pytest.raises(error):
         mistake()
+
+
+def test_large_tensors_are_embedded_part_by_part() -> None:
+    """More entries than fit one part, not contiguous, of every magnitude; NumPy takes them whole."""
+    rng = np.random.default_rng(0)
+    values = (rng.standard_normal((3, 2**14 + 1)) * 2.0 ** rng.integers(-60, 60, (3, 2**14 + 1))).astype(np.float32)
+    field = PrimeField(1_000_003)
+    x = torch.from_numpy(values).T
+    assert not x.is_contiguous()
+    assert np.array_equal(field.embed(x).numpy(), field.embed(values).T)
+    assert field.embed(torch.zeros(0, 3)).shape == (0, 3)
