@@ -107,7 +107,10 @@ class PrimeField:
         x = x % self.p if holds_integers(x) else x  # float64 would round those from 2^53 on
         if x.dtype == xp.float32:
             return self._embed_float32(x)
-        mantissa, exponent = xp.frexp(as_float64(x))  # x = mantissa 2^exponent, its 53 bits taken as 26 high, 27 low
+        x = as_float64(x)
+        if math.prod(x.shape) and float(abs(x).max()) <= self.half and bool((x == x.round()).all()):
+            return x
+        mantissa, exponent = xp.frexp(x)  # x = mantissa 2^exponent, its 53 bits taken as 26 high, 27 low
         high = (mantissa * 2.0**26).round()
         low = mantissa * 2.0**53 - high * 2.0**27
         integer = self.reduce(self.reduce(high) * self._residue(Fraction(2**27)) + self.reduce(low))

@@ -63,6 +63,9 @@ class Source:
         return lambda ring: ring.embed(self._array(value))
 
     def _array(self, value: Any) -> Array:
+        constant = self.graph.constants.get(value.name) if isinstance(value, Ref) else None
+        if isinstance(constant, Tensor) and constant.dtype == torch.float32:
+            return constant.detach().cpu().numpy()  # rings take float32 faster than the same numbers in float64
         tensor = self.tensor(value)
         return np.zeros(()) if tensor is None else tensor.numpy()
 

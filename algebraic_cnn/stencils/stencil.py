@@ -136,6 +136,10 @@ def compose(after: Stencil, before: Stencil, ring: Ring) -> Stencil:
     """The product of the two matrices of polynomials: first ``before``, then ``after``."""
     first, second = before.footprint, after.footprint
     footprint = first.then(second)
+    if second.diagonal:
+        lead = [1] * len(first.axes)
+        scale = after.taps.reshape(*lead, second.c_out, *lead, 1)
+        return Stencil(footprint, ring.reduce(scale * before.taps).reshape(footprint.taps_shape))
     taps = np.zeros(footprint.taps_shape, dtype=np.result_type(after.taps, before.taps))
     for meetings in product(*(one.meetings(two) for one, two in zip(first.axes, second.axes, strict=True))):
         q, t, source, phase, places = zip(*meetings, strict=True) if meetings else ((), (), (), (), ())
