@@ -256,7 +256,7 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "too large": (["toeplitz", "64x500x500", "--out-channels", "64", "--out", "a.npz"], ["bytes", "got"]),
     "matrix ending": (["toeplitz", "1x5", "--out", "a.mat"], ["a.npz", "a.mat"]),
     "picture ending": (["toeplitz", "1x5", "--picture", "a.pdf"], ["png | svg", "pdf"]),
-    "depth": (["expand", "0"], ["at least 1"]),
+    "depth": (["expand", "0"], ["from 1 on"]),
     "part": (["expand", "2", "--part", "C", "--picture", "a.png"], ["f | W | B", "got C"]),
     "skips": (["expand", "2", "--skips", "0:2"], ["0-2,1-4", "0:2"]),
     "skip backward": (["expand", "2", "--skips", "2-1"], ["0 <= k < i <= 2", "(2, 1)"]),
