@@ -59,10 +59,9 @@ def _eager(model: nn.Module, batch: Tensor) -> Predictor:
 def _frozen(model: nn.Module, batch: Tensor) -> Predictor:
     from torch._inductor import config
 
-    torch._dynamo.reset()
     with config.patch(freezing=True), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        compiled = torch.compile(model)
+        compiled = torch.compile(model, dynamic=False)
         predict = _eager(compiled, batch)  # pyright: ignore[reportArgumentType]
         predict()
     return predict

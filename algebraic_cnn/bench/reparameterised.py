@@ -153,6 +153,7 @@ def _collapsed(model: nn.Module, x: Tensor, measure: bool) -> Collapse:
 
 
 def _seconds(engine: str, forms: Mapping[str, nn.Module], x: Tensor, seconds: float) -> dict[str, float]:
+    torch._dynamo.reset()  # before all of them: what is compiled already would be forgotten, and timed uncompiled
     ready = {form: predictor(engine, model, x) for form, model in forms.items()}
     return interleaved_seconds(ready, seconds=seconds)
 
