@@ -128,19 +128,20 @@ def skeleton_figure(skeleton: Skeleton, *, title: str = "") -> Figure:
     from matplotlib.patches import FancyArrowPatch
 
     depth, longest = skeleton.depth, max((i - k for k, i in skeleton.edges), default=1)
-    figure = new_figure((min(1.5 * depth + 1.6, 16.0), 1.3 + 0.55 * longest))
+    width = min(1.5 * depth + 1.2, 16.0)
+    figure = new_figure((width, width * (0.18 * longest + 0.55) / (depth + 0.8) + 0.5))
     axes = figure.subplots()
     for k, i in skeleton.edges:
         skip = i - k > 1
-        bow = {"connectionstyle": f"arc3,rad={-0.35 if skip else 0}", "color": "tab:red" if skip else "0.2"}
-        head = {"arrowstyle": "-|>", "mutation_scale": 14, "shrinkA": 15, "shrinkB": 15}
-        axes.add_patch(FancyArrowPatch((k, 0), (i, 0), **head, **bow))
+        bow, colour = f"arc3,rad={-0.35 if skip else 0}", "tab:red" if skip else "0.2"
+        head: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 14, "shrinkA": 15, "shrinkB": 15}
+        axes.add_patch(FancyArrowPatch((k, 0), (i, 0), connectionstyle=bow, color=colour, **head))
         if (k, i) in skeleton.scaled:
             height = 0.175 * (i - k) + 0.03 if skip else 0.06
             axes.text((k + i) / 2, height, rf"$t^{{({k},{i - 1})}}$", ha="center", va="bottom", color="tab:red")
     for i in range(depth + 1):
         axes.text(i, 0, rf"$f^{{({i})}}$", ha="center", va="center", fontsize=13)
-    axes.set(xlim=(-0.4, depth + 0.4), ylim=(-0.25, 0.18 * longest + 0.3))
+    axes.set(xlim=(-0.4, depth + 0.4), ylim=(-0.25, 0.18 * longest + 0.3), aspect="equal")  # as arcs are measured
     axes.set_axis_off()
     axes.set_title(title or f"{depth} layers, {skeleton.count_paths():,} paths", fontsize=11)
     return figure
