@@ -138,7 +138,8 @@ def skeleton_figure(skeleton: Skeleton, *, title: str = "") -> Figure:
         axes.add_patch(FancyArrowPatch((k, 0), (i, 0), connectionstyle=bow, color=colour, **head))
         if (k, i) in skeleton.scaled:
             height = 0.175 * (i - k) + 0.03 if skip else 0.06
-            axes.text((k + i) / 2, height, rf"$t^{{({k},{i - 1})}}$", ha="center", va="bottom", color="tab:red")
+            label = axes.text((k + i) / 2, height, rf"$t^{{({k},{i - 1})}}$", ha="center", va="bottom", color="tab:red")
+            label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.4})
     for i in range(depth + 1):
         axes.text(i, 0, rf"$f^{{({i})}}$", ha="center", va="center", fontsize=13)
     axes.set(xlim=(-0.4, depth + 0.4), ylim=(-0.25, 0.18 * longest + 0.3), aspect="equal")  # as arcs are measured

@@ -81,11 +81,13 @@ def word_of(skeleton, path):
 
 
 @app.function(hide_code=True)
-def in_lines(formula, summands=3):
-    """A LaTeX sum, broken before plus signs into lines."""
+def in_lines(formula, letters=27):
+    """A LaTeX sum, broken before plus signs into lines of about so many letters with an index."""
     left, right = formula.split(" = ", 1)
-    terms = right.split(" + ")
-    lines = [" + ".join(terms[n : n + summands]) for n in range(0, len(terms), summands)]
+    lines = [""]
+    for term in right.split(" + "):
+        full = lines[-1] and lines[-1].count("^") + term.count("^") > letters
+        lines[-1:] = [lines[-1], term] if full else [" + ".join(filter(None, [lines[-1], term]))]
     return rf"$$\begin{{aligned}} {left} \;=\;& " + r" \\ &+ ".join(lines) + r" \end{aligned}$$"
 
 
