@@ -146,3 +146,10 @@ def test_the_line_of_a_stack_is_the_models_own() -> None:
     assert line_in(own + inside) == "net.py:12 in forward: x = F.relu(x)"
     assert line_in(inside) is None
     assert line_in("") is None
+
+
+def test_a_call_without_a_line_of_the_model_has_its_module() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Sequential(nn.Flatten(), nn.ReLU())).eval()
+    graph = trace(model, torch.zeros(1, 1, 5, 5))
+    assert [call.where for call in graph.calls] == ["module '0'", "module '1.0'", "module '1.1'"]
+    assert trace(nn.ReLU().eval(), torch.zeros(1, 2)).calls[0].where == "a line that torch.export did not record"
