@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,11 +33,11 @@ from .patterns import randomised
 EAGER = Prices(call=1e-6, kernel=0.0, product=1.0, matrix=1e9, lone=1.0, byte=0.0)
 
 
-def _convs(*sizes: tuple[int, int], **options: object) -> list[nn.Module]:
+def _convs(*sizes: tuple[int, int], **options: Any) -> list[nn.Module]:
     """Convolutions of 3 -> 32 -> 3 -> ... channels; ``sizes`` are (kernel, padding)."""
     channels = [3, 32, 3, 32, 3, 32]
     pairs = zip(channels, channels[1:], sizes, strict=False)
-    return [nn.Conv2d(c, d, k, padding=p, **options) for c, d, (k, p) in pairs]  # pyright: ignore[reportArgumentType]
+    return [*(nn.Conv2d(c, d, k, padding=p, **options) for c, d, (k, p) in pairs)]
 
 
 CASES: dict[str, Callable[[], list[nn.Module]]] = {
