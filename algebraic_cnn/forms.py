@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from .affine import AffineMap
 from .arrays import fractions
 from .crt import nearest
+from .errors import ShapeError
 from .ring import Float
 
 
@@ -64,7 +65,14 @@ class Dense(nn.Module):
         return AffineMap(W, b, self.in_shape, self.out_shape)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Batches (N, *in_shape) -> (N, *out_shape)."""
+        """Batches (N, *in_shape) -> (N, *out_shape).
+
+        Raises:
+            ShapeError: if x has another shape.
+        """
+        if x.shape[1:] != self.in_shape:
+            expected, got = ("N", *self.in_shape), tuple(x.shape)
+            raise ShapeError("an input of another shape", expected=expected, got=got, where="Dense")
         y = nn.functional.linear(x.reshape(-1, math.prod(self.in_shape)), self.weight, self.bias)
         return y if len(self.out_shape) == 1 else y.reshape(-1, *self.out_shape)
 

@@ -116,6 +116,10 @@ MISTAKES: dict[str, tuple[Callable[[], Any], type[AlgebraicError], str]] = {
     "a module of letters": (
         lambda: Dense.of(AffineMap(LETTERS, np.zeros(1), (1,), (1,))), ShapeError, "rational",
     ),
+    "images of another size": (
+        lambda: collapse(network(), X).model(torch.zeros(4, 1, 3, 3)), ShapeError, r"got \(4, 1, 3, 3\)",
+    ),
+    "one image without its batch": (lambda: collapse(network(), X).model(X[0]), ShapeError, r"got \(1, 6, 6\)"),
     "a module of no dtype": (lambda: EYE.to_module(dtype="number"), UnknownNameError, "got number"),
     "layers in words": (lambda: Skeleton.full("3"), ShapeError, "got '3'"),
     "half a layer": (lambda: Skeleton.full(2.5), ShapeError, "got 2.5"),
