@@ -39,6 +39,7 @@ _HOME = {
     "linear_region": "LinearRegion local_affine_map",
     "collapsing": "collapse",
     "onnx_files": "save_onnx",
+    "onnx_reading": "load_onnx",
     "models": "LinearCNN SkipSpec resnet18 resnet34 resnet50",
     "data": "load_digits load_mnist",
     "homotopy": (

@@ -12,6 +12,8 @@ The others compare outputs at random inputs, with their own tolerances:
     onnxsim                         ``model_checking.compare``: np.allclose(rtol=1e-4, atol=1e-5) at five inputs
     RepVGG                          its README prints the sum of squares, "will be around 1e-10"; 1e-9 is accepted here
 
+auto_LiRPA is not among them: the release that installs, 0.3, does not import beside NumPy 2.
+
 What level "bounded" or "sampled" accepts differs by no more than rounding explains, which is all that they say: a
 defect that small is a miss in this table all the same.
 """
