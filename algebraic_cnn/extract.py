@@ -26,9 +26,11 @@ from torch.utils import _pytree as pytree
 
 from .affine import Shape
 from .assembly import Assembly, Value
+from .axes import folded, resized, running_sum
 from .evaluate import require_affine, scalar
 from .geometry import padding_pairs
 from .graph import Call, Graph, Ref
+from .interpolation import WEIGHTED
 from .reading import Reading, float64
 from .recursion import SkipRecursion
 from .rules import DROPOUTS, MOVES, NEAREST, batch_norm_scale
@@ -228,12 +230,13 @@ def _move(reading: Reading, call: Call, a: Arguments) -> Any:
         if isinstance(leaf, Value):
             samples = torch.arange(reading.batch, dtype=dtype).reshape(-1, *[1] * len(leaf.shape)) * count
             return samples + 1 + next(first) + torch.arange(leaf.size).reshape(1, *leaf.shape)
-        return torch.zeros_like(leaf, dtype=dtype) if isinstance(leaf, Tensor) else leaf
+        chooses = call.op in ("index", "index_select")  # its constants say which entries
+        return torch.zeros_like(leaf, dtype=dtype) if isinstance(leaf, Tensor) and not chooses else leaf
 
     def constant(leaf: Any) -> Any:
         if isinstance(leaf, Value):
             return torch.zeros(reading.batch, *leaf.shape, dtype=torch.float64)
-        return leaf.double() if isinstance(leaf, Tensor) else leaf
+        return leaf.double() if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
 
     padding = {"value": scalar(reading.graph, a["value"] or 0)} if "value" in a else {}
     numbers = call.target(**pytree.tree_map(numbered, {**a, **({"value": 0} if padding else {})}))
@@ -278,6 +281,9 @@ READERS: dict[str, Callable[[Reading, Call, Arguments], Any]] = {
     "neg": _negative,
     "mul": _product,
     "div": _quotient,
+    **dict.fromkeys(WEIGHTED, resized),
+    "cumsum": running_sum,
+    "col2im": folded,
     "sum": _total(mean=False),
     "mean": _total(mean=True),
     **{f"avg_pool{n}d": _avg_pool for n in (1, 2, 3)},

@@ -77,17 +77,27 @@ def weights(step: Step, axis: int) -> tuple[Tensor, Tensor]:
     return (places, numbers) if x.is_meta else (places.to(x.device), numbers.to(x.device))
 
 
-def factors(target: Callable[..., Any], arguments: Mapping[str, Any], dtype: torch.dtype) -> Iterator[Tensor]:
-    """The weights along every axis of a call whose argument is given by its shape.
+def along_axes(
+    target: Callable[..., Any], arguments: Mapping[str, Any], dtype: torch.dtype
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The neighbours and weights along every axis of a call whose argument is given by its shape.
 
     Args:
         target: the ATen callable.
         arguments: all of them; the image as a tensor of any device, its entries unread.
         dtype: of the network.
+
+    Yields:
+        What ``weights`` returns, for each axis in turn.
     """
     step = Step(target, arguments, {}, frozenset(), Float(), dtype=dtype)
     rank = arguments["self" if "self" in arguments else "input"].ndim
-    yield from (weights(step, axis)[1] for axis in range(2, rank))
+    yield from (weights(step, axis) for axis in range(2, rank))
+
+
+def factors(target: Callable[..., Any], arguments: Mapping[str, Any], dtype: torch.dtype) -> Iterator[Tensor]:
+    """The weights alone along every axis, as ``along_axes`` gives them."""
+    yield from (numbers for _, numbers in along_axes(target, arguments, dtype))
 
 
 def _units(x: Tensor, axis: int, dtype: torch.dtype) -> Tensor:

@@ -210,3 +210,8 @@ def test_a_whole_resnet_is_the_recursion_that_the_adjoint_sees() -> None:
     field = PrimeField(65_537)
     assert recursion.adjoint(field).exactly_equals(derive(graph, ring=field, method="adjoint"))
     assert sum(layer.W.shape[0] == layer.W.nnz for layer in recursion.layers) >= 20  # the diagonals of BatchNorm
+
+
+def test_a_running_sum_over_the_samples_is_refused() -> None:
+    with pytest.raises(NotAffineError, match="samples"):
+        of(lambda x: x.cumsum(0), 3)

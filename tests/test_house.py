@@ -26,7 +26,7 @@ FLOORS = [
     *"graph inplace refusal trace programs onnx_files onnx_operators onnx_reading step".split(),
     *"interpolation rules evaluate watched".split(),
     *"samples magnitudes magnitudes.bounds magnitudes.heights magnitudes.norms magnitudes.gains".split(),
-    *"reading extract derivation exact".split(),
+    *"reading axes extract derivation exact".split(),
     *"regions regions.source regions.mixing regions.spacing regions.atoms regions.spelling regions.junctions".split(),
     *"regions.cost regions.drafting regions.realisation regions.dense regions.writing".split(),
     *"regions.rings regions.whole regions.colouring regions.bordering regions.cut regions.forks".split(),
