@@ -137,3 +137,9 @@ F = AffineMap(np.ones((2, 3)), np.ones(2), (3,), (2,))
 def test_mistakes_are_refused(mistake: Callable[[], Any], error: type[Exception]) -> None:
     with pytest.raises(error):
         mistake()
+
+
+def test_maps_between_other_shapes_are_not_equal() -> None:
+    f = AffineMap(np.eye(4), np.zeros(4), (4,), (4,))
+    assert f.exactly_equals(AffineMap(np.eye(4), np.zeros(4), (4,), (4,)))
+    assert not f.exactly_equals(AffineMap(np.eye(4), np.zeros(4), (2, 2), (4,)))

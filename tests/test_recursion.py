@@ -130,3 +130,13 @@ def test_matrices_over_a_ring() -> None:
     np.testing.assert_array_equal(multiple(3.0, in_ring(A, F), F).toarray(), [[0, 1], [2, 0]])
     np.testing.assert_array_equal(total(None, A, F).toarray(), A.toarray())
     np.testing.assert_array_equal(total(in_ring(A, F), in_ring(A, F), F).toarray(), [[0, 3], [-1, 0]])
+
+
+def test_three_layers_with_one_skip_have_two_paths_and_a_word_for_each() -> None:
+    layers = [Layer(sp.eye_array(1, format="csr"), None, None)] * 3
+    recursion = SkipRecursion(layers, {(0, 2): Skip(1.0, None)})
+    assert set(recursion.paths()) == {(0, 1, 2, 3), (0, 2, 3)}
+    assert recursion.count_paths() == 2
+    formula = recursion.latex("W")
+    assert formula.count("W^{(3)} W^{(2)}") == 2
+    assert formula.count("W^{(1)}") == 1

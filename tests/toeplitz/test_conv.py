@@ -10,7 +10,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algebraic_cnn.toeplitz import avg_pool_matrix, bias_vector, conv_matrix, conv_transpose_matrix, pad_matrix
+from algebraic_cnn import GeometryError, ShapeError
+from algebraic_cnn.toeplitz import (
+    adaptive_avg_pool_matrix,
+    avg_pool_matrix,
+    bias_vector,
+    conv_matrix,
+    conv_operator,
+    conv_transpose_matrix,
+    pad_matrix,
+)
 
 CONV = {1: torch.nn.Conv1d, 2: torch.nn.Conv2d, 3: torch.nn.Conv3d}
 CONV_TRANSPOSE = {1: torch.nn.ConvTranspose1d, 2: torch.nn.ConvTranspose2d, 3: torch.nn.ConvTranspose3d}
@@ -147,3 +156,34 @@ def test_avg_pool_matrix_is_torch_average_pooling() -> None:
                             assert np.array_equal(rounded.toarray(), exact.astype(float))
                             tried += 1
     assert tried > 300
+
+
+def test_a_bias_has_one_number_for_each_channel() -> None:
+    with pytest.raises(ShapeError, match=r"one number per output channel.*\(2,\).*\(3,\)"):
+        bias_vector([1, 2, 3], (2, 4, 4))
+
+
+def test_an_output_size_has_one_number_for_each_axis() -> None:
+    with pytest.raises(GeometryError, match="wrong number of entries"):
+        adaptive_avg_pool_matrix((1, 4, 4), (2, 2, 2))
+
+
+def test_there_must_be_something_to_average() -> None:
+    with pytest.raises(GeometryError, match="nothing to average"):
+        adaptive_avg_pool_matrix((1, 4, 4), -1)
+
+
+def test_no_bias_is_zero_everywhere() -> None:
+    assert np.array_equal(bias_vector(None, (2, 1, 3)), np.zeros(6))
+
+
+def test_an_operator_and_its_views_on_vectors_and_columns() -> None:
+    kernel = np.arange(1.0, 10.0).reshape(1, 1, 3, 3)
+    operator, matrix = conv_operator(kernel, (1, 4, 4)), conv_matrix(kernel, (1, 4, 4)).toarray()
+    for view, dense in ((operator, matrix), (operator.T, matrix.T), (operator.H, matrix.T), (operator.T.T, matrix)):
+        x = np.arange(dense.shape[1], dtype=float)
+        assert np.array_equal(view.matvec(x), dense @ x)
+        assert np.array_equal(view.matmat(np.stack([x, -x], 1)), dense @ np.stack([x, -x], 1))
+        y = np.arange(dense.shape[0], dtype=float)
+        assert np.array_equal(view.rmatvec(y), dense.T @ y)
+        assert np.array_equal(view.rmatmat(y[:, None]), dense.T @ y[:, None])
