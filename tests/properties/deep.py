@@ -74,6 +74,7 @@ def portion(name: str, number: int, size: int) -> dict[str, Any]:
     return {
         "property": name,
         "portion": number,
+        "size": size,
         "networks": passed,
         "different": len(seen),
         "failure": failure,
@@ -91,8 +92,9 @@ def digest(network: Network) -> bytes:
 
 
 def run(path: str, networks: dict[str, int], size: int) -> list[dict[str, Any]]:
-    """Every portion that the file does not have yet; returns all records of what was asked for."""
-    done = {(record["property"], record["portion"]): record for record in read_records(path)}
+    """Every portion of this size that the file does not have yet; returns all records of what was asked for."""
+    kept = [record for record in read_records(path) if record["size"] == size]
+    done = {(record["property"], record["portion"]): record for record in kept}
     wanted = [(name, number) for name, count in networks.items() for number in range(-(-count // size))]
     for key in wanted:
         if key not in done:

@@ -27,6 +27,7 @@ def test_what_is_done_is_not_done_again(tmp_path: Path, monkeypatch: pytest.Monk
     assert all(0 < record["different"] <= record["networks"] for record in again)
     assert "30 networks" in deep.summary(again)
     assert "failed: none" in deep.summary(again)
+    assert [record["size"] for record in deep.run(path, {"recursion": 5}, 5)] == [5]  # portion 0 again, of another size
     monkeypatch.setattr(deep, "portion", None)
     assert deep.run(path, {"recursion": 25}, 10) == again[:3]
 
