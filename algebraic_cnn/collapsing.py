@@ -147,8 +147,8 @@ def collapse(
     >>> result = collapse(block.eval(), torch.zeros(1, 3, 16, 16), measure=False)
     >>> print(result.report)
     2 calls up to module '1': conv2d 3x3 (...)
-    2 affine calls in 1 regions became 1.
-    1 calls between them are not affine: relu.
+    2 affine calls in 1 region became 1.
+    1 call between them is not affine: relu.
     >>> result.certificate.ok
     True
     """

@@ -21,6 +21,15 @@ from .regions.rewriting import Rewrite
 from .regions.warrant import changed
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "call"), counted(1200, "call")
+    ('1 call', '1,200 calls')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 @dataclass(frozen=True)
 class RegionReport:
     """What became of one affine region.
@@ -108,13 +117,15 @@ class Report:
 
     def __str__(self) -> str:
         changed = [region for region in self.regions if region.form != "as given"]
-        lines = [f"{r.calls} calls up to {r.where}: {r.form} ({r.reason})" for r in changed]
+        lines = [f"{counted(r.calls, 'call')} up to {r.where}: {r.form} ({r.reason})" for r in changed]
         refused = [r for r in self.regions if r.form == "as given" and r.reason]
-        lines += [f"{r.calls} calls up to {r.where}: as given ({r.reason})" for r in refused]
+        lines += [f"{counted(r.calls, 'call')} up to {r.where}: as given ({r.reason})" for r in refused]
         (before, after), kinds = self.calls, sorted({b.call for b in self.boundaries})
-        lines.append(f"{before} affine calls in {len(self.regions)} regions became {after}.")
+        where = counted(len(self.regions), "region")
+        lines.append(f"{counted(before, 'affine call')} in {where} became {after}.")
         if kinds:
-            lines.append(f"{len(self.boundaries)} calls between them are not affine: {', '.join(kinds)}.")
+            seams = counted(len(self.boundaries), "call")
+            lines.append(f"{seams} between them {'is' if seams == '1 call' else 'are'} not affine: {', '.join(kinds)}.")
         return "\n".join(lines)
 
 

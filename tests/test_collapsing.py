@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from copy import deepcopy
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval  # what torch.fx's fuse calls
 
 from algebraic_cnn import collapse
+from algebraic_cnn.derivation import METHODS
 from algebraic_cnn.errors import (
     NonFiniteError,
     NotAffineError,
@@ -379,3 +382,16 @@ def test_groups_stay_groups() -> None:
     (conv,) = (node for node in result.model.graph.nodes if str(node.target).startswith("aten.conv2d"))
     assert conv.args[6] == 2
     assert relative_error(model, result.model, x) <= 1e-12
+
+
+@pytest.mark.parametrize("method", ["auto", *METHODS])
+def test_every_method_derives_the_same_matrix(method: str) -> None:
+    chain = nn.Sequential(*[nn.Conv2d(1, 1, 3, padding=1) for _ in range(6)]).double().eval()
+    for parameter, numbers in zip(chain.parameters(), itertools.cycle([[1, -2, 0, 3, 1, 0, 0, 2, -1], [2]]), strict=False):
+        parameter.data = torch.tensor(numbers).double().reshape(parameter.shape)
+    x = torch.from_numpy(np.random.default_rng(0).integers(-3, 4, (2, 1, 6, 6))).double()
+    result = collapse(chain, x, method=method, measure=False)
+    assert result.report.method == method or method == "auto"
+    assert torch.equal(result.model(x), chain(x))
+    assert result.affine is not None
+    assert result.affine.W.shape == (36, 36)

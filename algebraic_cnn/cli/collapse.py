@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..collapsing import Collapse
 
-METHODS = ("auto", "forward", "adjoint", "recursion")
+METHODS = ("auto", "forward", "adjoint", "recursion", "coloured", "stencil")
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 Program = Annotated[Path, typer.Argument(help="A program that torch.export.save wrote (.pt2).", show_default=False)]
@@ -31,7 +31,7 @@ Onnx = Annotated[Path | None, typer.Option(help="Where to write the collapsed pr
 Level = Annotated[
     str, typer.Option("--level", "--certify", help="How to certify: sampled, bounded, modular, rational or none.")
 ]
-Method = Annotated[str, typer.Option(help="How to derive W and B: auto, forward, adjoint or recursion.")]
+Method = Annotated[str, typer.Option(help="How to derive W and B: " + ", ".join(METHODS) + ".")]
 Dtype = Annotated[str | None, typer.Option(help="Of the result: float32, ... Default: the model's own.")]
 Measure = Annotated[bool, typer.Option(help="Time doubtful forms; without it, the same result on every machine.")]
 

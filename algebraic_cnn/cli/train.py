@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .bars import bars
 from .options import AsJson, DataRoot, Device, Seed, chosen, device_of, print_json
+
+if TYPE_CHECKING:
+    from ..experiments.runs import Place
 
 
 def train_command(
@@ -37,12 +40,7 @@ def train_command(
 
     Interrupted, it keeps the epochs that were finished; called again with the same options, it goes on from there.
     """
-    root = None if data_root is None else str(data_root)
-
-    from ..experiments.race import without
-    from ..experiments.runs import KINDS, Place, job_of, network_of, run_job
-    from ..programs import save_program
-    from ..trace import export
+    from ..experiments.runs import KINDS, Place, job_of
 
     chosen("way", skips, KINDS)
     prefixes = ("",) if fade == "all" else tuple(filter(None, fade.split(",")))
@@ -52,7 +50,21 @@ def train_command(
         data=data, images=images, model=model, **recipe, way=way, faded=prefixes, amp=amp, channels_last=channels_last,
         seed=seed,
     )  # fmt: skip
-    place = Place(root, str(device_of(device)), str(out))
+    place = Place(None if data_root is None else str(data_root), str(device_of(device)), str(out))
+    record, removal, files = _trained(job, place, out)
+    if json:
+        print_json({"job": job, **record, "removal": removal, "files": files})
+    else:
+        _show(record, removal, files)
+
+
+def _trained(job: dict[str, Any], place: Place, out: Path) -> tuple[dict[str, Any], str, dict[str, str]]:
+    """The record of the training, the certificate of the removal, and the files that were written."""
+    from ..experiments.race import without
+    from ..experiments.runs import network_of, run_job
+    from ..programs import save_program
+    from ..trace import export
+
     with bars(f"finished epochs are kept in {out}") as show:
         record = run_job(job, place, lambda *step: show("training", *step), out / "records.jsonl")
         show("removal", 0, 1, "the network without what has faded")
@@ -61,13 +73,13 @@ def train_command(
         network, certificate = without(trained, example)
         path = save_program(export(network, example), out / "network.pt2")
         show("removal", 1, 1, "")
-    files = {"network": str(path), "records": str(out / "records.jsonl")}
-    if json:
-        print_json({"job": job, **record, "removal": str(certificate), "files": files})
-        return
+    return record, str(certificate), {"network": str(path), "records": str(out / "records.jsonl")}
+
+
+def _show(record: dict[str, Any], removal: str, files: dict[str, str]) -> None:
     for epoch in record["epochs"]:
         facts = f"loss {epoch['loss']:.4f}  t {epoch['t']:.3f}  test accuracy {100 * epoch['accuracy']:.2f} %"
         typer.echo(f"epoch {epoch['epoch']:3}  {facts}")
-    typer.echo(f"trained and written network, the same function? {certificate}")
+    typer.echo(f"trained and written network, the same function? {removal}")
     for kind, name in files.items():
         typer.echo(f"{kind:8} {name}")
