@@ -387,8 +387,9 @@ def test_groups_stay_groups() -> None:
 @pytest.mark.parametrize("method", ["auto", *METHODS])
 def test_every_method_derives_the_same_matrix(method: str) -> None:
     chain = nn.Sequential(*[nn.Conv2d(1, 1, 3, padding=1) for _ in range(6)]).double().eval()
-    for parameter, numbers in zip(chain.parameters(), itertools.cycle([[1, -2, 0, 3, 1, 0, 0, 2, -1], [2]]), strict=False):
-        parameter.data = torch.tensor(numbers).double().reshape(parameter.shape)
+    numbers = itertools.cycle([[1, -2, 0, 3, 1, 0, 0, 2, -1], [2]])
+    for parameter in chain.parameters():
+        parameter.data = torch.tensor(next(numbers)).double().reshape(parameter.shape)
     x = torch.from_numpy(np.random.default_rng(0).integers(-3, 4, (2, 1, 6, 6))).double()
     result = collapse(chain, x, method=method, measure=False)
     assert result.report.method == method or method == "auto"
