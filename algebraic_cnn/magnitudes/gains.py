@@ -78,7 +78,7 @@ def _schur(call: Call, values: Values, name: str, names: list[str], magnitudes: 
 
 
 def _conv(call: Call, weight: Tensor, x: Tensor) -> float:
-    """The symbol's bound; taps that only ever meet padding do not count."""
+    """The symbol's bound; taps that only ever meet padding do not count, and 0 if all do."""
     arguments = call.bound()
     spatial = weight.ndim - 2
     transposed = "transpose" in call.op or bool(arguments.get("transposed"))
@@ -92,6 +92,8 @@ def _conv(call: Call, weight: Tensor, x: Tensor) -> float:
             zip(image, call.shape[-spatial:], stride, padding, dilation, strict=True)
         ):
             met = [t for t in range(weight.shape[2 + axis]) if any(0 <= i * s + t * d - p < n for i in range(o or 1))]
+            if not met:
+                return 0.0
             weight = weight.index_select(2 + axis, torch.tensor(met, device=weight.device))
     return conv_norm(weight, arguments["groups"], image, dilation)
 

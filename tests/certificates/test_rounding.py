@@ -213,3 +213,13 @@ def test_gains_bound_every_call() -> None:
     W = conv_matrix(model[0].weight.detach().numpy(), (2, 6, 6), stride=2, padding=1).toarray()
     assert np.linalg.norm(W, 2) <= conv.norm <= conv.modulus
     assert np.linalg.norm(abs(W), 2) <= conv.modulus
+
+
+def test_a_convolution_that_sees_only_padding_has_gain_zero() -> None:
+    """Kernel 1, stride 2, padding 1 on one column: both outputs stand on padding."""
+    network = nn.Conv2d(1, 1, 1, stride=(1, 2), padding=(0, 1), bias=False).eval()
+    x = torch.ones(1, 1, 1, 1)
+    graph = trace(network, x)
+    assert not network(x).any()
+    assert [gain.norm for gain in gains(graph)[graph.calls[0].name].values()] == [0.0]
+    assert forward_error(graph, x.double(), torch.float32).bound.max() <= torch.finfo(torch.float32).smallest_normal
