@@ -89,7 +89,8 @@ def recursion_of(graph: Graph, *, memory_budget: int = MEMORY_BUDGET) -> SkipRec
 
     for call in graph.calls:
         if call.op.startswith("operator.") or (call.name not in dependent and call.op != "sym_size"):
-            values[call.name] = call.target(*resolved(call.args), **resolved(dict(call.kwargs)))
+            args, kwargs = call.resolved(values)
+            values[call.name] = call.target(*args, **kwargs)
         elif call.op in READERS:
             values[call.name] = READERS[call.op](reading, call, resolved(call.bound()))
         else:

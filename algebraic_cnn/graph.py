@@ -63,6 +63,12 @@ class Call:
         named |= dict(zip((a.name for a in schema.arguments), self.args, strict=False))
         return named | dict(self.kwargs)
 
+    def resolved(self, values: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Positional and keyword arguments, with the value where a ``Ref`` stands."""
+        return pytree.tree_map(
+            lambda leaf: values[leaf.name] if isinstance(leaf, Ref) else leaf, (self.args, dict(self.kwargs))
+        )
+
     def refs(self) -> Iterator[str]:
         """Names of the values that it uses."""
         for leaf in pytree.tree_leaves((self.args, dict(self.kwargs))):

@@ -17,13 +17,12 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from .affine import AffineMap
 from .derivation import MEMORY_BUDGET, derive_graph
 from .errors import ShapeError, UnknownNameError
 from .exact import exact_map, exact_outputs
-from .graph import Call, Graph, Ref
+from .graph import Call, Graph
 from .pinning import Pattern, Pinned, activations, pattern_at, pin
 from .ring import Float
 from .trace import trace
@@ -142,12 +141,8 @@ def _given(graph: Graph, x: Tensor, calls: tuple[Call, ...]) -> Iterator[np.ndar
     doubled = {name: value.cpu() for name, value in graph.constants.items()}
     values = {name: value.double() if value.is_floating_point() else value for name, value in doubled.items()}
     values |= {graph.inputs[0]: x[None]}
-
-    def resolve(leaf: Any) -> Any:
-        return values[leaf.name] if isinstance(leaf, Ref) else leaf
-
     for call in graph.calls:
-        args, kwargs = pytree.tree_map(resolve, (call.args, dict(call.kwargs)))
+        args, kwargs = call.resolved(values)
         values[call.name] = call.target(*args, **kwargs)
     for call in calls:
         yield values[next(call.refs())][0].numpy()

@@ -210,17 +210,13 @@ def _own_dtype(inputs: Sequence[torch.dtype], constants: Iterable[Any]) -> torch
 
 def _fold(calls: Sequence[Call], constants: dict[str, Any]) -> list[Call]:
     """The calls that remain when those on constants alone are carried out, into ``constants``, as torch does it."""
-
-    def resolve(leaf: Any) -> Any:
-        return constants[leaf.name] if isinstance(leaf, Ref) else leaf
-
     remaining = []
     for call in calls:
         random = torch.Tag.nondeterministic_seeded in getattr(call.target, "tags", ())
         if random or not all(name in constants for name in call.refs()):
             remaining.append(call)
             continue
-        args, kwargs = pytree.tree_map(resolve, (call.args, dict(call.kwargs)))
+        args, kwargs = call.resolved(constants)
         with torch.no_grad():
             constants[call.name] = call.target(*args, **kwargs)
     return remaining

@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from ..errors import ShapeError
 from ..evaluate import Evaluator
@@ -92,12 +91,8 @@ def _sources(graph: Graph, pieces: Cut, inputs: Sequence[Tensor]) -> dict[Source
     place = device(graph)
     moved = [x.to(place, graph.dtype if x.is_floating_point() else None) for x in inputs]
     values: dict[str, Any] = dict(graph.constants) | dict(zip(graph.inputs, moved, strict=True))
-
-    def resolve(leaf: Any) -> Any:
-        return values[leaf.name] if isinstance(leaf, Ref) else leaf
-
     for call in graph.calls:
-        args, kwargs = pytree.tree_map(resolve, (call.args, dict(call.kwargs)))
+        args, kwargs = call.resolved(values)
         values[call.name] = call.target(*args, **kwargs)
     found: dict[Source, Any] = {(-1, i): values[name] for i, name in enumerate(graph.inputs)}
     for k, call in enumerate(pieces.seams):

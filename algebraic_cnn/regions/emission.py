@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -43,13 +42,10 @@ def emit(graph: Graph, *, dtype: torch.dtype | None = None) -> fx.GraphModule:
         _register(root, path, graph.constants[name], dtype)
         nodes[name] = drawn.get_attr(path)
 
-    def resolve(leaf: Any) -> Any:
-        return nodes[leaf.name] if isinstance(leaf, Ref) else leaf
-
     for call in graph.calls:
-        args, kwargs = pytree.tree_map(resolve, (call.args, dict(call.kwargs)))
+        args, kwargs = call.resolved(nodes)
         nodes[call.name] = drawn.create_node("call_function", call.target, args, kwargs, name=call.name)
-    drawn.output([resolve(out) for out in graph.outputs])
+    drawn.output([nodes[out.name] if isinstance(out, Ref) else out for out in graph.outputs])
     drawn.set_codegen(_codegen(graph))
     return fx.GraphModule(root, drawn).eval()
 

@@ -20,10 +20,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from ..errors import TraceError
-from ..graph import Call, Graph, Ref
+from ..graph import Call, Graph
 from .cost import Expense, Prices, expense
 from .emission import emit
 from .warrant import Pair
@@ -67,9 +66,7 @@ def natively(graph: Graph, seams: frozenset[str], *, seed: int = 0) -> dict[str,
     last = {name: place for place, call in enumerate(graph.calls) for name in call.refs()}
     with torch.no_grad():
         for place, call in enumerate(graph.calls):
-            args, kwargs = pytree.tree_map(
-                lambda leaf: values[leaf.name] if isinstance(leaf, Ref) else leaf, (call.args, dict(call.kwargs))
-            )
+            args, kwargs = call.resolved(values)
             values[call.name] = _called(call, args, kwargs)
             for name in set(call.refs()) - seams:
                 if last[name] == place and name not in graph.constants:
