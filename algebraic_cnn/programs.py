@@ -12,7 +12,6 @@ from __future__ import annotations
 import ast
 import io
 import json
-import logging
 import os
 import zipfile
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from torch.export import ExportedProgram
 
 from .errors import DataError, UnknownNameError
 from .files import whole_file
+from .refusal import quiet
 
 _OBJECTS = ("custom_obj", "opaque_obj")
 _ARITHMETIC = (ast.Expression, ast.Call, ast.keyword, ast.Name, ast.Constant, ast.BinOp, ast.UnaryOp, ast.Compare)
@@ -79,16 +79,12 @@ def load_program(path: str | os.PathLike[str]) -> ExportedProgram:
     if unknown:
         expected = "its library to be imported first"
         raise DataError("the program makes a custom call that nobody has registered", expected=expected, got=unknown[0])
-    logger = logging.getLogger("torch")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
     try:
-        return torch.export.load(path)
+        with quiet():
+            return torch.export.load(path)
     except Exception as error:  # a foreign archive makes torch raise errors of any class
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(f"not a program that torch.export saved ({reason})", where=path) from error
-    finally:
-        logger.setLevel(level)
 
 
 def _executable(archive: zipfile.ZipFile) -> Iterator[str]:

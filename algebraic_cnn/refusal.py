@@ -1,5 +1,6 @@
 """Why a model cannot be exported, in our words, and at which of its lines.
 
+    quiet       while torch is at work: what it would print goes nowhere
     refusal     torch's error -> our error
     line_in     text of a stack trace -> the line of the model
     line_of     error -> the line of the model that raised it
@@ -9,9 +10,12 @@ Torch raises errors of a dozen unrelated classes, with the whole graph as their 
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import re
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
 from torch import Tensor
@@ -26,6 +30,19 @@ _WORDS = {
     "UnsupportedOperatorException": "it makes a custom call that torch.library.register_fake has not described",
     "UnsupportedFakeTensorException": "a value in it cannot be followed without its numbers",
 }
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """torch prints the whole graph of a model that it refuses; our error carries the reason instead."""
+    logger = logging.getLogger("torch")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def refusal(error: Exception, example: Sequence[Tensor]) -> TraceError:

@@ -10,11 +10,8 @@ twice, Python control flow is gone, and functional calls count like modules.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import io
-import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import torch
@@ -25,7 +22,7 @@ from torch.utils import _pytree as pytree
 from .errors import ShapeError, TraceError, TrainingModeError
 from .graph import Call, Graph, Ref, Size
 from .inplace import functional, is_identity
-from .refusal import line_in, refusal
+from .refusal import line_in, quiet, refusal
 
 
 def trace(model: torch.nn.Module | ExportedProgram, example: Any = None) -> Graph:
@@ -97,7 +94,7 @@ def export(
     for attempt, free in ((doubled, True), (arguments, False)):
         axes = tuple({0: Dim.AUTO} if a.ndim else None for a in attempt) if free else None
         try:
-            with torch.no_grad(), _quiet():
+            with torch.no_grad(), quiet():
                 program = torch.export.export(
                     model,
                     attempt,
@@ -130,19 +127,6 @@ def _axes_of(model: torch.nn.Module, axes: tuple[Any, ...] | None) -> Any:
         return None
     kinds = [p.kind for p in inspect.signature(model.forward).parameters.values()]
     return (axes,) if kinds[:1] == [inspect.Parameter.VAR_POSITIONAL] else axes
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """torch prints the whole graph of a model that it refuses; our error carries the reason instead."""
-    logger = logging.getLogger("torch")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def _keeps_batch_free(program: ExportedProgram) -> bool:
