@@ -51,7 +51,7 @@ def pad_matrix(
     Raises:
         ShapeError: no shape.
         GeometryError: a wrong number of pairs, padding that the mode cannot supply, or nothing left after cropping.
-        UnknownNameError: an unknown format or padding mode.
+        UnknownNameError: an unknown format, dtype or padding mode.
         TooLargeError: the result would take more than ``memory_budget`` bytes.
 
     >>> pad_matrix((1, 3), ((2, 1),), padding_mode="reflect", dtype=int, format="dense")

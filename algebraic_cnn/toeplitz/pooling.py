@@ -53,7 +53,7 @@ def avg_pool_matrix(
         GeometryError: arguments that torch refuses too: a kernel larger than the padded input, padding larger than half
             the kernel, a stride below 1, divisor 0.
         ShapeError: no shape, or an integer dtype for entries that are fractions.
-        UnknownNameError: an unknown format.
+        UnknownNameError: an unknown format or dtype.
         TooLargeError: the result would take more than ``memory_budget`` bytes.
 
     >>> avg_pool_matrix((1, 4), 2, stride=1, format="dense")
@@ -103,7 +103,7 @@ def adaptive_avg_pool_matrix(
     Raises:
         GeometryError: a wrong number of sizes, a negative one, or an empty spatial axis to average.
         ShapeError: no shape, or an integer dtype for entries that are fractions.
-        UnknownNameError: an unknown format.
+        UnknownNameError: an unknown format or dtype.
         TooLargeError: the result would take more than ``memory_budget`` bytes.
 
     >>> adaptive_avg_pool_matrix((1, 3), 2, format="dense")

@@ -45,7 +45,7 @@ def pixel_shuffle_matrix(
     Raises:
         ShapeError: not (channels, height, width).
         GeometryError: the factor is below 1, or its square does not divide the channels.
-        UnknownNameError: an unknown format.
+        UnknownNameError: an unknown format or dtype.
         TooLargeError: the result would take more than ``memory_budget`` bytes.
 
     >>> pixel_shuffle_matrix((4, 1, 2), 2).indices
@@ -81,7 +81,7 @@ def pixel_unshuffle_matrix(
     Raises:
         ShapeError: not (channels, height, width).
         GeometryError: the factor is below 1, or does not divide height and width.
-        UnknownNameError: an unknown format.
+        UnknownNameError: an unknown format or dtype.
         TooLargeError: the result would take more than ``memory_budget`` bytes.
 
     >>> pixel_unshuffle_matrix((1, 2, 4), 2).indices
@@ -118,7 +118,7 @@ def channel_shuffle_matrix(
     Raises:
         ShapeError: no shape.
         GeometryError: the groups do not divide the channels.
-        UnknownNameError: an unknown format.
+        UnknownNameError: an unknown format or dtype.
         TooLargeError: the result would take more than ``memory_budget`` bytes.
 
     >>> channel_shuffle_matrix((6,), 2).indices
@@ -159,7 +159,7 @@ def unfold_matrix(
     Raises:
         ShapeError: an empty axis.
         GeometryError: arguments that torch refuses too: a kernel larger than the padded input, a stride below 1.
-        UnknownNameError: an unknown format.
+        UnknownNameError: an unknown format or dtype.
         TooLargeError: the result would take more than ``memory_budget`` bytes.
 
     >>> unfold_matrix((1, 3), 2).toarray()
@@ -204,7 +204,7 @@ def fold_matrix(
     Raises:
         ShapeError: the input is not what unfolding the output would give.
         GeometryError: arguments that torch refuses too.
-        UnknownNameError: an unknown format.
+        UnknownNameError: an unknown format or dtype.
         TooLargeError: the result would take more than ``memory_budget`` bytes.
 
     >>> fold_matrix((2, 2), (3,), 2).toarray()

@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike
 
 from ..arguments import per_axis, plain, shape_of
 from ..errors import GeometryError, UnknownNameError
+from .filling import entry_dtype
 from .formats import MEMORY_BUDGET
 from .pooling import adaptive_rows
 from .separable import Row, separable_matrix
@@ -60,7 +61,7 @@ def interpolate_matrix(
         GeometryError: both or neither of ``size`` and ``scale_factor``, a scale that is not positive, an output or
             input of no length, corners aligned in a mode without corners.
         ShapeError: no shape, or an integer dtype for entries that are fractions.
-        UnknownNameError: an unknown mode or format, or a mode for another number of axes.
+        UnknownNameError: an unknown mode, format or dtype, or a mode for another number of axes.
         TooLargeError: the result would take more than ``memory_budget`` bytes.
 
     >>> interpolate_matrix((1, 2), scale_factor=2, mode="linear", format="dense")
@@ -78,7 +79,7 @@ def interpolate_matrix(
     sizes, factors = _sizes(spatial, size, scale_factor)
     if min((*spatial, *sizes), default=1) < 1:
         raise GeometryError("interpolation needs positions on both sides", got=(spatial, sizes), where="size")
-    real = np.float32 if dtype is not None and np.dtype(dtype).itemsize < 8 else np.float64
+    real = np.float32 if entry_dtype(dtype, format).itemsize < 8 else np.float64
     rows = [
         _axis_rows(n, m, f, mode, bool(align_corners), real) for n, m, f in zip(spatial, sizes, factors, strict=True)
     ]

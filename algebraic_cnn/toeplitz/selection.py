@@ -64,7 +64,7 @@ def selection_matrix(
         Matrix of shape (source.size, inputs).
 
     Raises:
-        UnknownNameError: unknown format.
+        UnknownNameError: unknown format or dtype.
         TooLargeError: over the budget.
 
     >>> selection_matrix(np.array([1, -1, 1]), 2, dtype=int, format="dense", memory_budget=1000)
@@ -100,6 +100,7 @@ def matrix_of_ones(
         The matrix.
 
     Raises:
+        UnknownNameError: unknown dtype.
         TooLargeError: over the budget.
     """
     if format == "csc":

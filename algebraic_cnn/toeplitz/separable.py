@@ -47,7 +47,7 @@ def separable_matrix(
 
     Raises:
         ShapeError: an integer dtype for entries that are fractions.
-        UnknownNameError: an unknown format.
+        UnknownNameError: an unknown format or dtype.
         TooLargeError: the result would take more than ``memory_budget`` bytes.
 
     >>> half = Fraction(1, 2)

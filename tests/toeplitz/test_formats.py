@@ -173,6 +173,12 @@ def test_unknown_formats_are_refused(name: str) -> None:
         MATRICES[name](format="bsr")
 
 
+@pytest.mark.parametrize("name", [name for name in MATRICES if not name.startswith("conv")])
+def test_unknown_dtypes_are_refused(name: str) -> None:
+    with pytest.raises(UnknownNameError, match="float33"):
+        MATRICES[name](dtype="float33")
+
+
 @pytest.mark.parametrize("name", MATRICES)
 @pytest.mark.parametrize("format", FORMATS)
 def test_the_budget_is_checked_before_anything_is_made(name: str, format: str) -> None:
