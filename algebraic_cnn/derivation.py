@@ -27,10 +27,8 @@ from .evaluate import Evaluator
 from .graph import Graph
 from .ring import Float, Ring
 from .samples import require_samples_apart
+from .toeplitz import MEMORY_BUDGET
 from .trace import trace
-
-#: Bytes that explicit arrays may take unless the caller says otherwise.
-MEMORY_BUDGET = 4 * 2**30
 
 #: So few passes that looking for fewer would take longer.
 _FEW = 64

@@ -14,6 +14,7 @@ from itertools import compress
 from typing import Any, Literal, NamedTuple
 
 from ..errors import MissingExtraError, TooLargeError, UnknownNameError
+from ..toeplitz import MEMORY_BUDGET
 from .skeleton import Edge, Path, Skeleton
 
 Backend = Literal["auto", "flint", "sympy"]
@@ -120,7 +121,7 @@ def read(polynomial: Any, letters: Alphabet) -> list[Term]:
 
 
 def expand(
-    skeleton: Skeleton, part: Part = "f", *, backend: Backend = "auto", memory_budget: int = 2**32
+    skeleton: Skeleton, part: Part = "f", *, backend: Backend = "auto", memory_budget: int = MEMORY_BUDGET
 ) -> list[Term]:
     """Every word of W, of B, or of f = W X + B, by start and path in lexicographic order.
 
