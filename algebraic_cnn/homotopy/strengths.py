@@ -64,7 +64,7 @@ class ActivationStrength(nn.Module):
         self.register_buffer("strength", torch.tensor(s))
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """S x + (1 - s) y."""
+        """s x + (1 - s) y."""
         return self.strength * x + (1 - self.strength) * y
 
     def extra_repr(self) -> str:
