@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from algebraic_cnn.bench.comparison import Row as PatternRow
-from algebraic_cnn.bench.reparameterised import Row as ModelRow
+from algebraic_cnn.bench.engines import Row as ModelRow
 from algebraic_cnn.cli import app
-from algebraic_cnn.cli.bench_networks import models_table, patterns_table
+from algebraic_cnn.cli.bench_networks import models_table, patterns_table, speed_table
 
 
 def run(*words: object) -> Result:
@@ -40,16 +40,25 @@ def test_a_wrong_result_is_marked_and_a_missing_tool_says_so() -> None:
     assert cells(patterns_table(rows)) == [["a", "1 0 1  1e-07", "1 0 2  [red]4e-01[/]", "gone"]]
 
 
-def test_models_stand_beside_each_other_with_ratios_to_what_was_given() -> None:
+def test_models_stand_beside_each_other_with_ratios_to_what_was_given_and_to_the_conversion_by_hand() -> None:
     rows = [
-        ModelRow("net", form, n, 0, 1e-7, 2.0, {"eager": s})
+        ModelRow("net", form, n, 0, 1e-7, 2.0, {"eager": s, "onnx": 2 * s}, load=n)
         for form, n, s in (("given", 9, 0.4), ("timm", 5, 0.2), ("ours", 4, 0.1))
     ]
-    assert cells(models_table(rows, ["eager"])) == [
-        ["net", "given", "9", "0", "1e-07", "", "400 ms  1.00 x"],
-        ["", "timm", "5", "0", "1e-07", "2 s", "200 ms  0.50 x"],
-        ["", "ours", "4", "0", "1e-07", "2 s", "100 ms  0.25 x"],
+    assert cells(models_table(rows)) == [["net", "9 + 0", "5 + 0", "4 + 0", "1e-07", "1e-07", "2 s"]]
+    table = speed_table(rows, ["eager", "onnx"])
+    assert "load 4.0 to 9.0" in str(table.caption)
+    assert cells(table) == [
+        ["net", "eager", "400 ms", "200 ms", "100 ms", "0.25", "0.50"],
+        ["", "onnx", "800 ms", "400 ms", "200 ms", "0.25", "0.50"],
     ]
+
+
+def test_an_engine_that_cannot_take_a_form_says_why_in_its_cell() -> None:
+    spans = {"given": {"frozen": 0.4}, "timm": {}, "ours": {"frozen": 0.1}}
+    notes = {"given": {}, "timm": {"frozen": "no compiler"}, "ours": {}}
+    rows = [ModelRow("net", form, 1, 0, 0.0, 0.0, spans[form], notes[form]) for form in spans]
+    assert cells(speed_table(rows, ["frozen"])) == [["net", "frozen", "400 ms", "no compiler", "100 ms", "0.25", ""]]
 
 
 MISTAKES = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..bench.comparison import Row as PatternRow
-    from ..bench.reparameterised import Row as ModelRow
+    from ..bench.engines import Row as ModelRow
 
 Seconds = Annotated[float, typer.Option(help="Time to spend on each comparison.", min=0)]
 Drawn = Annotated[int, typer.Option(help="Of weights and inputs.", min=0)]
@@ -69,22 +70,31 @@ def collapse_bench(
 
 def models_bench(
     models: Annotated[str, typer.Option(help="Networks of timm, comma-separated; twelve of them if empty.")] = "",
-    engines: Annotated[str, typer.Option(help="Of eager, frozen, onnx; comma-separated.")] = "eager",
+    engines: Annotated[str, typer.Option(help="Of eager, frozen, onnx; comma-separated.")] = "eager,frozen,onnx",
+    records: Annotated[Path, typer.Option(help="File of records; what it has is not run again.")] = Path(
+        "models.jsonl"
+    ),
     seconds: Seconds = 5.0,
+    threads: Annotated[int, typer.Option(help="Of every engine.", min=1)] = 1,
     measure: Annotated[bool, typer.Option(help="Whether the collapse times doubtful forms.")] = True,
     seed: Drawn = 0,
     device: Here = "cpu",
     json: AsJson = False,
 ) -> None:
-    """Count and time networks of timm as given, by timm's own conversion, and collapsed."""
+    """Count and time networks of timm as given, by timm's own conversion, and collapsed, in every engine."""
     chosen("device", device, ["cpu"])
 
-    from ..bench.contenders import ENGINES
-    from ..bench.reparameterised import MODELS, model_rows
+    import torch
 
-    asked = [chosen("engine", engine, list(ENGINES)) for engine in _words(engines, ["eager"])]
-    rows = list(model_rows(_words(models, list(MODELS)), asked, seconds=seconds, measure=measure, seed=seed))
-    _show(json, seed, rows, models_table(rows, asked))
+    from ..bench.contenders import ENGINES
+    from ..bench.engines import model_rows
+    from ..bench.reparameterised import MODELS
+
+    asked = [chosen("engine", engine, list(ENGINES)) for engine in _words(engines, [])]
+    torch.set_num_threads(threads)
+    how = {"seconds": seconds, "measure": measure, "seed": seed, "progress": lambda words: typer.echo(words, err=True)}
+    rows = list(model_rows(_words(models, list(MODELS)), asked, records, **how))
+    _show(json, seed, rows, models_table(rows), speed_table(rows, asked))
 
 
 def patterns_table(rows: Sequence[PatternRow]) -> Table:
@@ -109,31 +119,58 @@ def _left(row: PatternRow) -> str:
     return f"{row.products} {row.norms} {row.calls}  " + (f"[red]{error}[/]" if row.error > 1e-3 else error)
 
 
-def models_table(rows: Sequence[ModelRow], engines: Sequence[str]) -> Table:
-    """Three lines for each network: as given, timm's, ours; ratios are to the line as given."""
+def models_table(rows: Sequence[ModelRow]) -> Table:
+    """A line for each network: convolutions and BatchNorms that are left, errors, and the time that ours took."""
     from rich.table import Table
 
-    table = Table(title="networks of timm, one image of 224x224")
-    for heading in ("network", "form", "convolutions", "BatchNorms", "error", "made in", *engines):
-        table.add_column(heading, justify="left" if heading in ("network", "form") else "right")
-    given: dict[str, ModelRow] = {row.model: row for row in rows if row.form == "given"}
-    for row in rows:
-        first = row.form == "given"
-        times = [
-            f"{duration(row.seconds[engine])}  {row.seconds[engine] / given[row.model].seconds[engine]:.2f} x"
-            for engine in engines
-        ]
-        made = "" if first else duration(row.making)
-        numbers = [str(row.convolutions), str(row.norms), f"{row.error:.0e}", made]
-        table.add_row(row.model if first else "", row.form, *numbers, *times, end_section=row.form == "ours")
+    table = Table(title="what is left of networks of timm", caption="convolutions + BatchNorms; error beside float64")
+    for heading in ("network", *_FORMS, "error, timm's", "error, ours", "made in"):
+        table.add_column(heading, justify="left" if heading == "network" else "right")
+    for name, forms in _by_network(rows).items():
+        left = [f"{forms[form].convolutions} + {forms[form].norms}" for form in _FORMS]
+        errors = [f"{forms[form].error:.0e}" for form in ("timm", "ours")]
+        table.add_row(name, *left, *errors, duration(forms["ours"].making))
     return table
+
+
+def speed_table(rows: Sequence[ModelRow], engines: Sequence[str]) -> Table:
+    """A line for each network and engine: medians of its three forms, and the ratios of ours to the other two."""
+    from rich.table import Table
+
+    loads = [row.load for row in rows] or [0.0]
+    caption = f"medians of predictions timed in turn, one image of 224x224; load {min(loads):.1f} to {max(loads):.1f}"
+    table = Table(title="time of a prediction", caption=caption)
+    for heading in ("network", "engine", *_FORMS, "ours / given", "ours / timm's"):
+        table.add_column(heading, justify="left" if heading in ("network", "engine") else "right")
+    for name, forms in _by_network(rows).items():
+        for engine in engines:
+            spans = [forms[form].seconds.get(engine) for form in _FORMS]
+            cells = [duration(span) if span else forms[form].notes.get(engine, "") for form, span in _pairs(spans)]
+            ratios = [f"{spans[2] / span:.2f}" if span and spans[2] else "" for span in spans[:2]]
+            first, last = engine == engines[0], engine == engines[-1]
+            table.add_row(name if first else "", engine, *cells, *ratios, end_section=last)
+    return table
+
+
+_FORMS = ("given", "timm", "ours")
+
+
+def _pairs(spans: Sequence[float | None]) -> Iterable[tuple[str, float | None]]:
+    return zip(_FORMS, spans, strict=True)
+
+
+def _by_network(rows: Sequence[ModelRow]) -> dict[str, dict[str, ModelRow]]:
+    found: dict[str, dict[str, ModelRow]] = {}
+    for row in rows:
+        found.setdefault(row.model, {})[row.form] = row
+    return found
 
 
 def _words(text: str, default: Iterable[str]) -> list[str]:
     return [word.strip() for word in text.split(",")] if text else list(default)
 
 
-def _show(as_json: bool, seed: int, rows: Sequence[Any], table: Table) -> None:
+def _show(as_json: bool, seed: int, rows: Sequence[Any], *tables: Table) -> None:
     from ..bench.toeplitz import machine
 
     if as_json:
@@ -144,5 +181,6 @@ def _show(as_json: bool, seed: int, rows: Sequence[Any], table: Table) -> None:
     from rich.console import Console
 
     screen = Console(width=None if sys.stdout.isatty() else 160)
-    screen.print(table)
+    for table in tables:
+        screen.print(table)
     screen.print(", ".join(f"{name} {value}" for name, value in machine().items()))

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from algebraic_cnn.bench import reparameterised
+from algebraic_cnn.bench import engines, reparameterised
+from algebraic_cnn.bench.contenders import ENGINES
+from algebraic_cnn.bench.engines import model_rows
 from algebraic_cnn.bench.patterns import randomised
-from algebraic_cnn.bench.reparameterised import counts, model_rows, network
+from algebraic_cnn.bench.reparameterised import counts, network
 from algebraic_cnn.errors import MissingExtraError, UnknownNameError
 
 
@@ -34,7 +37,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         list_models=lambda: ["small"], create_model=lambda name, pretrained: nn.Sequential(Block(), Block())
     )
     monkeypatch.setattr(reparameterised, "_timm", lambda: stand_in)
-    monkeypatch.setattr(reparameterised, "converted", lambda model: model)
+    monkeypatch.setattr(engines, "converted", lambda model: model)
 
 
 @pytest.mark.usefixtures("small")
@@ -47,6 +50,35 @@ def test_three_forms_are_counted_compared_and_timed() -> None:
     ]
     assert all(row.seconds["eager"] > 0 for row in rows)
     assert all(0 <= row.error < 1e-5 for row in rows)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_run_goes_on_where_it_stopped_and_adds_engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records, said = tmp_path / "models.jsonl", []
+    how = {"seconds": 0.0, "measure": False, "progress": said.append}
+    first = list(model_rows(["small"], ["eager"], records, **how))
+    assert said == ["small: timm is made", "small: ours is made", "small: eager"]
+    assert list(model_rows(["small"], ["eager"], records, **how)) == first
+    assert len(said) == 3
+    monkeypatch.setitem(ENGINES, "frozen", ENGINES["eager"])
+    both = list(model_rows(["small"], ["eager", "frozen"], records, **how))
+    assert said[-1] == "small: frozen"
+    assert [row.seconds["eager"] for row in both] == [row.seconds["eager"] for row in first]
+    assert all(row.seconds["frozen"] > 0 for row in both)
+    assert len(records.read_text().splitlines()) == 2
+
+
+@pytest.mark.usefixtures("small")
+def test_what_an_engine_cannot_take_is_a_note_and_the_other_forms_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def particular(model: nn.Module, batch: Tensor) -> object:
+        if counts(model, batch) == (2, 0):
+            raise RuntimeError("too few BatchNorms\nfor me")
+        return ENGINES["eager"](model, batch)
+
+    monkeypatch.setitem(ENGINES, "onnx", particular)
+    given, by_hand, ours = model_rows(["small"], ["onnx"], seconds=0.0, measure=False)
+    assert ours.notes == {"onnx": "too few BatchNorms"}
+    assert (set(ours.seconds), set(given.seconds), set(by_hand.seconds)) == (set(), {"onnx"}, {"onnx"})
 
 
 @pytest.mark.usefixtures("small")

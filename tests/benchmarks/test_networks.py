@@ -7,9 +7,9 @@ from rich.console import Console
 
 from algebraic_cnn.bench.comparison import pattern_rows
 from algebraic_cnn.bench.contenders import ENGINES
+from algebraic_cnn.bench.engines import model_rows
 from algebraic_cnn.bench.patterns import PATTERNS
-from algebraic_cnn.bench.reparameterised import model_rows
-from algebraic_cnn.cli.bench_networks import models_table, patterns_table
+from algebraic_cnn.cli.bench_networks import models_table, patterns_table, speed_table
 from algebraic_cnn.errors import MissingExtraError
 
 
@@ -33,7 +33,8 @@ def test_real_networks_in_every_engine(name: str, capsys: pytest.CaptureFixture[
     except MissingExtraError as error:
         pytest.skip(str(error))
     with capsys.disabled():
-        Console(width=160).print(models_table(rows, list(ENGINES)))
+        Console(width=160).print(models_table(rows))
+        Console(width=160).print(speed_table(rows, list(ENGINES)))
     given, by_hand, ours = rows
     assert ours.convolutions <= by_hand.convolutions <= given.convolutions
     assert ours.norms == 0
