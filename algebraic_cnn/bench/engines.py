@@ -40,7 +40,7 @@ class Row:
         norms: how many BatchNorms it calls.
         error: largest difference of its float32 outputs from those of the given network in float64, over their largest.
         making: seconds that the conversion took, certificate included.
-        seconds: median per prediction, by engine.
+        seconds: median per prediction, by engine; of one thread the processor time, which the machine's load is not in.
         notes: why an engine has no seconds, by engine.
         load: of the machine when it was timed, processes that ran or waited.
     """
@@ -164,6 +164,13 @@ def _time(
         except MissingExtraError:
             raise
         except Exception as error:  # engines of others raise errors of any class
-            notes[form][engine] = (str(error) or type(error).__name__).strip().splitlines()[0][:120]
-    for form, median in interleaved_seconds(ready, seconds=seconds).items():
+            notes[form][engine] = _reason(error)
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    for form, median in interleaved_seconds(ready, seconds=seconds, clock=clock).items():
         times[form][engine] = median
+
+
+def _reason(error: Exception) -> str:
+    """What an engine says, in one line; the first may only name who said it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines if not line.endswith("raised:")), type(error).__name__)[:120]

@@ -18,3 +18,8 @@ def test_functions_run_in_turn() -> None:
 def test_the_median_is_per_call() -> None:
     # a sleep never ends early, so this holds on the slowest machine
     assert interleaved_seconds({"sleep": lambda: time.sleep(0.001)}, seconds=0.0)["sleep"] >= 0.001
+
+
+def test_processor_time_is_not_spent_asleep() -> None:
+    found = interleaved_seconds({"sleep": lambda: time.sleep(0.01)}, seconds=0.0, clock=time.process_time)
+    assert found["sleep"] < 0.01
