@@ -18,8 +18,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "algebraic_cnn"
 ALGEBRA = [
     *"errors files arrays arguments geometry prime_field primes crt ring matrices pattern toeplitz affine".split(),
-    *"layers stencils stencils.lattice stencils.stencil stencils.kernels stencils.pieces stencils.moves".split(),
-    *"stencils.circular stencils.folding recursion symbolic assembly".split(),
+    *"layers stencils stencils.lattice stencils.stencil stencils.kernels stencils.phases stencils.pieces".split(),
+    *"stencils.moves stencils.circular stencils.folding recursion symbolic assembly".split(),
 ]
 FLOORS = [
     *ALGEBRA,

@@ -13,7 +13,7 @@ Each is the piece in every pixel, or is not made.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ from ..ring import Ring
 from ..stencils.folding import offset, stencil
 from ..stencils.kernels import transposed_padding, weight_of_phases
 from ..stencils.lattice import Axis
+from ..stencils.phases import Grouping, channels
 from ..stencils.pieces import Array, Form, Offset, Piece, form
 from .drafting import Draft
 
@@ -91,7 +92,7 @@ def realise(draft: Draft, x: Ref, piece: Piece, like: Call) -> Ref | None:
         return _pixel(work, x)
     x = work.shaped(x, (None, whole.footprint.c_in, *(axis.n for axis in axes)))
     if all(axis.up == 1 for axis in axes):
-        y = _convolution(work, x)
+        y = _convolution(work, x, axes)
     elif all(axis.down == 1 and _transposable(axis) for axis in axes):
         y = _transposed(work, x)
     else:
@@ -144,29 +145,30 @@ def _with_map(work: Work, y: Ref) -> Ref:
     return work.call("add", y, _map(work, shape), shape=shape) if work.whole.offset == Offset.MAP else y
 
 
-def _convolution(work: Work, x: Ref, copies: int = 1, taps: Callable[[Ring], Array] | None = None) -> Ref:
+def _convolution(
+    work: Work, x: Ref, axes: Sequence[Axis], copies: int = 1, taps: Callable[[Ring], Array] | None = None
+) -> Ref:
     """One convolution; with phases, channel c at phase q is its output c copies + q."""
     fp = work.whole.footprint
-    size = (fp.c_out * copies, fp.c_in // fp.groups, *(axis.width for axis in fp.axes))
+    size = (fp.c_out * copies, fp.c_in // fp.groups, *(axis.width for axis in axes))
     weight = work.number("weight", size, taps or work.taps)
-    lengths = [-(-axis.m // axis.up) for axis in fp.axes]
-    pads = [_pads(axis, m) for axis, m in zip(fp.axes, lengths, strict=True)]
+    pads = [_pads(axis) for axis in axes]
     padding = [before for before, _ in pads]
     if any(before != after or before < 0 for before, after in pads):
         flat = [n for pad in reversed(pads) for n in pad]
-        padded = (None, fp.c_in, *(axis.n + sum(pad) for axis, pad in zip(fp.axes, pads, strict=True)))
+        padded = (None, fp.c_in, *(axis.n + sum(pad) for axis, pad in zip(axes, pads, strict=True)))
         x, padding = work.call("constant_pad_nd", x, flat, shape=padded), [0] * len(pads)
-    options = [axis.down for axis in fp.axes], padding, [axis.step for axis in fp.axes], fp.groups
-    shape = (None, fp.c_out * copies, *lengths)
-    return work.call(f"conv{len(lengths)}d", x, weight, _bias(work, copies), *options, shape=shape)
+    options = [axis.down for axis in axes], padding, [axis.step for axis in axes], fp.groups
+    shape = (None, fp.c_out * copies, *(axis.m for axis in axes))
+    return work.call(f"conv{len(axes)}d", x, weight, _bias(work, copies), *options, shape=shape)
 
 
-def _pads(axis: Axis, m: int) -> tuple[int, int]:
+def _pads(axis: Axis) -> tuple[int, int]:
     """Zeros before and after the input so that the convolution has m outputs; equal ones where that is possible."""
     before = -axis.start
     extent = axis.step * (axis.width - 1) + 1
-    after = axis.down * (m - 1) + extent - before - axis.n
-    same = (axis.n + 2 * before - extent) // axis.down + 1 == m and axis.n + 2 * before >= extent
+    after = axis.down * (axis.m - 1) + extent - before - axis.n
+    same = (axis.n + 2 * before - extent) // axis.down + 1 == axis.m and axis.n + 2 * before >= extent
     return before, before if same else after
 
 
@@ -190,21 +192,30 @@ def _transposed(work: Work, x: Ref) -> Ref:
 
 def _phased(work: Work, x: Ref) -> Ref:
     """One convolution whose outputs are the phases, interleaved and cut to length."""
-    fp, d = work.whole.footprint, len(work.whole.footprint.axes)
+    fp = work.whole.footprint
+    groupings = [Grouping.of(axis) for axis in fp.axes]
+    axes, befores = zip(*(each.covering() for each in groupings), strict=True)
     ups = [axis.up for axis in fp.axes]
-
-    def channels(ring: Ring) -> Array:
-        taps = work.taps(ring)
-        return taps.transpose(d, *range(d), *range(d + 1, 2 * d + 2))
-
-    y = _convolution(work, x, math.prod(ups), channels)
-    lengths = [int(n or 1) for n in work.draft.shapes[y.name][2:]]
-    y = work.shaped(y, (None, fp.c_out, *ups, *lengths))
-    order = [0, 1, *(axis for i in range(d) for axis in (2 + d + i, 2 + i))]
-    y = work.call("permute", y, order, shape=tuple(work.draft.shapes[y.name][axis] for axis in order))
-    y = work.shaped(y, (None, fp.c_out, *(u * n for u, n in zip(ups, lengths, strict=True))))
-    for place, axis in enumerate(fp.axes, 2):
+    y = _convolution(work, x, axes, math.prod(ups), lambda ring: channels(work.taps(ring), fp, groupings))
+    y = interleaved(work.draft, y, ups, work.like)
+    for place, (axis, before) in enumerate(zip(fp.axes, befores, strict=True), 2):
         shape = work.draft.shapes[y.name]
         if shape[place] != axis.m:
-            y = work.call("slice", y, place, 0, axis.m, shape=(*shape[:place], axis.m, *shape[place + 1 :]))
+            y = work.call(
+                "slice", y, place, before, before + axis.m, shape=(*shape[:place], axis.m, *shape[place + 1 :])
+            )
     return y
+
+
+def interleaved(draft: Draft, y: Ref, ups: Sequence[int], like: Call) -> Ref:
+    """Channels c up + q become positions up j + q of channel c, along every axis."""
+    _, c, *lengths = (int(n or 1) for n in draft.shapes[y.name])
+    d, c = len(ups), c // math.prod(ups)
+    if set(ups) <= {1}:
+        return y
+    split = (None, c, *ups, *lengths)
+    y = draft.call(like, "reshape", y, [-1, *split[1:]], shape=split)
+    order = [0, 1, *(axis for i in range(d) for axis in (2 + d + i, 2 + i))]
+    y = draft.call(like, "permute", y, order, shape=tuple(split[axis] for axis in order))
+    sizes = [u * n for u, n in zip(ups, lengths, strict=True)]
+    return draft.call(like, "reshape", y, [-1, c, *sizes], shape=(None, c, *sizes))

@@ -30,7 +30,8 @@ class Axis:
         width: how many taps.
         step: distance of two taps: the dilation.
         ring: at each end, how many outputs the taps do not tell.
-        idle: with phases, how many taps at each end of the transposed convolution's kernel are surely 0.
+        idle: with phases, how many taps at each end of the transposed convolution's kernel are surely 0; there output
+            up j + q reads x[down j + start + step t] through tap q + up (width - 1 - t).
 
     >>> Axis(5, 5, start=-1, width=3).reads[0]                   # a padded convolution with 3 taps
     array([-1,  0,  1])
@@ -55,6 +56,26 @@ class Axis:
         """Integers (*p.shape, width): the positions that outputs p read; p may lie outside 0 .. m - 1."""
         return (p // self.up * self.down)[..., None] + self.start + self.step * np.arange(self.width)
 
+    def hull(self, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Integers (*p.shape,) twice: the lowest and the highest position that outputs p read, idle taps left out.
+
+        >>> Axis(4, 8, up=2).then(Axis(8, 8, start=-1, width=3)).hull(np.arange(2))           # x[-1], x[0]; x[0], x[1]
+        (array([-1,  0]), array([0, 1]))
+        """
+        q, origin = p % self.up, p // self.up * self.down + self.start
+        last = self.width - 1 - np.maximum(0, -((q - self.idle[0]) // self.up))
+        first = np.maximum(0, self.width - 1 - (self.up * self.width - self.idle[1] - 1 - q) // self.up)
+        return origin + self.step * first, origin + self.step * last
+
+    def bounded(self, low: np.ndarray, high: np.ndarray) -> Axis:
+        """The same axis, knowing that outputs 0 .. up - 1 read positions ``low`` to ``high`` at most."""
+        if self.up == 1:
+            return self
+        q, origin = np.arange(self.up), self.up * (self.width - 1)
+        places = (origin + q - self.up * ((each - self.start) // self.step) for each in (high, low))
+        first, last = next(places).min(), next(places).max()
+        return replace(self, idle=(int(first), int(self.up * self.width - 1 - last)))
+
     @property
     def inside(self) -> bool:
         """Whether no output reads outside."""
@@ -78,7 +99,7 @@ class Axis:
         """
         low, high, step = self._span(after)
         shared = gcd(self.up, after.down)
-        return Axis(
+        whole = Axis(
             self.n,
             after.m,
             down=self.down * after.down // shared,
@@ -87,8 +108,9 @@ class Axis:
             width=(high - low + self.step * (self.width - 1)) // step + 1,
             step=step,
             ring=self._ring(after),
-            idle=self.idle if after.trivial else after.idle if self.trivial else (0, 0),
         )
+        between = after.hull(np.arange(whole.up))
+        return whole.bounded(self.hull(between[0])[0], self.hull(between[1])[1])
 
     def meetings(self, after: Axis) -> list[Meeting]:
         """How the taps of both make those of ``self.then(after)``, whose phases are q + after.up i, i < r."""
@@ -125,13 +147,13 @@ class Axis:
         """The same axis with ``factor`` times as many phases.
 
         >>> Axis(4, 4).refined(2)
-        Axis(n=4, m=4, down=2, up=2, start=0, width=2, step=1, ring=(0, 0), idle=(0, 0))
+        Axis(n=4, m=4, down=2, up=2, start=0, width=2, step=1, ring=(0, 0), idle=(1, 1))
         """
         step = gcd(self.step if self.width > 1 else 0, self.down if factor > 1 else 0) or 1
         span = self.step * (self.width - 1) + self.down * (factor - 1)
         phases = {"up": self.up * factor, "down": self.down * factor}
-        idle = self.idle if factor == 1 else (0, 0)
-        return replace(self, **phases, width=span // step + 1, step=step, idle=idle)
+        finer = replace(self, **phases, width=span // step + 1, step=step, idle=(0, 0))
+        return finer.bounded(*self.hull(np.arange(finer.up)))
 
     def joined(self, other: Axis) -> Axis | None:
         """An axis that holds the taps of both, or None if they have no common lattice."""
@@ -144,8 +166,9 @@ class Axis:
         steps = [axis.step for axis in (a, b) if axis.width > 1]
         step = gcd(*steps, a.start - b.start) or 1
         ring = (max(a.ring[0], b.ring[0]), max(a.ring[1], b.ring[1]))
-        idle = a.idle if replace(a, ring=(0, 0)) == replace(b, ring=(0, 0)) else (0, 0)
-        return replace(a, start=start, width=(stop - start) // step + 1, step=step, ring=ring, idle=idle)
+        whole = replace(a, start=start, width=(stop - start) // step + 1, step=step, ring=ring, idle=(0, 0))
+        (low, high), (least, most) = (axis.hull(np.arange(phases)) for axis in (a, b))
+        return whole.bounded(np.minimum(low, least), np.maximum(high, most))
 
     def places_in(self, joined: Axis) -> list[tuple[int, int, np.ndarray]]:
         """Where the taps lie in an axis that ``joined`` returned: (phase here, phase there, indices of the taps)."""
