@@ -138,7 +138,8 @@ def speed_table(rows: Sequence[ModelRow], engines: Sequence[str]) -> Table:
     from rich.table import Table
 
     loads = [row.load for row in rows] or [0.0]
-    caption = f"medians of predictions in turn, one image of 224x224, processor time if one thread; load {min(loads):.1f} to {max(loads):.1f}"
+    caption = "medians of one image of 224x224, in turn; processor time if one thread; load "
+    caption += f"{min(loads):.1f} to {max(loads):.1f}"
     table = Table(title="time of a prediction", caption=caption)
     for heading in ("network", "engine", *_FORMS, "ours / given", "ours / timm's"):
         table.add_column(heading, justify="left" if heading in ("network", "engine") else "right")
