@@ -1,3 +1,3 @@
-"""One file per figure or table: ``run(config) -> records``, restartable, seeds fixed."""
+"""One file per figure or table: what is run, the rows and the picture of its records; restartable, seeds fixed."""
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..plots import new_figure
 from .fading import LEVELS, ORIGINAL, Config
 from .figures import said, say, spread, summary
 
@@ -71,12 +72,9 @@ def table(config: Config, records: Records, times: Records) -> list[dict[str, An
 
 def picture(config: Config, records: Records, times: Records) -> Figure:
     """Accuracy of every level against the prediction time of every contender, one panel for each batch size."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    figure = Figure(figsize=(5.2 * len(config.batches) + 1, 5.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure((5.2 * len(config.batches) + 1, 5.6))
     colours = {level: f"C{number}" for number, level in enumerate(LEVELS)}
     panels = figure.subplots(1, len(config.batches), squeeze=False, sharey=True)[0]
     for axes, batch in zip(panels, config.batches, strict=True):

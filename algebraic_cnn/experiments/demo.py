@@ -16,18 +16,18 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..bench.contenders import predictor
 from ..bench.timing import interleaved_seconds
 from ..collapsing import collapse
 from ..data import DATASETS, Dataset, load_dataset
 from ..errors import UnknownNameError
 from ..files import write_json
-from ..models import resnet18, resnet34, resnet50
+from ..models.resnet import RESNETS
 from ..plots import rows_figure, save_figure
 from ..programs import save_program
 from ..trace import export
 from ..training import EpochRecord, Recipe, predictions, train
 
-MODELS = {"resnet18": resnet18, "resnet34": resnet34, "resnet50": resnet50}
 RECIPES = {"digits": Recipe(epochs=15, batch_size=64), "mnist": Recipe(epochs=1, batch_size=128)}
 BATCHES = (1, 128)
 
@@ -58,7 +58,7 @@ class Config:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        for what, name, names in (("data", self.data, DATASETS), ("model", self.model, MODELS)):
+        for what, name, names in (("data", self.data, DATASETS), ("model", self.model, RESNETS)):
             if name not in names:
                 raise UnknownNameError(f"unknown {what}", expected=" | ".join(names), got=name)
 
@@ -177,7 +177,7 @@ def _trained(config: Config, data: Dataset, checkpoint: Path, say: Progress) -> 
     # TF32 would change the class of an image now and then, and with it the comparison
     torch.backends.cudnn.allow_tf32 = False
     torch.manual_seed(config.seed)
-    model = MODELS[config.model](data.image_shape[0], 10, linear=True).to(config.device)
+    model = RESNETS[config.model](data.image_shape[0], 10, linear=True).to(config.device)
     report = lambda done, steps, words: say("train", done, steps, words)  # noqa: E731
     return model, train(model, data, config.recipe, checkpoint=checkpoint, progress=report)
 
@@ -211,16 +211,9 @@ def _seconds_per_image(
     times: list[dict[int, float]] = [{}, {}]
     for size in BATCHES:
         batch = images[:size].to(device)
-
-        def predict(net: nn.Module, batch: torch.Tensor = batch) -> None:
-            net(batch)
-            if batch.is_cuda:
-                torch.cuda.synchronize()
-
-        with torch.no_grad():
-            both = {"before": lambda: predict(before), "after": lambda: predict(after)}
-            found = interleaved_seconds(both, seconds=2.0)
-        for side, name in zip(times, ("before", "after"), strict=True):
+        both = {name: predictor("eager", net, batch) for name, net in (("before", before), ("after", after))}
+        found = interleaved_seconds(both, seconds=2.0)
+        for side, name in zip(times, both, strict=True):
             side[size] = found[name] / len(batch)
     return times
 

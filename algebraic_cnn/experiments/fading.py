@@ -1,7 +1,7 @@
 """Beyond the paper: skips faded to 0, activations of late stages faded to linear, then collapse.
 
     level       how much is faded: nothing, the skips, and then the activations of more and more stages
-    run         trains every level with every seed; race.py measures, curve.py draws
+    Config      every level with every seed; race.py measures what they train, curve.py draws it
 
 Every level is trained equally long from the same initial weights.
 """
@@ -9,10 +9,9 @@ Every level is trained equally long from the same initial weights.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from .runs import HERE, Place, Progress, Workers, job_of, run_jobs
+from .runs import job_of
 
 #: Level to (kind of the way of t, stages whose activations are faded).
 LEVELS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -66,15 +65,3 @@ PRESETS = {
     "quick": Config("quick", 3, 1, shared={"images": 10_000, "epochs": 3, "batch_size": 64}),
     "paper": Config("paper", 5, 5, seconds=60.0, shared={"epochs": 10}),
 }
-
-
-def run(
-    config: Config, place: Place, *, workers: Workers = HERE, progress: Progress | None = None
-) -> list[dict[str, Any]]:
-    """The record of every training run; what an earlier call finished is not run again.
-
-    Raises:
-        DataError: if images or records are missing or damaged.
-        NonFiniteError: if a training diverges.
-    """
-    return run_jobs(config.jobs(), Path(place.folder, "race.jsonl"), place, workers, progress, keep=True)

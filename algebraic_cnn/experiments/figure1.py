@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .figures import RECORDS, Panel, draw, said, summary
-from .runs import HERE, Place, Progress, Workers, job_of, run_jobs
+from .figures import Panel, draw, said, summary
+from .runs import job_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,18 +52,6 @@ FIGURE2 = {
     "quick": replace(_QUICK, name="figure2", shared={**_SMALL, "epochs": 2}),
     "paper": replace(_PAPER, name="figure2", shared={"epochs": 2}),
 }
-
-
-def run(
-    config: Config, place: Place, *, workers: Workers = HERE, progress: Progress | None = None
-) -> list[dict[str, Any]]:
-    """The records of every run; what an earlier call finished is not run again.
-
-    Raises:
-        DataError: if images or records are missing or damaged.
-        NonFiniteError: if a training diverges.
-    """
-    return run_jobs(config.jobs(), Path(place.folder, RECORDS), place, workers, progress)
 
 
 def picture(config: Config, records: Sequence[dict[str, Any]]) -> Figure:

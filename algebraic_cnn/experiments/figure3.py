@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .figures import RECORDS, Panel, Points, by_epoch, draw, said, summary
-from .runs import HERE, WAYS, Place, Progress, Workers, job_of, run_jobs
+from .figures import Panel, Points, by_epoch, draw, said, summary
+from .runs import WAYS, job_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,18 +51,6 @@ PRESETS = {
     "quick": Config("quick", 2, shared={"images": 2000, "tests": 1000, "epochs": 5, "batch_size": 32}),
     "paper": Config("paper", 5, shared={"epochs": 10}),
 }
-
-
-def run(
-    config: Config, place: Place, *, workers: Workers = HERE, progress: Progress | None = None
-) -> list[dict[str, Any]]:
-    """The records of every run; what an earlier call finished is not run again.
-
-    Raises:
-        DataError: if images or records are missing or damaged.
-        NonFiniteError: if a training diverges.
-    """
-    return run_jobs(config.jobs(), Path(place.folder, RECORDS), place, workers, progress)
 
 
 def picture(config: Config, records: Sequence[dict[str, Any]]) -> Figure:

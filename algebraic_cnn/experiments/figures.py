@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..plots import new_figure
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: The file of the trainings that the figures share: some are in two of them.
-RECORDS = "figures.jsonl"
 Points = Sequence[tuple[float, Sequence[float]]]
 
 
@@ -45,11 +45,7 @@ def draw(panels: Sequence[Panel], up: str, note: str) -> Figure:
     >>> [line.get_label() for line in figure.axes[0].containers]
     ['ResNet34']
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.6 * len(panels) + 1, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure((4.6 * len(panels) + 1, 4.2))
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, panel in zip(grid, panels, strict=True):
         for label, points in panel.lines.items():

@@ -22,11 +22,11 @@ from ..certification import certify
 from ..collapsing import collapse
 from ..errors import MissingExtraError
 from ..homotopy import activation_strengths, remove_activations, remove_skips, skip_strengths
-from ..models import ResNet
+from ..models.resnet import RESNETS, ResNet
 from ..records import write_records
 from ..training import accuracy
 from .fading import LEVELS, ORIGINAL, PLAIN, Config
-from .runs import MODELS, Place, Progress, network_of
+from .runs import Place, Progress, network_of
 from .through_relu import through_relu
 
 
@@ -119,7 +119,7 @@ _NAMES = {"eager": "eager", "frozen": "compiled and frozen", "onnx": "ONNX Runti
 
 def _original(config: Config, trained: nn.Module) -> ResNet:
     """The network as a user has it, without strengths."""
-    model = MODELS[config.shared.get("model", "resnet34")](trained.get_parameter("conv1.weight").shape[1], 10)
+    model = RESNETS[config.shared.get("model", "resnet34")](trained.get_parameter("conv1.weight").shape[1], 10)
     model.load_state_dict({name: value for name, value in trained.state_dict().items() if name in model.state_dict()})
     return model.eval()
 

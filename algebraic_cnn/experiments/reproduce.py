@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UnknownNameError
 from ..plots import save_figure
 from . import curve, fading, figure1, figure3, race, timing
-from .figures import RECORDS
-from .runs import HERE, Place, Progress, Workers
+from .runs import HERE, Place, Progress, Workers, run_jobs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PRESETS = ("quick", "paper")
+#: The file of the trainings that the figures share: some are in two of them.
+RECORDS = "figures.jsonl"
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,11 @@ class Setting:
         config = presets[self.preset]
         return replace(config, seed=self.seed, shared={**config.shared, "data": self.data})
 
+    def trained(self, config: Any, records: str = RECORDS, *, keep: bool = False) -> list[dict[str, Any]]:
+        """The record of every training of an experiment; what an earlier call finished is not run again."""
+        path = Path(self.place.folder, records)
+        return run_jobs(config.jobs(), path, self.place, self.workers, self.progress, keep=keep)
+
 
 def reproduce(name: str, setting: Setting) -> Outcome:
     """Run what is missing of an experiment, draw its picture, sum it up in a table.
@@ -94,7 +100,7 @@ Drawn = tuple[list[dict[str, Any]], "Figure | None", str]
 
 def _figure1(setting: Setting, presets: Mapping[str, figure1.Config] = figure1.PRESETS) -> Drawn:
     config = setting.of(presets)
-    records = figure1.run(config, setting.place, workers=setting.workers, progress=setting.progress)
+    records = setting.trained(config)
     return figure1.table(config, records), figure1.picture(config, records), RECORDS
 
 
@@ -104,7 +110,7 @@ def _figure2(setting: Setting) -> Drawn:
 
 def _figure3(setting: Setting) -> Drawn:
     config = setting.of(figure3.PRESETS)
-    records = figure3.run(config, setting.place, workers=setting.workers, progress=setting.progress)
+    records = setting.trained(config)
     return figure3.table(config, records), figure3.picture(config, records), RECORDS
 
 
@@ -115,9 +121,9 @@ def _timing(setting: Setting) -> Drawn:
 
 def _race(setting: Setting) -> Drawn:
     config = setting.of(fading.PRESETS)
-    place = replace(setting.place, folder=str(Path(setting.place.folder, "race")))  # it keeps its networks
-    records = fading.run(config, place, workers=setting.workers, progress=setting.progress)
-    times = race.measure(config, place, seed=setting.seed, progress=setting.progress)
+    apart = replace(setting, place=replace(setting.place, folder=str(Path(setting.place.folder, "race"))))
+    records = apart.trained(config, "race.jsonl", keep=True)
+    times = race.measure(config, apart.place, seed=setting.seed, progress=setting.progress)
     return curve.table(config, records, times), curve.picture(config, records, times), "race/race-times.jsonl"
 
 

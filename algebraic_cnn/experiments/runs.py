@@ -36,12 +36,11 @@ from ..homotopy import (
     with_activation_strength,
     with_skip_strength,
 )
-from ..models import resnet18, resnet34, resnet50
+from ..models.resnet import RESNETS
 from ..training import Progress as Steps
 from ..training import Recipe
 from .sweep import sweep
 
-MODELS = {"resnet18": resnet18, "resnet34": resnet34, "resnet50": resnet50}
 WAYS = {"constant": Constant, "linear": Linear, "cosine": Cosine, "exponential": Exponential, "step": Step}
 #: Called with (done, total, words); parts of jobs count where they run in this process.
 Progress = Callable[[float, int, str], None]
@@ -120,7 +119,7 @@ def job_of(
         GeometryError: if there are no images or no epochs.
     """
     way = dict(way or {"kind": "constant", "start": 1.0})
-    for what, name, names in (("model", model, MODELS), ("way", way["kind"], KINDS)):
+    for what, name, names in (("model", model, RESNETS), ("way", way["kind"], KINDS)):
         if name not in names:
             raise UnknownNameError(f"unknown {what}", expected=" | ".join(names), got=name)
     if epochs < 1 or (images is not None and images < 2) or (tests is not None and tests < 1):
@@ -250,7 +249,7 @@ def images_of(data: str, root: str | None, images: int | None = None, tests: int
 def _start(job: Mapping[str, Any], data: Dataset) -> nn.Module:
     """The network before training: the seed decides its weights."""
     torch.manual_seed(job["seed"])
-    model: nn.Module = MODELS[job["model"]](data.image_shape[0], 10)
+    model: nn.Module = RESNETS[job["model"]](data.image_shape[0], 10)
     example = data.test_images[:2]
     model = with_skip_strength(model, example, job["way"]["start"])
     if job["faded"]:

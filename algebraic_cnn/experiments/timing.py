@@ -21,8 +21,9 @@ from ..bench.contenders import predictor
 from ..bench.timing import interleaved_seconds
 from ..certificates.certificate import versions
 from ..homotopy import remove_skips, with_skip_strength
+from ..models.resnet import RESNETS
 from ..records import write_records
-from .runs import MODELS, Place, Progress
+from .runs import Place, Progress
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def networks(config: Config, device: str) -> dict[str, nn.Module]:
     found: dict[str, nn.Module] = {}
     for kind, linear in (("linear", True), ("nonlinear", False)):
         torch.manual_seed(0)
-        network = MODELS[config.model](config.image[0], 10, linear=linear).eval()
+        network = RESNETS[config.model](config.image[0], 10, linear=linear).eval()
         plain = remove_skips(with_skip_strength(network, example, 0.0), example)
         found |= {f"{kind}, skips": network.to(device), f"{kind}, no skips": plain.to(device)}
     return found

@@ -11,6 +11,8 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -188,3 +190,7 @@ def resnet50(in_channels: int = 1, num_classes: int = 10, linear: bool = False, 
     25557032
     """
     return ResNet(Bottleneck, (3, 4, 6, 3), in_channels, num_classes, linear, skip_strength)
+
+
+RESNETS: dict[str, Callable[..., ResNet]] = {"resnet18": resnet18, "resnet34": resnet34, "resnet50": resnet50}
+"""The residual networks by name."""

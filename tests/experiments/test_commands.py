@@ -15,6 +15,7 @@ from algebraic_cnn.cli import app
 from algebraic_cnn.cli.reproduce import NAMES
 from algebraic_cnn.data import Dataset, load_digits
 from algebraic_cnn.experiments import curve, fading, figure1, figure3, race, reproduce, runs, timing
+from algebraic_cnn.models.resnet import RESNETS
 from algebraic_cnn.programs import load_program
 from algebraic_cnn.records import read_records
 
@@ -38,7 +39,7 @@ class Small(nn.Module):
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("resnet18", "resnet34"):
-        monkeypatch.setitem(runs.MODELS, name, Small)
+        monkeypatch.setitem(RESNETS, name, Small)
 
 
 def run(*words: object) -> Result:

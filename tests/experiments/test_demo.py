@@ -16,6 +16,7 @@ from algebraic_cnn.cli import app
 from algebraic_cnn.data import Dataset, load_digits
 from algebraic_cnn.experiments import demo
 from algebraic_cnn.models import LinearCNN
+from algebraic_cnn.models.resnet import RESNETS
 from algebraic_cnn.programs import load_program
 
 KINDS = {"checkpoint", "network", "collapsed", "map", "certificate", "picture", "table"}
@@ -33,7 +34,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Dataset:
     few = Dataset(
         whole.train_images[:200], whole.train_labels[:200], whole.test_images[:50], whole.test_labels[:50], "few"
     )
-    monkeypatch.setitem(demo.MODELS, "resnet18", network)
+    monkeypatch.setitem(RESNETS, "resnet18", network)
     monkeypatch.setattr(demo, "load_dataset", lambda name, root: few)
     monkeypatch.setattr(demo, "interleaved_seconds", lambda functions, seconds: dict.fromkeys(functions, 1.0))
     return few

@@ -14,10 +14,10 @@ import torch
 
 from algebraic_cnn import DataError, GeometryError, UnknownNameError
 from algebraic_cnn.experiments import curve, fading, figure1, figure3, race, timing
-from algebraic_cnn.experiments.runs import MODELS, Place, images_of, job_of, network_of, run_job
+from algebraic_cnn.experiments.runs import Place, images_of, job_of, network_of, run_job, run_jobs
 from algebraic_cnn.experiments.through_relu import through_relu
 from algebraic_cnn.models import resnet18
-from algebraic_cnn.models.resnet import BasicBlock, Bottleneck, ResNet
+from algebraic_cnn.models.resnet import RESNETS, BasicBlock, Bottleneck, ResNet
 from algebraic_cnn.plots import save_figure
 
 SHARED = {"data": "digits", "images": 48, "model": "tiny", "epochs": 2, "batch_size": 16}
@@ -25,7 +25,7 @@ SHARED = {"data": "digits", "images": 48, "model": "tiny", "epochs": 2, "batch_s
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setitem(MODELS, "tiny", partial(ResNet, BasicBlock, (1, 1, 1, 1)))
+    monkeypatch.setitem(RESNETS, "tiny", partial(ResNet, BasicBlock, (1, 1, 1, 1)))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -74,9 +74,10 @@ def test_a_missing_data_set_names_its_files(tmp_path: Path) -> None:
 
 def test_figure_1_and_2(folder: Path, tmp_path: Path) -> None:
     config = figure1.Config("figure1", "tiny", (0.0, 1.0), 2, shared=SHARED)
-    records = figure1.run(config, Place(folder=str(folder)))
+    path, place = folder / "figures.jsonl", Place(folder=str(folder))
+    records = run_jobs(config.jobs(), path, place)
     assert [(r["job"]["seed"], r["job"]["way"]["start"]) for r in records] == [(0, 0.0), (0, 1.0), (1, 0.0), (1, 1.0)]
-    assert figure1.run(config, Place(folder=str(folder))) == records
+    assert run_jobs(config.jobs(), path, place) == records
     figure = figure1.picture(config, records)
     (bars,) = figure.axes[0].containers
     found = [[100 * r["accuracy"] for r in records if r["job"]["way"]["start"] == t] for t in (0.0, 1.0)]
@@ -144,7 +145,7 @@ def test_the_race(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (curve, race):
         monkeypatch.setattr(module, "LEVELS", fading.LEVELS)
     monkeypatch.setattr(race, "_NAMES", {"eager": "eager"})
-    records = fading.run(config, place)
+    records = run_jobs(config.jobs(), folder / "race.jsonl", place, keep=True)
     assert [len(values) for values in curve.accuracies(config, records).values()] == [1, 1]
     times = race.measure(config, place)
     ours = [time for time in times if "removal" in time]
