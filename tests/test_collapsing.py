@@ -29,7 +29,7 @@ from algebraic_cnn.regions.measurement import Race
 from tests.collapsed import ops, randomised, relative_error
 
 #: Prices under which every call is one unit, whatever it computes: whatever can be merged is merged.
-CALLS_ALONE = Prices(call=1.0, kernel=0.0, product=0.0, matrix=1e9, lone=0.0, byte=0.0)
+CALLS_ALONE = Prices(call=1.0, kernel=0.0, norm=0.0, product=0.0, matrix=1e9, lone=0.0, plane=0.0, byte=0.0)
 
 #: Prices under which multiply-adds hardly matter.
 DEAR_CALLS = Prices(call=1e6, product=1e-4, lone=1e-4)

@@ -64,17 +64,21 @@ class Prices:
     Attributes:
         call: dispatch of any call.
         kernel: what a convolution costs before its first product.
-        product: a multiply-add of a dense convolution.
+        norm: what a BatchNorm costs before its first number.
+        product: a multiply-add of a convolution.
         matrix: a multiply-add of a matrix product with one vector.
-        lone: a multiply-add where channels are not summed over: depthwise convolutions, pools.
+        lone: a multiply-add where few channels are summed over, and an entry of a pool.
+        plane: an entry that a depthwise convolution reads or writes, beside its products.
         byte: a byte read or written.
     """
 
     call: float = 2_000.0
     kernel: float = 8_000.0
+    norm: float = 3_000.0
     product: float = 0.0125
     matrix: float = 0.03
     lone: float = 0.15
+    plane: float = 0.55
     byte: float = 0.017
 
     def of(self, call: Call, shapes: Mapping[str, Size], batch: int, item: int) -> Expense:
@@ -92,7 +96,7 @@ class Prices:
             return Expense(self.call / 2)
         sizes = {name: _length(shapes.get(name, ()), batch) for name in call.refs()}
         bytes_moved = item * (sum(sizes.values()) + _length(call.shape, batch))
-        dispatch = self.call + self.kernel * call.op.startswith("conv")
+        dispatch = self.call + self.kernel * call.op.startswith("conv") + self.norm * (call.op == "batch_norm")
         return Expense(dispatch, self._arithmetic(call, shapes, batch), self.byte * bytes_moved)
 
     def _arithmetic(self, call: Call, shapes: Mapping[str, Size], batch: int) -> float:
@@ -103,11 +107,13 @@ class Prices:
             inside, outside = int(shape[1] or 1), int(shape[0] or 1) // a["groups"]
             positions = outputs if not transposed else _length(shapes[a["input"].name], batch)
             products = positions * inside * math.prod(n or 1 for n in shape[2:])
-            # vector units fill up with channels on both sides; a depthwise convolution is paid by its outputs
+            if inside * outside == 1:
+                return self.product * products + self.plane * (outputs + _length(shapes[a["input"].name], batch))
+            # vector units fill up with channels on both sides
             rate = max(self.product, min(self.lone, self.lone / (min(inside, 8) * min(outside, 8) / 4)))
             if outputs < 8 * int(shape[0] or 1):  # so few positions that reading the weights is what takes time
                 rate = max(rate, self.matrix)
-            return products * (rate if inside * outside > 1 else self.lone / 2)
+            return products * rate
         if call.op in ("linear", "addmm", "mm", "matmul"):
             name = {"linear": "weight", "addmm": "mat2", "mm": "mat2", "matmul": "other"}[call.op]
             shape = shapes.get(a[name].name, ()) if isinstance(a[name], Ref) else ()

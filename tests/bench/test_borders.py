@@ -14,7 +14,7 @@ from algebraic_cnn.regions.cost import Prices
 from tests.collapsed import ops, randomised, relative_error
 
 #: Prices under which every call is one unit, whatever it computes.
-CALLS_ALONE = Prices(call=1.0, kernel=0.0, product=0.0, matrix=1e9, lone=0.0, byte=0.0)
+CALLS_ALONE = Prices(call=1.0, kernel=0.0, norm=0.0, product=0.0, matrix=1e9, lone=0.0, plane=0.0, byte=0.0)
 
 
 @pytest.mark.parametrize("name", CASES)
