@@ -79,7 +79,7 @@ class AffineMap:
 
     @classmethod
     def identity(cls, shape: Shape, dtype: Any = np.float64) -> AffineMap:
-        """The map x -> x on tensors of the given shape, with a sparse W.
+        """The map x -> x on tensors of the given shape, with a sparse W of the given dtype.
 
         Raises:
             ShapeError: if it is no shape.

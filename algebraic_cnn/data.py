@@ -64,6 +64,9 @@ def load_digits(*, test_size: int = 360, seed: int = 0) -> Dataset:
         test_size: number of images kept for testing.
         seed: of the permutation that chooses them; the same seed gives the same split everywhere.
 
+    Returns:
+        The other images, shape (1797 - test_size, 1, 8, 8), to train on and these to test on, with their labels.
+
     Raises:
         GeometryError: if `test_size` leaves no image to train on or none to test on.
 

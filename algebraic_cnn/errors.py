@@ -64,9 +64,14 @@ class TraceError(AlgebraicError, ValueError):
 class TooLargeError(AlgebraicError, MemoryError):
     """An explicit array that would need more bytes than the budget; nothing was allocated.
 
-    Attributes:
+    Args:
+        what: what is wrong, in one clause.
         needed: bytes that the array would take.
         budget: bytes that were allowed.
+        where: the argument or place that it is about.
+
+    >>> print(TooLargeError("W is beyond the budget", needed=8_000_000, budget=1_000_000))
+    W is beyond the budget: expected at most 1,000,000 bytes, got 8,000,000 bytes
     """
 
     def __init__(self, what: str, *, needed: int, budget: int, where: object = None) -> None:

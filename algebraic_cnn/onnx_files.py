@@ -24,12 +24,15 @@ from .files import whole_file
 
 
 def save_onnx(model: nn.Module | ExportedProgram, example: Any, path: str | os.PathLike[str]) -> Path:
-    """Write a model as ONNX, whole or not at all; return the path.
+    """Write a model as ONNX, whole or not at all.
 
     Args:
         model: a module in evaluation mode, or an exported program, whose free batch axis the file keeps.
         example: a tensor or a tuple of tensors; None for a program.
         path: ends in .onnx.
+
+    Returns:
+        The path.
 
     Raises:
         UnknownNameError: if the path has another ending.

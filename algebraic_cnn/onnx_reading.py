@@ -23,7 +23,13 @@ from .onnx_operators import OPERATORS, Attributes
 
 
 def load_onnx(path: str | os.PathLike[str]) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Read an ONNX file as a module in evaluation mode, and inputs of zeros for it; a free axis is taken as 2.
+    """Read an ONNX file as a module in evaluation mode.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The module, and inputs of zeros for it; a free axis is taken as 2.
 
     Raises:
         MissingExtraError: if the extra "onnx" is not installed.

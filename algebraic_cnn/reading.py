@@ -53,7 +53,11 @@ class Reading:
         return tuple(int(n or 0) for n in call.shape[1:])
 
     def strength(self, number: Any) -> Fraction:
-        """A Python number or a tensor of one entry, exactly."""
+        """A Python number or a tensor of one entry, exactly.
+
+        Raises:
+            NonFiniteError: if it is NaN or infinite.
+        """
         value = number.item() if isinstance(number, Tensor) else scalar(self.graph, number)
         if not math.isfinite(value):
             raise NonFiniteError("a strength must be finite", got=value, where="recursion_of")

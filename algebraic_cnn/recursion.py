@@ -254,7 +254,7 @@ class SkipRecursion:
     def expand(self, part: Part = "f", *, one_strength: bool = False) -> Any:
         """f^(L) = W X + B as a SymPy expression, a word of W^(i), P^(i), R^(k,i-1) for each path.
 
-        Arguments and errors of ``symbolic.to_sympy``: part "W" or "B" alone; one strength t for every skip.
+        Arguments and errors of ``symbolic.to_sympy``: ``part`` "W" or "B" alone; ``one_strength`` t for every skip.
         """
         from .symbolic import to_sympy
 

@@ -111,7 +111,7 @@ class Float:
         return x
 
     def matmul(self, a: Any, b: Any) -> Any:
-        """The matrix product a b; ``a`` or both may be SciPy sparse."""
+        """The matrix product a b, shapes (m, n) and (n, k) or (n,); ``a`` or both may be SciPy sparse."""
         return a @ b
 
     def negate(self, x: Any) -> Any:
@@ -152,14 +152,14 @@ class Majorant:
             NonFiniteError: if an entry is NaN or infinite.
         """
         require_finite(x, "Majorant.embed")
-        return abs(as_float64(x))
+        return as_float64(abs(x))
 
     def reduce(self, x: Any) -> Any:
         """The array itself."""
         return x
 
     def matmul(self, a: Any, b: Any) -> Any:
-        """The matrix product a b of nonnegative matrices."""
+        """The matrix product a b of nonnegative matrices, shapes (m, n) and (n, k) or (n,)."""
         return a @ b
 
     def negate(self, x: Any) -> Any:
@@ -201,7 +201,7 @@ class Rationals:
         return x
 
     def matmul(self, a: Any, b: Any) -> Any:
-        """The matrix product a b of object arrays, over the nonzero entries of a: most of a convolution's are 0."""
+        """The matrix product a b of object arrays, shapes (m, n) and (n, k) or (n,), over the nonzero entries of a."""
         product = np.full((len(a), *b.shape[1:]), Fraction(0))
         for i, j in zip(*a.nonzero(), strict=True):
             product[i] = product[i] + b[j] * a[i, j]

@@ -62,6 +62,9 @@ def find_activations(model: nn.Module, example: Any) -> list[Activation]:
         model: in any mode.
         example: an input tensor (N, *in_shape), or a tuple of input tensors.
 
+    Returns:
+        Name, strength, function and source line of each.
+
     Raises:
         TraceError: if ``torch.export`` cannot take the model.
 
@@ -82,6 +85,9 @@ def with_activation_strength(model: nn.Module, example: Any, s: Strengths = 0.0)
         model: in any mode.
         example: an input tensor (N, *in_shape), or a tuple of input tensors; the copy takes other batch sizes.
         s: one strength for all activations, or name to strength for some.
+
+    Returns:
+        The copy, as a graph of calls of the model's own modules.
 
     Raises:
         HomotopyError: if the model has no activations, or a strength is outside of [0, 1].
@@ -116,6 +122,9 @@ def activation_strengths(model: nn.Module) -> dict[str, float]:
 
     Returns:
         Name of the activation to s, in the order of execution; empty if none carries a strength.
+
+    >>> activation_strengths(with_activation_strength(nn.Sequential(nn.ReLU()), torch.zeros(1, 2), 0.25))
+    {'0': 0.25}
     """
     return strengths(model, ActivationStrength)
 
@@ -130,6 +139,11 @@ def set_activation_strength(model: nn.Module, s: Strengths) -> None:
     Raises:
         HomotopyError: if none carries a strength, or a value is outside of [0, 1].
         UnknownNameError: if there is none of that name.
+
+    >>> model = with_activation_strength(nn.Sequential(nn.ReLU()), torch.zeros(1, 2))
+    >>> set_activation_strength(model, {"0": 0.5})
+    >>> activation_strengths(model)
+    {'0': 0.5}
     """
     set_strength(model, ActivationStrength, s)
 
@@ -143,6 +157,9 @@ def remove_activations(model: nn.Module, example: Any, only: Collection[str] | N
         model: in any mode.
         example: an input tensor (N, *in_shape), or a tuple of input tensors.
         only: names of the activations to remove; all if absent.
+
+    Returns:
+        The copy, as a graph of calls of the model's own modules.
 
     Raises:
         HomotopyError: if the model has no activations, or one that is to go has a strength other than 1.

@@ -88,6 +88,12 @@ class Schedule:
 class Constant(Schedule):
     """One strength for ever.
 
+    Args:
+        value: the strength.
+
+    Raises:
+        HomotopyError: if it is outside of [0, 1].
+
     >>> Constant(0.5).step()
     0.5
     """
@@ -102,7 +108,7 @@ class Constant(Schedule):
 
 
 class Linear(Schedule):
-    """c(u) = u.
+    """c(u) = u; arguments and errors of ``Schedule``.
 
     >>> fade = Linear(4)
     >>> [fade.value] + [fade.step() for _ in range(5)]
@@ -111,7 +117,7 @@ class Linear(Schedule):
 
 
 class Cosine(Schedule):
-    """c(u) = (1 - cos(pi u)) / 2: slow at both ends.
+    """c(u) = (1 - cos(pi u)) / 2: slow at both ends; arguments and errors of ``Schedule``.
 
     >>> fade = Cosine(4, start=0.5)
     >>> [round(fade.step(), 3) for _ in range(4)]

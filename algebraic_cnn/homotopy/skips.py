@@ -60,6 +60,9 @@ def find_skips(model: nn.Module, example: Any) -> list[SkipConnection]:
         model: in any mode.
         example: an input tensor (N, *in_shape), or a tuple of input tensors.
 
+    Returns:
+        Name, strength, kind, number of skipped layers and source line of each.
+
     Raises:
         TraceError: if ``torch.export`` cannot take the model.
 
@@ -81,6 +84,9 @@ def with_skip_strength(model: nn.Module, example: Any, t: Strengths = 1.0) -> Gr
         model: in any mode.
         example: an input tensor (N, *in_shape), or a tuple of input tensors; the copy takes other batch sizes.
         t: one strength for all skips, or name to strength for some.
+
+    Returns:
+        The copy, as a graph of calls of the model's own modules.
 
     Raises:
         HomotopyError: if the model has no skips, or a strength is outside of [0, 1].
@@ -119,6 +125,9 @@ def skip_strengths(model: nn.Module) -> dict[str, float]:
 
     Returns:
         Name of the module that is skipped to t, in the order of execution; empty if no skip carries a strength.
+
+    >>> skip_strengths(nn.Linear(1, 1))
+    {}
     """
     return strengths(model, SkipStrength)
 
@@ -133,6 +142,13 @@ def set_skip_strength(model: nn.Module, t: Strengths) -> None:
     Raises:
         HomotopyError: if none carries a strength, or a value is outside of [0, 1].
         UnknownNameError: if there is none of that name.
+
+    >>> import torch
+    >>> from algebraic_cnn.models.resnet import BasicBlock
+    >>> model = with_skip_strength(nn.Sequential(BasicBlock(1, 1, 1, False, 1.0)), torch.zeros(1, 1, 4, 4))
+    >>> set_skip_strength(model, 0.5)
+    >>> skip_strengths(model)
+    {'0': 0.5}
     """
     set_strength(model, SkipStrength, t)
 
@@ -146,6 +162,9 @@ def remove_skips(model: nn.Module, example: Any, only: Collection[str] | None = 
         model: in any mode.
         example: an input tensor (N, *in_shape), or a tuple of input tensors.
         only: names of the skips to remove; all if absent.
+
+    Returns:
+        The copy, as a graph of calls of the model's own modules.
 
     Raises:
         HomotopyError: if the model has no skips, or one that is to go has a strength other than 0.

@@ -139,6 +139,9 @@ def border_classes(model: Any, example: Any = None, *, ring: Ring | None = None)
         example: an input tensor (N, *in_shape), large enough to have an interior.
         ring: where to compute; default float64.
 
+    Returns:
+        The table; ``at(height, width)`` is the map for an image size.
+
     Raises:
         ShapeError: if the network is no stencil, or writes its image size into its calls.
         NotAffineError, TraceError, TrainingModeError, NonFiniteError: as ``derive`` raises them.

@@ -83,7 +83,11 @@ def _image(piece: Piece, value: Array | None, ring: Ring) -> Array | None:
 
 
 def linear(piece: Piece, x: Array, ring: Ring) -> Array:
-    """The linear part of a piece on one image (c_in, *spatial), right in every pixel."""
+    """The linear part of a piece on one image (c_in, *spatial), right in every pixel.
+
+    Raises:
+        ShapeError: if a part of it is no stencil.
+    """
     match piece:
         case Atom():
             footprint = piece.form.footprint
