@@ -1,0 +1,11 @@
+"""Any single affine ``nn.Module`` as an ``AffineMap``.
+
+module    the map of a module: what is refused, sequences composed, the output shape
+table     from module types to matrices
+"""
+
+from __future__ import annotations
+
+from .module import affine_map
+
+__all__ = ["affine_map"]
