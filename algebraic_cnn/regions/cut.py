@@ -21,6 +21,7 @@ from functools import reduce
 from ..graph import Call, Graph, Ref, Size
 from ..stencils.circular import unrolled, wraps
 from ..stencils.moves import gathered
+from ..stencils.phases import Grouping
 from ..stencils.pieces import Atom, Branches, Chain, Form, Move, Piece, Scaling, Tangle, chained, form, settled
 from .cost import Expense, Prices, expense
 from .dense import dense
@@ -224,10 +225,13 @@ class Cutter:
         """One convolution inside and the calls as they were along the border, where the inside alone would pay."""
         before = self._spent(piece, self.given(piece)) if before is None else before
         fp = whole.footprint
-        products = fp.c_out * fp.c_in // fp.groups * math.prod(axis.width * axis.m for axis in fp.axes)
+        widths = [Grouping.of(axis).width for axis in fp.axes]
+        products = fp.c_out * fp.c_in // fp.groups * math.prod(widths) * math.prod(axis.m for axis in fp.axes)
         emit = ringed(piece, self.given(piece)) if products * self.prices.product < before.total else None
         try:
-            name = f"conv{len(fp.axes)}d {'x'.join(str(axis.width) for axis in fp.axes)} inside, strips as given"
+            phases = math.prod(axis.up for axis in fp.axes)
+            apart = f" for each of {phases} phases" if phases > 1 else ""
+            name = f"conv{len(fp.axes)}d {'x'.join(map(str, widths))}{apart} inside, strips as given"
             return self._form(piece, emit, before, name) if emit else _NEVER
         except RuntimeError:  # torch refuses a strip that is thinner than its reflection
             return _NEVER

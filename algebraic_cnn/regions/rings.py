@@ -6,11 +6,13 @@
 Between padded layers the border of the intermediate image is cut off, so near it the composed kernel is not the map
 (``Axis.ring``).  There the calls are made as they were, on strips just wide enough that what the cuts add at their
 new edges reaches no output that is kept.  A chain that widens its channels and narrows them again, such as those of
-overparameterised training, costs less that way; a chain that does not is refused by its price.
+overparameterised training, costs less that way; a chain that does not is refused by its price.  With phases, where
+calls upsample, shuffle pixels or are transposed, the inside is one convolution with the phases for channels.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,15 +24,20 @@ from ..graph import Call, Ref, Size
 from ..ring import Ring
 from ..stencils.folding import offset, stencil
 from ..stencils.lattice import Axis
+from ..stencils.phases import Grouping, channels
 from ..stencils.pieces import Array, Atom, Branches, Chain, Offset, Piece, form
 from .drafting import Draft
+from .realisation import interleaved
 from .writing import Emit
 
 #: Calls that run on a part of the image as they do on the whole.
 _SIZE_FREE = frozenset(
     [
         "batch_norm",
-        *(f"{name}{n}d" for name in ("conv", "avg_pool", "reflection_pad", "replication_pad") for n in (1, 2, 3)),
+        *(f"{name}{n}d" for name in ("conv", "conv_transpose", "avg_pool") for n in (1, 2, 3)),
+        *(f"{name}_pad{n}d" for name in ("reflection", "replication") for n in (1, 2, 3)),
+        "pixel_shuffle",
+        "pixel_unshuffle",
     ]
 )
 
@@ -47,10 +54,11 @@ class Band:
 
     @classmethod
     def of(cls, axis: Axis, first: int, stop: int) -> Band:
-        """The band of some outputs: the cut lies on the grid of the strides, and beyond all that is read."""
-        start = max(0, int(axis.reads[first].min())) // axis.down if first else 0
-        end = min(axis.n, int(axis.reads[stop - 1].max()) + 1) if stop < axis.m else axis.n
-        return cls(first, stop, start * axis.down, end, first - start)
+        """The band of some outputs: cuts are whole periods from the ends, and beyond all that is read."""
+        low, high = int(axis.reads[first].min()), int(axis.reads[stop - 1].max())
+        before = min(max(0, low) // axis.down, first // axis.up) if first else 0
+        after = min(max(0, axis.n - 1 - high) // axis.down, (axis.m - stop) // axis.up) if stop < axis.m else 0
+        return cls(first, stop, before * axis.down, axis.n - after * axis.down, first - before * axis.up)
 
 
 def interior(axis: Axis) -> tuple[int, int]:
@@ -58,6 +66,13 @@ def interior(axis: Axis) -> tuple[int, int]:
     inside = np.flatnonzero(((axis.reads >= 0) & (axis.reads < axis.n)).all(1))
     first, stop = axis.told
     return (max(first, int(inside[0])), min(stop, int(inside[-1]) + 1)) if len(inside) else (0, 0)
+
+
+def _whole_groups(axis: Axis) -> tuple[int, int]:
+    """The part of the interior in which the phases of every group lie."""
+    grouping = Grouping.of(axis)
+    first, stop = grouping.groups(*interior(axis))
+    return grouping.offset + axis.up * first, grouping.offset + axis.up * stop
 
 
 def ringed(piece: Piece, given: Emit) -> Emit | None:
@@ -70,8 +85,8 @@ def ringed(piece: Piece, given: Emit) -> Emit | None:
     whole = form(piece)
     if whole is None or whole.last or not 1 <= len(whole.footprint.axes) <= 3 or not all(map(_free, _atoms(piece))):
         return None
-    axes, inner = whole.footprint.axes, [interior(axis) for axis in whole.footprint.axes]
-    if any(axis.up > 1 or stop <= first for axis, (first, stop) in zip(axes, inner, strict=True)):
+    axes, inner = whole.footprint.axes, [_whole_groups(axis) for axis in whole.footprint.axes]
+    if any(stop <= first for first, stop in inner):
         return None
 
     def emit(draft: Draft, x: Ref, like: Call) -> Ref:
@@ -108,37 +123,53 @@ def _free(piece: Piece) -> bool:
     """Whether a piece runs on a part of an image as on the whole: also an identity, which makes no call."""
     if not isinstance(piece, Atom) or piece.form.offset == Offset.MAP:
         return False
+    if not all(map(_uncropped, piece.form.footprint.axes)):
+        return False
     if piece.call is None or piece.call.op in _SIZE_FREE:
         return True
+    if piece.call.op.startswith("upsample"):
+        return bool(piece.call.bound().get("scale_factors"))
     padded = piece.call.op in ("pad", "constant_pad_nd") and piece.wraps is None
     return padded and min(piece.call.bound()["pad"]) >= 0
 
 
+def _uncropped(axis: Axis) -> bool:
+    """Whether every output that there would be further out reads something outside: then a cut shows in no other."""
+    before, behind = np.arange(-axis.up, 0), np.arange(axis.m, axis.m + axis.up)
+    return bool((axis.hull(before)[0] < 0).all() and (axis.hull(behind)[1] >= axis.n).all())
+
+
 def _inside(draft: Draft, x: Ref, piece: Piece, bands: Sequence[Band], like: Call) -> Ref:
-    """One convolution without padding, from exactly what its outputs read."""
+    """One convolution without padding, from exactly what its outputs read; phases are channels, then interleaved."""
     whole = form(piece)
     fp = whole.footprint  # pyright: ignore[reportOptionalMemberAccess]
-    size = (fp.c_out, fp.c_in // fp.groups, *(axis.width for axis in fp.axes))
-    starts = [int(axis.reads[band.first].min()) for axis, band in zip(fp.axes, bands, strict=True)]
-    ends = [int(axis.reads[band.stop - 1].max()) + 1 for axis, band in zip(fp.axes, bands, strict=True)]
+    groupings = [Grouping.of(axis) for axis in fp.axes]
+    ranges = [each.groups(band.first, band.stop) for each, band in zip(groupings, bands, strict=True)]
+    starts, ends = zip(*(each.reads(*pair) for each, pair in zip(groupings, ranges, strict=True)), strict=True)
     x = _cut(draft, x, starts, ends, like)
-    weight = draft.constant(like, "weight", size, lambda ring: stencil(piece, ring).taps.reshape(size))
+    ups = [axis.up for axis in fp.axes]
+    size = (fp.c_out * math.prod(ups), fp.c_in // fp.groups, *(each.width for each in groupings))
+    weight = draft.constant(like, "weight", size, lambda ring: channels(stencil(piece, ring).taps, fp, groupings))
     bias = None
     if whole and whole.offset:
-        bias = draft.constant(like, "bias", (fp.c_out,), _value_at(piece, [band.first for band in bands]))
-    options = [axis.down for axis in fp.axes], [0] * len(bands), [axis.step for axis in fp.axes], fp.groups
-    shape = (None, fp.c_out, *(band.stop - band.first for band in bands))
-    return draft.call(like, f"conv{len(bands)}d", x, weight, bias, *options, shape=shape)
+        bias = draft.constant(like, "bias", size[:1], _value_at(piece, [band.first for band in bands]))
+    options = [axis.down for axis in fp.axes], [0] * len(bands), [each.step for each in groupings], fp.groups
+    shape = (None, size[0], *(stop - first for first, stop in ranges))
+    y = draft.call(like, f"conv{len(bands)}d", x, weight, bias, *options, shape=shape)
+    return interleaved(draft, y, ups, like)
 
 
 def _value_at(piece: Piece, place: Sequence[int]) -> Callable[[Ring], Array]:
-    """f(0) at one output, which is f(0) in the whole interior."""
+    """f(0) at the phases that begin at one output, which is f(0) in the whole interior."""
+    fp = form(piece).footprint  # pyright: ignore[reportOptionalMemberAccess]
+    ups = [axis.up for axis in fp.axes]
+    phases = tuple(slice(first, first + up) for first, up in zip(place, ups, strict=True))
 
     def recipe(ring: Ring) -> Array:
         value = offset(piece, ring)
         if value is None:
-            return np.zeros(1)
-        return value if value.ndim == 1 else np.ascontiguousarray(value[(slice(None), *place)])
+            return np.zeros(fp.c_out * math.prod(ups))
+        return value.repeat(math.prod(ups)) if value.ndim == 1 else value[(slice(None), *phases)].reshape(-1)
 
     return recipe
 

@@ -51,7 +51,7 @@ def conv_footprint(
         groups: as torch has it.
 
     >>> conv_footprint((1, 1, 3), (8,), stride=(2,), padding=[(1, 1)], dilation=(1,)).axes
-    (Axis(n=8, m=4, down=2, up=1, start=-1, width=3, step=1, ring=(0, 0), idle=(0, 0)),)
+    (Axis(n=8, m=4, down=2, up=1, start=-1, width=3, step=1, ring=(0, 0), used=()),)
     """
     axes = []
     for n, k, s, (before, after), d in zip(sizes, weight_shape[2:], stride, padding, dilation, strict=True):
@@ -87,9 +87,9 @@ def conv_transpose_footprint(
         start, last = -((d * (k - 1) - p) // s), (s - 1 + p) // s
         m = (n - 1) * s - 2 * p + d * (k - 1) + extra + 1
         width = last - start + 1
-        first = s * (width - 1 + start) - p  # where tap 0 stands in the kernel of ``weight_of_phases``
-        idle = (first, s * width - first - d * (k - 1) - 1)
-        axes.append(Axis(n, m, up=s, start=start, width=width, idle=idle))
+        q = np.arange(s)  # tap (q + p - s x) / d is one of the kernel's only for these x; for no x, if there is none
+        axis = Axis(n, m, up=s, start=start, width=width)
+        axes.append(axis.bounded(-((d * (k - 1) - p - q) // s), (q + p) // s))
     return Footprint(weight_shape[0], weight_shape[1] * groups, groups, tuple(axes))
 
 

@@ -30,8 +30,8 @@ class Axis:
         width: how many taps.
         step: distance of two taps: the dilation.
         ring: at each end, how many outputs the taps do not tell.
-        idle: with phases, how many taps at each end of the transposed convolution's kernel are surely 0; there output
-            up j + q reads x[down j + start + step t] through tap q + up (width - 1 - t).
+        used: with phases, the first and the last tap of each that may be other than 0 (the last before the first where
+            none may); empty if all may.
 
     >>> Axis(5, 5, start=-1, width=3).reads[0]                   # a padded convolution with 3 taps
     array([-1,  0,  1])
@@ -45,7 +45,7 @@ class Axis:
     width: int = 1
     step: int = 1
     ring: tuple[int, int] = (0, 0)
-    idle: tuple[int, int] = (0, 0)
+    used: tuple[tuple[int, int], ...] = ()
 
     @cached_property
     def reads(self) -> np.ndarray:
@@ -57,24 +57,30 @@ class Axis:
         return (p // self.up * self.down)[..., None] + self.start + self.step * np.arange(self.width)
 
     def hull(self, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Integers (*p.shape,) twice: the lowest and the highest position that outputs p read, idle taps left out.
+        """Integers (*p.shape,) twice: the lowest and the highest position that outputs p may read.
 
         >>> Axis(4, 8, up=2).then(Axis(8, 8, start=-1, width=3)).hull(np.arange(2))           # x[-1], x[0]; x[0], x[1]
         (array([-1,  0]), array([0, 1]))
         """
-        q, origin = p % self.up, p // self.up * self.down + self.start
-        last = self.width - 1 - np.maximum(0, -((q - self.idle[0]) // self.up))
-        first = np.maximum(0, self.width - 1 - (self.up * self.width - self.idle[1] - 1 - q) // self.up)
-        return origin + self.step * first, origin + self.step * last
+        origin = p // self.up * self.down + self.start
+        first, last = np.array(self.used or [(0, self.width - 1)] * self.up).T
+        return origin + self.step * first[p % self.up], origin + self.step * last[p % self.up]
 
     def bounded(self, low: np.ndarray, high: np.ndarray) -> Axis:
         """The same axis, knowing that outputs 0 .. up - 1 read positions ``low`` to ``high`` at most."""
-        if self.up == 1:
-            return self
-        q, origin = np.arange(self.up), self.up * (self.width - 1)
-        places = (origin + q - self.up * ((each - self.start) // self.step) for each in (high, low))
-        first, last = next(places).min(), next(places).max()
-        return replace(self, idle=(int(first), int(self.up * self.width - 1 - last)))
+        taps = ((each - self.start) // self.step for each in (low, high))
+        used = tuple(zip(*(each.tolist() for each in taps), strict=True))
+        return self if set(used) == {(0, self.width - 1)} else replace(self, used=used)
+
+    @property
+    def idle(self) -> tuple[int, int]:
+        """How many taps are surely 0 at each end of the transposed convolution's kernel.
+
+        There output up j + q reads x[j + start + t] through tap q + up (width - 1 - t).
+        """
+        q, (first, last) = np.arange(self.up), np.array(self.used or [(0, self.width - 1)] * self.up).T
+        low, high = (q + self.up * (self.width - 1 - taps) for taps in (last, first))
+        return int(low.min()), int(self.up * self.width - 1 - high.max())
 
     @property
     def inside(self) -> bool:
@@ -95,7 +101,7 @@ class Axis:
         """The axis of the composition, first this map, then ``after``; its ring is where phantoms count.
 
         >>> Axis(8, 8, start=-1, width=3).then(Axis(8, 8, start=-1, width=3))
-        Axis(n=8, m=8, down=1, up=1, start=-2, width=5, step=1, ring=(1, 1), idle=(0, 0))
+        Axis(n=8, m=8, down=1, up=1, start=-2, width=5, step=1, ring=(1, 1), used=())
         """
         low, high, step = self._span(after)
         shared = gcd(self.up, after.down)
@@ -147,12 +153,12 @@ class Axis:
         """The same axis with ``factor`` times as many phases.
 
         >>> Axis(4, 4).refined(2)
-        Axis(n=4, m=4, down=2, up=2, start=0, width=2, step=1, ring=(0, 0), idle=(1, 1))
+        Axis(n=4, m=4, down=2, up=2, start=0, width=2, step=1, ring=(0, 0), used=((0, 0), (1, 1)))
         """
         step = gcd(self.step if self.width > 1 else 0, self.down if factor > 1 else 0) or 1
         span = self.step * (self.width - 1) + self.down * (factor - 1)
         phases = {"up": self.up * factor, "down": self.down * factor}
-        finer = replace(self, **phases, width=span // step + 1, step=step, idle=(0, 0))
+        finer = replace(self, **phases, width=span // step + 1, step=step, used=())
         return finer.bounded(*self.hull(np.arange(finer.up)))
 
     def joined(self, other: Axis) -> Axis | None:
@@ -166,7 +172,7 @@ class Axis:
         steps = [axis.step for axis in (a, b) if axis.width > 1]
         step = gcd(*steps, a.start - b.start) or 1
         ring = (max(a.ring[0], b.ring[0]), max(a.ring[1], b.ring[1]))
-        whole = replace(a, start=start, width=(stop - start) // step + 1, step=step, ring=ring, idle=(0, 0))
+        whole = replace(a, start=start, width=(stop - start) // step + 1, step=step, ring=ring, used=())
         (low, high), (least, most) = (axis.hull(np.arange(phases)) for axis in (a, b))
         return whole.bounded(np.minimum(low, least), np.maximum(high, most))
 
