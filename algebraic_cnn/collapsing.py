@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,7 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from .affine import AffineMap
+from .any_size import Sampled, proven, sampled, seams_of
 from .arguments import bytes_allowed
 from .certificates.certificate import Certificate
 from .certificates.check import device as device_of
@@ -31,8 +32,11 @@ from .derivation import MEMORY_BUDGET, METHODS, Progress, cheapest, derive_graph
 from .errors import ShapeError, UncertifiedError, UnknownNameError
 from .forms import Dense, floating
 from .graph import Graph, Ref
+from .image_sizes import ImageSizes
+from .regions.averages import averaged
 from .regions.cost import Prices
 from .regions.cut import Cutter
+from .regions.elsewhere import Elsewhere
 from .regions.emission import emit
 from .regions.forks import spread
 from .regions.junctions import joined, network_of
@@ -108,6 +112,7 @@ def collapse(
     model: nn.Module | ExportedProgram,
     example: Any = None,
     *,
+    dynamic_shapes: Any = None,
     dtype: torch.dtype | str | None = None,
     method: str = "auto",
     certify: str | None = "modular",
@@ -124,6 +129,9 @@ def collapse(
     Args:
         model: any model in evaluation mode that ``torch.export`` takes, or an exported program.
         example: an input tensor (N, *in_shape) or a tuple of input tensors; not needed for a program.
+        dynamic_shapes: axes whose lengths stay free, as ``torch.export`` takes them: the result then takes every
+            image size.  Forms are chosen at the example's size; where no least length is said, it is the least that
+            every form takes, and the report says it.  A program has the free axes that it was exported with.
         dtype: of the result, or its name; default that of the model.
         method: how dense maps are derived, as in ``derive``.
         certify: level of the certificate, or None for none.
@@ -140,7 +148,8 @@ def collapse(
     Raises:
         UncertifiedError: if the certificate refutes the collapse; the message carries the witness.
         UnknownNameError: if there is no such method, level or floating dtype.
-        ShapeError: if the example has no sample, or the budget is no number.
+        ShapeError: if the example has no sample, the budget is no number, or the model does not take the sizes that
+            ``dynamic_shapes`` says.
         TrainingModeError, TraceError, TooLargeError, NonFiniteError: as ``derive`` raises them.
 
     >>> block = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.BatchNorm2d(8), torch.nn.ReLU())
@@ -155,11 +164,13 @@ def collapse(
     _require_names(method, certify)
     dtype, memory_budget = None if dtype is None else floating(dtype), bytes_allowed(memory_budget)
     clock = [time.perf_counter()]
-    graph = plain(trace(model, example))
+    graph = plain(trace(model, example, dynamic_shapes=dynamic_shapes))
+    sample = None if graph.sizes is None else sampled(graph)
+    graph = graph if sample is None else sample.here
     clock.append(time.perf_counter())
-    job = _Job(graph, dtype or graph.dtype, method, certify, prices or Prices(), memory_budget)
+    job = _Job(graph, dtype or graph.dtype, method, certify, prices or Prices(), memory_budget, sample)
     written = job.rewritten()
-    if job.is_dense(written):
+    if sample is None and job.is_dense(written):
         found = _densely(job, written, measure, progress, clock)
         if found is not None:
             return found
@@ -174,10 +185,11 @@ def collapse(
     written = job.rewritten(careful=slow) if slow else written
     after = written.rewritten.over(Float(), dtype=job.dtype)
     clock.append(time.perf_counter())
-    certificate = job.certificate(written, after, seams)
+    sizes, certificate = job.certificate(written, after, seams)
+    after = after if sample is None else replace(after, input_shapes=sample.free.input_shapes, sizes=sizes)
     clock.append(time.perf_counter())
     seconds = _spans(clock, ("trace", "derive", "measure", "certify"))
-    report = report_of(written, times, method, seconds)
+    report = replace(report_of(written, times, method, seconds), sizes=str(sizes or ""))
     return Collapse(emit(after, dtype=dtype), report, certificate, graph, method, memory_budget)
 
 
@@ -191,11 +203,15 @@ class _Job:
     level: str | None
     prices: Prices
     memory_budget: int
+    sample: Sampled | None = None
 
     def rewritten(self, careful: Set[str] = frozenset()) -> Rewrite:
         """The network in its cheapest forms; for some values only in forms that spend more of nothing."""
         cutter = Cutter.of(self.graph, prices=self.prices, memory_budget=self.memory_budget, method=self.method)
-        written = rewrite(joined(spread(joined(network_of(self.graph)), cutter)), cutter, careful)
+        if self.sample is not None:
+            cutter = replace(cutter, elsewhere=Elsewhere.of(self.sample.others))
+        read = joined(spread(joined(network_of(self.graph)), cutter))
+        written = rewrite(averaged(read, cutter), cutter, careful)
         network = untangled(written, cutter, careful)
         return written if network is None else rewrite(network, cutter, careful)
 
@@ -206,13 +222,29 @@ class _Job:
         single = len(self.graph.inputs) == len(self.graph.outputs) == 1
         return single and not written.network.boundaries and mergers == ["dense"] and len(plans) == 1
 
-    def certificate(self, written: Rewrite, after: Graph, seams: dict[str, torch.Tensor]) -> Certificate | None:
-        """The certificate that was asked for, if it says yes."""
+    def certificate(
+        self, written: Rewrite, after: Graph, seams: dict[str, torch.Tensor]
+    ) -> tuple[ImageSizes | None, Certificate | None]:
+        """The image sizes that the result takes, if more than one, and the certificate that was asked for.
+
+        Raises:
+            UncertifiedError: if it does not say yes.
+        """
+        if self.sample is not None:
+            sizes, certificate = proven(self.sample, written, self._judge)
+            return sizes, _required(certificate) if self.level else None
         if self.level is None:
-            return None
+            return None, None
         if self.level == "modular":
-            return _required(warrant(written, seams))
-        return _required(certify_networks(self.graph, after, level=self.level, memory_budget=self.memory_budget))
+            return None, _required(warrant(written, seams))
+        return None, _required(certify_networks(self.graph, after, level=self.level, memory_budget=self.memory_budget))
+
+    def _judge(self, written: Rewrite) -> Certificate:
+        """The certificate of one image size; modular where none was asked for, as sizes depend on it."""
+        if self.level in (None, "modular"):
+            return warrant(written, seams_of(written))
+        after = written.rewritten.over(Float(), dtype=self.dtype)
+        return certify_networks(written.network.graph, after, level=self.level, memory_budget=self.memory_budget)
 
 
 def _densely(

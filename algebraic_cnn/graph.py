@@ -17,8 +17,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from .errors import NotAffineError, ShapeError
-
-Size = tuple[int | None, ...]
+from .image_sizes import ImageSizes, Size
 
 
 @dataclass(frozen=True)
@@ -93,6 +92,7 @@ class Graph:
         paths: dotted path in the model of every parameter and buffer among the constants.
         input_dtypes: dtypes of the inputs; that of the first for all where it is empty.
         example_shapes: shapes of the inputs in the example, if they are known.
+        sizes: the image sizes that it takes, if there is more than one.
     """
 
     inputs: tuple[str, ...]
@@ -107,6 +107,7 @@ class Graph:
     paths: Mapping[str, str] = field(default_factory=dict)
     input_dtypes: tuple[torch.dtype, ...] = ()
     example_shapes: tuple[tuple[int, ...], ...] = ()
+    sizes: ImageSizes | None = None
 
     def shapes(self) -> dict[str, Size]:
         """The shape of every value by name: inputs, constants and calls."""

@@ -93,12 +93,14 @@ class Report:
         boundaries: the calls between them.
         method: how dense maps were derived.
         seconds: how long tracing, derivation, measurement and certification took.
+        sizes: the image sizes that the result takes; "" for the example's alone.
     """
 
     regions: tuple[RegionReport, ...]
     boundaries: tuple[Boundary, ...]
     method: str
     seconds: dict[str, float] = field(default_factory=dict)
+    sizes: str = ""
 
     @property
     def calls(self) -> tuple[int, int]:
@@ -126,6 +128,7 @@ class Report:
         if kinds:
             seams = counted(len(self.boundaries), "call")
             lines.append(f"{seams} between them {'is' if seams == '1 call' else 'are'} not affine: {', '.join(kinds)}.")
+        lines += [f"It takes {self.sizes}."] if self.sizes else []
         return "\n".join(lines)
 
 

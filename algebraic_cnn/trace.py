@@ -16,21 +16,23 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.export import Dim, ExportedProgram
+from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
+from .dynamic_shapes import binding, fixed, image_sizes, per_argument, violated
 from .errors import ShapeError, TraceError, TrainingModeError
 from .graph import Call, Graph, Ref, Size
 from .inplace import functional, is_identity
 from .refusal import line_in, quiet, refusal
 
 
-def trace(model: torch.nn.Module | ExportedProgram, example: Any = None) -> Graph:
+def trace(model: torch.nn.Module | ExportedProgram, example: Any = None, *, dynamic_shapes: Any = None) -> Graph:
     """The graph of ATen calls of a model in evaluation mode.
 
     Args:
         model: a module, or a program that ``torch.export`` made (then ``example`` is not needed).
         example: an input tensor (N, *in_shape), or a tuple of input tensors.
+        dynamic_shapes: other axes that stay free, as ``torch.export`` takes them.
 
     Returns:
         The graph, in-place calls replaced by functional ones, with a free batch axis where the model allows one.
@@ -39,7 +41,8 @@ def trace(model: torch.nn.Module | ExportedProgram, example: Any = None) -> Grap
         TrainingModeError: if the model or a part of it is in training mode.
         TraceError: if ``torch.export`` cannot take the model; the message carries its reason and the line.  Or in
             ``torch.inference_mode()``, which forbids gradients.
-        ShapeError: if the example is no tensor and no tuple of tensors, or has no sample.
+        ShapeError: if the example is no tensor and no tuple of tensors, or has no sample; or if the model does not
+            take the sizes that ``dynamic_shapes`` says.
 
     >>> graph = trace(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten()).eval(), torch.zeros(1, 1, 8, 8))
     >>> [call.op for call in graph.calls], graph.single()
@@ -48,7 +51,7 @@ def trace(model: torch.nn.Module | ExportedProgram, example: Any = None) -> Grap
     if torch.is_inference_mode_enabled():
         expected = "torch.no_grad(), or nothing"
         raise TraceError("torch.inference_mode() keeps maps from being derived", expected=expected, where="trace")
-    program = model if isinstance(model, ExportedProgram) else export(model, example)
+    program = model if isinstance(model, ExportedProgram) else export(model, example, dynamic_shapes=dynamic_shapes)
     _require_evaluation(program)
     pure = functional(*_calls(program))
     if pure is None:
@@ -58,7 +61,12 @@ def trace(model: torch.nn.Module | ExportedProgram, example: Any = None) -> Grap
 
 
 def export(
-    model: torch.nn.Module, example: Any, *, training: bool = False, signatures: Sequence[str] = ()
+    model: torch.nn.Module,
+    example: Any,
+    *,
+    training: bool = False,
+    signatures: Sequence[str] = (),
+    dynamic_shapes: Any = None,
 ) -> ExportedProgram:
     """The program of a model with a free batch axis where the model allows one; it can be saved as ``.pt2``.
 
@@ -67,11 +75,13 @@ def export(
         example: an input tensor (N, *in_shape), or a tuple of input tensors.
         training: take the model in whatever mode it is, to learn which calls training makes.
         signatures: dotted paths of modules; the program then says what each call of them was given and returned.
+        dynamic_shapes: other axes that stay free, as ``torch.export`` takes them.
 
     Raises:
         TrainingModeError: if the model or a part of it is in training mode, and this was not asked for.
         TraceError: if ``torch.export`` cannot take the model.
-        ShapeError: if the example is no tensor and no tuple of tensors, or has no sample.
+        ShapeError: if the example is no tensor and no tuple of tensors, or has no sample; or if the model does not
+            take the sizes that ``dynamic_shapes`` says.
     """
     if not isinstance(model, torch.nn.Module):
         expected = "a torch.nn.Module or an exported program"
@@ -92,7 +102,7 @@ def export(
     doubled = tuple(torch.cat([a, a]) if a.ndim and len(a) == 1 else a for a in arguments)
     failure = Exception("not tried")
     for attempt, free in ((doubled, True), (arguments, False)):
-        axes = tuple({0: Dim.AUTO} if a.ndim else None for a in attempt) if free else None
+        axes = _axes(model, attempt, dynamic_shapes, free=free)
         try:
             with torch.no_grad(), quiet():
                 program = torch.export.export(
@@ -106,7 +116,21 @@ def export(
         else:
             if not free or _keeps_batch_free(program):
                 return program
+    instead = violated(failure)
+    if instead is not None:
+        what = "the model does not take every size that dynamic_shapes says"
+        raise ShapeError(what, expected=instead, where=binding(model, arguments)) from failure
     raise refusal(failure, arguments) from failure
+
+
+def _axes(model: torch.nn.Module, attempt: Sequence[Tensor], dynamic_shapes: Any, *, free: bool) -> Any:
+    """Which axes stay free: the batch, where that is tried, and those that the user names."""
+    if not free and dynamic_shapes is None:
+        return None
+    axes = per_argument(model, attempt, dynamic_shapes)
+    if not free:
+        axes = [{i: dim for i, dim in (entry or {}).items() if i} or None for entry in axes]
+    return tuple(axes)
 
 
 #: Calls that compute another function in training, and the place of the argument that says so.
@@ -183,6 +207,7 @@ def _graph(program: ExportedProgram, calls: Sequence[Call], outputs: tuple[Any, 
         dtype=_own_dtype(dtypes, constants.values()),
         input_dtypes=tuple(dtypes),
         example_shapes=tuple(tuple(x.shape) for x in examples if isinstance(x, Tensor)),
+        sizes=image_sizes(program),
     )
 
 
@@ -262,4 +287,4 @@ def _shape(node: torch.fx.Node) -> Size:
     value = node.meta.get("val")
     if not isinstance(value, Tensor):
         return ()
-    return tuple(n if isinstance(n, int) else None for n in value.shape)
+    return tuple(map(fixed, value.shape))

@@ -17,24 +17,27 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "algebraic_cnn"
 ALGEBRA = [
-    *"errors files arrays arguments geometry prime_field primes crt ring matrices pattern toeplitz affine".split(),
+    *"errors extras files arrays arguments".split(),
+    *"geometry dyadic prime_field primes crt ring matrices pattern toeplitz affine".split(),
     *"layers stencils stencils.lattice stencils.stencil stencils.kernels stencils.phases stencils.pieces".split(),
     *"stencils.moves stencils.circular stencils.folding recursion symbolic assembly".split(),
 ]
 FLOORS = [
     *ALGEBRA,
-    *"graph inplace refusal trace programs onnx_files onnx_operators onnx_reading step".split(),
-    *"interpolation rules evaluate watched".split(),
+    *"image_sizes graph resizing inplace refusal dynamic_shapes trace programs".split(),
+    *"onnx_files onnx_operators onnx_reading step".split(),
+    *"interpolation rules evaluate residues watched".split(),
     *"samples magnitudes magnitudes.bounds magnitudes.heights magnitudes.norms magnitudes.gains".split(),
     *"reading axes extract derivation exact".split(),
     *"regions regions.source regions.mixing regions.spacing regions.atoms regions.spelling regions.junctions".split(),
     *"regions.cost regions.drafting regions.realisation regions.dense regions.writing".split(),
-    *"regions.rings regions.whole regions.colouring regions.bordering regions.cut regions.forks".split(),
+    *"regions.rings regions.elsewhere regions.lifting regions.whole regions.colouring regions.bordering".split(),
+    *"regions.plans regions.cut regions.forks regions.averages".split(),
     *"regions.rewriting regions.region regions.tangles regions.emission forms".split(),
     *"certificates certificates.certificate certificates.rounding certificates.check certificates.trials".split(),
     *"certificates.seams certificates.identity certificates.parts certificates.box certificates.bounded".split(),
     *"certificates.modular certificates.rational certification pinning linear_region".split(),
-    *"regions.warrant regions.measurement report collapsing".split(),
+    *"regions.warrant regions.measurement report any_size collapsing".split(),
     *"models data records checkpoint training homotopy testing plots report_figure bench experiments".split(),
     *"cli __main__".split(),
 ]

@@ -1,6 +1,5 @@
 """Where to cut: which values of a piece are computed, and in which form each part between two of them runs.
 
-    Plan       the calls of a piece, not made yet, and their cost by the model
     given      the calls that the network had
     merged     one stencil (realisation.py), with moves or a circular padding (writing.py), or in a ring (rings.py)
     dense      one matrix, where images are small
@@ -26,6 +25,9 @@ from ..stencils.pieces import Atom, Branches, Chain, Form, Move, Piece, Scaling,
 from .cost import Expense, Prices, expense
 from .dense import dense
 from .drafting import Draft
+from .elsewhere import Elsewhere
+from .lifting import Sheet, lifted
+from .plans import NEVER, Merger, Plan
 from .realisation import realise
 from .rings import ringed
 from .writing import Emit, around, beside, leaves, multiplied, name_of, opened, repeated, wrapped
@@ -37,54 +39,6 @@ _GAIN = 0.98
 _MANY = 32
 
 _LIKE = Call("call", "", lambda: None, (), {}, (), "", "")
-
-
-@dataclass(frozen=True, eq=False)
-class Merger:
-    """Calls that became one form.
-
-    Attributes:
-        form: its name.
-        calls: of the network, that it replaces.
-        before: their cost.
-        after: its cost.
-    """
-
-    form: str
-    calls: tuple[Call, ...]
-    before: float
-    after: float
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """A way to compute a piece.
-
-    Attributes:
-        cost: nanoseconds by the model.
-        emit: writes the calls into a draft: (draft, value that the piece takes, call whose place they take) -> value.
-        mergers: what was merged in it.
-        refusals: what was not, and why.
-        sure: whether it is one form that spends more of nothing than the network's own calls.
-    """
-
-    cost: float
-    emit: Emit
-    mergers: tuple[Merger, ...] = ()
-    refusals: tuple[str, ...] = ()
-    sure: bool = False
-
-    def then(self, after: Plan) -> Plan:
-        """This plan, then another."""
-
-        def emit(draft: Draft, x: Ref, like: Call) -> Ref:
-            return after.emit(draft, self.emit(draft, x, like), like)
-
-        refusals = self.refusals + after.refusals
-        return Plan(self.cost + after.cost, emit, self.mergers + after.mergers, refusals)
-
-
-_NEVER = Plan(math.inf, lambda draft, x, like: x)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +54,7 @@ class Cutter:
         memory_budget: bytes that an explicit matrix may take.
         method: how such a matrix is derived.
         sure: whether only such forms count as spend less of nothing: of no kind more than the network's own calls.
+        elsewhere: the network at other image sizes, if forms must take them as well.
     """
 
     graph: Graph
@@ -110,6 +65,7 @@ class Cutter:
     memory_budget: int
     method: str = "auto"
     sure: bool = False
+    elsewhere: Elsewhere | None = None
 
     @classmethod
     def of(cls, graph: Graph, *, prices: Prices, memory_budget: int, method: str = "auto") -> Cutter:
@@ -184,21 +140,40 @@ class Cutter:
             return plan
         cost = self._merged(piece).cost
         border = "" if whole.footprint.exact else " inside, as it was along the border,"
+        if math.isinf(cost) and self.elsewhere is not None and not math.isinf(self._merged_here(piece).cost):
+            return replace(plan, refusals=("no one form of it takes every image size",))
         if math.isinf(cost):
             return plan if whole.footprint.exact else replace(plan, refusals=("at the border it is not one stencil",))
         reason = f"one stencil{border} would take {cost / 1000:,.0f} us against {plan.cost / 1000:,.0f} us by the model"
         return replace(plan, refusals=(reason,))
 
     def _merged(self, piece: Piece, before: Expense | None = None) -> Plan:
-        """One stencil, or a plan of infinite cost."""
+        """One stencil, for every image size if more than one is asked for, or a plan of infinite cost."""
+        plan = self._merged_here(piece, before)
+        return plan if self.elsewhere is None or math.isinf(plan.cost) else self._everywhere(piece, plan, before)
+
+    def _everywhere(self, piece: Piece, plan: Plan, before: Expense | None) -> Plan:
+        """A plan that takes all image sizes, or one of infinite cost."""
+        sheets = [Sheet.of(self.graph, piece, plan.emit)]
+        for source, there in self.elsewhere.family(piece) if self.elsewhere else ():
+            other = replace(self, graph=source.graph, shapes=dict(source.shapes), sure=False, elsewhere=None)
+            found = other._merged_here(there) if there else NEVER
+            if math.isinf(found.cost) or there is None:
+                return NEVER
+            sheets.append(Sheet.of(source.graph, there, found.emit))
+        emit = lifted(sheets)
+        return self._form(piece, emit, before, plan.mergers[0].form) if emit else NEVER
+
+    def _merged_here(self, piece: Piece, before: Expense | None = None) -> Plan:
+        """One stencil for one image size, or a plan of infinite cost."""
         if isinstance(piece, Chain) and any(isinstance(part, Move) for part in piece.parts):
             return self._moved(piece, before)
         if isinstance(piece, Chain) and any(wraps(part) for part in piece.parts):
             pair = unrolled(piece.parts)
-            return self._form(piece, wrapped(*pair), before) if pair else _NEVER
+            return self._form(piece, wrapped(*pair), before) if pair else NEVER
         whole = form(piece)
         if whole is None:
-            return _NEVER
+            return NEVER
         if not whole.footprint.exact:
             return self._ringed(piece, whole, before)
         calls = tuple(leaves(piece))
@@ -212,12 +187,12 @@ class Cutter:
         """The plan that makes these calls of a piece and calls them a form, or a plan of infinite cost."""
         draft = self._tried(piece, emit)
         if not draft.calls:
-            return _NEVER
+            return NEVER
         before = self._spent(piece, self.given(piece)) if before is None else before
         after = self._expense(draft)
         sure = after.within(before)
         if self.sure and not sure:
-            return _NEVER
+            return NEVER
         merger = Merger(name or name_of(draft), tuple(leaves(piece)), before.total, after.total)
         return Plan(after.total, emit, (merger,), sure=sure)
 
@@ -232,15 +207,15 @@ class Cutter:
             phases = math.prod(axis.up for axis in fp.axes)
             apart = f" for each of {phases} phases" if phases > 1 else ""
             name = f"conv{len(fp.axes)}d {'x'.join(map(str, widths))}{apart} inside, strips as given"
-            return self._form(piece, emit, before, name) if emit else _NEVER
+            return self._form(piece, emit, before, name) if emit else NEVER
         except RuntimeError:  # torch refuses a strip that is thinner than its reflection
-            return _NEVER
+            return NEVER
 
     def _moved(self, piece: Chain, before: Expense | None) -> Plan:
         """Stencils with reshapes and permutations between them, as one stencil and these before or after it."""
         if isinstance(piece.parts[0], Move) or isinstance(piece.parts[-1], Move):
-            return _NEVER
-        plans = [_NEVER]
+            return NEVER
+        plans = [NEVER]
         for moves_last in (True, False):
             pair = gathered(piece.parts, moves_last=moves_last)
             whole = form(chained(pair[0])) if pair else None
@@ -251,15 +226,17 @@ class Cutter:
     def _dense(self, piece: Piece, before: Expense, allowed: float) -> Plan:
         """One matrix, if it can pay at small and large batches and fits the budget; else a plan of infinite cost."""
         if any(None in shape[1:] or len(shape) < 2 for shape in (piece.source, piece.shape)):
-            return _NEVER
+            return NEVER
+        if self.elsewhere is not None and not self.elsewhere.constant(piece):
+            return NEVER
         entries = math.prod(int(n or 1) for n in (*piece.source[1:], *piece.shape[1:]))
         if entries * self.prices.product > allowed or entries * 8 > self.memory_budget:
-            return _NEVER
+            return NEVER
         calls = tuple(leaves(piece))
         given, matrix = self.given(piece), dense(piece, self.given(piece), self.memory_budget, self.method)
         after, many = self._spent(piece, matrix), replace(self, batch=_MANY * self.batch)
         if many.priced(piece, matrix).cost > many.priced(piece, given).cost or (self.sure and not after.within(before)):
-            return _NEVER
+            return NEVER
         return Plan(after.total, matrix, (Merger("dense", calls, before.total, after.total),))
 
     def _branches(self, piece: Branches) -> Plan:
@@ -281,7 +258,7 @@ class Cutter:
 
     def _apart(self, piece: Branches, groups: Sequence[tuple[Piece, Plan]]) -> Plan:
         if any(math.isinf(plan.cost) for _, plan in groups):
-            return _NEVER
+            return NEVER
         parts = Branches(piece.kind, tuple(part for part, _ in groups), piece.shape)
         plan = self.priced(piece, beside(parts, [plan.emit for _, plan in groups]))
         mergers, refusals = (

@@ -27,6 +27,7 @@ _OVERLOADS = {
     "slice": "Tensor",
     "conv_transpose2d": "input",
     "conv_transpose3d": "input",
+    "flatten": "using_ints",
 }
 
 
@@ -53,7 +54,7 @@ class Draft:
 
     def constant(self, like: Call, what: str, shape: tuple[int, ...], recipe: Recipe) -> Ref:
         """A constant of a known shape whose numbers come later."""
-        name = self._fresh(f"{like.name}_{what}")
+        name = self.fresh(f"{like.name}_{what}")
         self.shapes[name] = shape
         self.recipes[name] = recipe
         return Ref(name)
@@ -61,20 +62,21 @@ class Draft:
     def call(self, like: Call, op: str, *args: Any, shape: Size, **kwargs: Any) -> Ref:
         """An ATen call in the place, and under the source line, of one of the model's."""
         target = getattr(getattr(torch.ops.aten, op), _OVERLOADS.get(op, "default"))
-        return self._append(Call(self._fresh(like.name), op, target, args, kwargs, shape, like.where, like.module))
+        return self._append(Call(self.fresh(like.name), op, target, args, kwargs, shape, like.where, like.module))
 
     def repeat(self, call: Call, values: Mapping[str, Ref]) -> Ref:
         """A call of the model, as it is, on other values."""
         args, kwargs = renamed((call.args, dict(call.kwargs)), values)
         free = all(call.name != other.name for other in self.calls)
-        return self._append(replace(call, name=call.name if free else self._fresh(call.name), args=args, kwargs=kwargs))
+        return self._append(replace(call, name=call.name if free else self.fresh(call.name), args=args, kwargs=kwargs))
 
     def _append(self, call: Call) -> Ref:
         self.shapes[call.name] = call.shape
         self.calls.append(call)
         return Ref(call.name)
 
-    def _fresh(self, hint: str) -> str:
+    def fresh(self, hint: str) -> str:
+        """A name that no value has."""
         name, count = hint, 1
         while name in self.shapes:
             count += 1

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -15,6 +17,7 @@ from torch.utils import _pytree as pytree
 
 from ..errors import ShapeError
 from ..graph import Graph, Ref
+from ..image_sizes import spoken
 
 
 def emit(graph: Graph, *, dtype: torch.dtype | None = None) -> fx.GraphModule:
@@ -36,8 +39,10 @@ def emit(graph: Graph, *, dtype: torch.dtype | None = None) -> fx.GraphModule:
     """
     root, drawn = nn.Module(), fx.Graph()
     nodes = {name: drawn.placeholder(name) for name in graph.inputs}
-    for name, shape in zip(graph.inputs, graph.input_shapes, strict=True):
-        drawn.call_function(require_shape, (nodes[name], list(shape), name))
+    for name, shape in zip(graph.inputs, _lengths(graph), strict=True):
+        drawn.call_function(require_shape, (nodes[name], shape, name))
+    for one, other in _ties(graph):
+        drawn.call_function(require_same_size, (nodes[one[0]], nodes[other[0]], [one, other]))
     for name, path in _paths(graph).items():
         _register(root, path, graph.constants[name], dtype)
         nodes[name] = drawn.get_attr(path)
@@ -50,16 +55,77 @@ def emit(graph: Graph, *, dtype: torch.dtype | None = None) -> fx.GraphModule:
     return fx.GraphModule(root, drawn).eval()
 
 
-def require_shape(x: Tensor, shape: Sequence[int | None], name: str) -> None:
-    """Refuse an input of another shape than the graph was made for; None stands for any length.
+def require_shape(x: Tensor, shape: Sequence[int | Sequence[int] | None], name: str) -> None:
+    """Refuse an input of another shape than the graph was made for.
+
+    Args:
+        x: the input.
+        shape: of every axis its length, None for any, or (least, most, step).
+        name: of the input.
 
     Raises:
         ShapeError: if x is of another shape.
     """
-    fits = len(x.shape) == len(shape) and all(m is None or n == m for n, m in zip(x.shape, shape, strict=True))
+    fits = len(x.shape) == len(shape) and all(map(_fits, x.shape, shape))
     if not fits:
-        expected = ["any" if n is None else n for n in shape]
+        expected = ["any" if n is None else n if isinstance(n, int) else _spoken(n) for n in shape]
         raise ShapeError("an input of another shape", expected=expected, got=list(x.shape), where=name)
+
+
+def _fits(n: int, allowed: int | Sequence[int] | None) -> bool:
+    if allowed is None or isinstance(allowed, int):
+        return allowed is None or n == allowed
+    least, most, step = allowed
+    # no comparison that tells nothing: an export would remember it
+    return n >= least and (most == sys.maxsize or n <= most) and (step == 1 or (n - least) % step == 0)
+
+
+def _spoken(allowed: Sequence[int]) -> str:
+    least, most, step = allowed
+    return spoken(range(least, most if most == sys.maxsize else most + 1, step))
+
+
+def require_same_size(x: Tensor, y: Tensor, ends: Sequence[Sequence[Any]]) -> None:
+    """Refuse two inputs whose sizes do not belong together.
+
+    Args:
+        x: an input.
+        y: another.
+        ends: for both (name, axis, slope, start), where (length - start) / slope must be the same.
+
+    Raises:
+        ShapeError: if it is not.
+    """
+    (one, a, p, b), (other, c, q, d) = ends
+    if (x.shape[a] - b) * q != (y.shape[c] - d) * p:
+        where = f"axis {a} of {one}, axis {c} of {other}"
+        raise ShapeError("inputs whose sizes do not belong together", got=[x.shape[a], y.shape[c]], where=where)
+
+
+def _lengths(graph: Graph) -> list[list[Any]]:
+    """Of every input the lengths that its axes may have, as ``require_shape`` takes them."""
+    found = []
+    for name, shape in zip(graph.inputs, graph.input_shapes, strict=True):
+        lengths: list[Any] = list(shape)
+        for axis in range(len(shape)):
+            if graph.sizes is not None and (name, axis) in graph.sizes.sides:
+                allowed = graph.sizes.lengths(name, axis)
+                most = sys.maxsize if allowed.stop == sys.maxsize else allowed[-1]
+                lengths[axis] = [allowed.start, most, allowed.step]
+        found.append(lengths)
+    return found
+
+
+def _ties(graph: Graph) -> list[tuple[list[Any], list[Any]]]:
+    """Pairs of axes whose lengths are those of one symbol, each but the first of a symbol with the first."""
+    first: dict[str, list[Any]] = {}
+    pairs = []
+    for (name, axis), side in graph.sizes.sides.items() if graph.sizes is not None else ():
+        end = [name, axis, side.slope, side.start]
+        if side.symbol in first:
+            pairs.append((first[side.symbol], end))
+        first.setdefault(side.symbol, end)
+    return pairs
 
 
 def _codegen(graph: Graph) -> _PyTreeCodeGen:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 
 from ..graph import Call, Ref
+from ..resizing import unbound
 from ..stencils.pieces import Scaling
 from .cut import Cutter, Plan
 from .drafting import Draft, Rewritten, renamed
@@ -60,7 +61,7 @@ def rewrite(network: Network, cutter: Cutter, careful: Set[str] = frozenset()) -
             args, kwargs = renamed((call.args, dict(call.kwargs)), values)
             draft.calls.append(replace(call, args=args, kwargs=kwargs))
     outputs = renamed(graph.outputs, values)
-    calls = _needed(draft.calls, {out.name for out in outputs if isinstance(out, Ref)})
+    calls = _needed(unbound(draft.calls), {out.name for out in outputs if isinstance(out, Ref)})
     return Rewrite(network, Rewritten(graph, calls, outputs, draft.recipes, draft.shapes), values, plans)
 
 

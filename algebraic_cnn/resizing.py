@@ -1,0 +1,129 @@
+"""A network that takes many image sizes, at one of them.
+
+    Length     a number that a network works out from the sizes of its inputs, and the name of the value that it is
+    at         graph, values of its symbols -> the graph of those image sizes alone: every shape and number known
+    unbound    calls in which every ``Length`` is again the value that it came from
+
+Nothing is computed: torch says the shapes, as it does while it exports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils import _pytree as pytree
+
+from .errors import ShapeError
+from .graph import Call, Graph, Ref, Size
+from .image_sizes import ImageSizes
+
+#: Two batches: an axis that is longer in the second is a batch axis.
+_BATCHES = (2, 3)
+
+
+class Length(int):
+    """A number that a network works out from the sizes of its inputs.
+
+    Attributes:
+        name: of the value that it is.
+    """
+
+    name: str
+
+    @classmethod
+    def of(cls, number: int, name: str) -> Length:
+        """The number, under its name."""
+        length = cls(number)
+        length.name = name
+        return length
+
+
+def at(graph: Graph, values: Mapping[str, int]) -> Graph:
+    """The graph where its symbols have these values; only batch axes stay free.
+
+    Args:
+        graph: takes many image sizes.
+        values: of the symbols of ``graph.sizes``.
+
+    Raises:
+        ShapeError: if torch refuses a call with these image sizes; names the call and its source line.
+    """
+    shapes = (graph.sizes or ImageSizes({}, {})).shapes(graph.inputs, graph.input_shapes, values)
+    found = [_followed(graph, shapes, batch) for batch in (_BATCHES if graph.batch is None else (graph.batch,))]
+    first, last = found[0], found[-1]
+    lengths = {
+        call.name: Length.of(first[call.name], call.name)
+        for call in graph.calls
+        if isinstance(first[call.name], int) and first[call.name] == last[call.name]
+    }
+    calls = []
+    for call in graph.calls:
+        args, kwargs = (call.args, dict(call.kwargs))
+        if call.name not in lengths:
+            args, kwargs = _named((args, kwargs), lengths)
+        shape = _common(first[call.name], last[call.name])
+        calls.append(replace(call, args=args, kwargs=kwargs, shape=shape))
+    example = tuple(tuple(n or 1 for n in shape) for shape in shapes)
+    return replace(graph, input_shapes=tuple(shapes), calls=tuple(calls), example_shapes=example, sizes=None)
+
+
+def unbound(calls: Iterable[Call]) -> list[Call]:
+    """The calls, every ``Length`` the value that it came from."""
+
+    def free(leaf: Any) -> Any:
+        return Ref(leaf.name) if isinstance(leaf, Length) else leaf
+
+    def freed(call: Call) -> Call:
+        args, kwargs = pytree.tree_map(free, (call.args, dict(call.kwargs)))
+        return replace(call, args=args, kwargs=kwargs)
+
+    return [freed(call) if any(isinstance(leaf, Length) for leaf in _leaves(call)) else call for call in calls]
+
+
+def _named(value: Any, lengths: Mapping[str, Length]) -> Any:
+    """Arguments with the lengths in the places of their names."""
+    return pytree.tree_map(lambda leaf: lengths.get(leaf.name, leaf) if isinstance(leaf, Ref) else leaf, value)
+
+
+def _leaves(call: Call) -> list[Any]:
+    return pytree.tree_leaves((call.args, dict(call.kwargs)))
+
+
+def _followed(graph: Graph, shapes: Sequence[Size], batch: int) -> dict[str, Any]:
+    """Every value without its numbers."""
+    tensors = (x.device for x in graph.constants.values() if isinstance(x, Tensor) and not x.is_meta)
+    device = next(tensors, torch.device("cpu"))
+    dtypes = graph.input_dtypes or (graph.dtype,) * len(graph.inputs)
+    with torch.no_grad(), FakeTensorMode() as mode:
+        values: dict[str, Any] = {name: _fake(mode, x, graph.dtype, device) for name, x in graph.constants.items()}
+        for name, shape, dtype in zip(graph.inputs, shapes, dtypes, strict=True):
+            values[name] = torch.empty([n or batch for n in shape], dtype=dtype, device=device)
+        for call in graph.calls:
+            args, kwargs = call.resolved(values)
+            try:
+                values[call.name] = call.target(*args, **kwargs)
+            except Exception as error:  # torch's refusals are of many classes
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                got = [list(shape[1:]) for shape in shapes]
+                what = f"the network's {call.op} does not take every image size ({reason})"
+                raise ShapeError(what, got=got[0] if len(got) == 1 else got, where=call.where) from error
+    return values
+
+
+def _fake(mode: FakeTensorMode, x: Any, dtype: torch.dtype, device: torch.device) -> Any:
+    """A constant without its numbers; one that has none yet is of the network's dtype."""
+    if not isinstance(x, Tensor):
+        return x
+    return torch.empty(x.shape, dtype=dtype, device=device) if x.is_meta else mode.from_tensor(x)
+
+
+def _common(first: Any, last: Any) -> Size:
+    """The shape of a value, None on axes that are longer in the larger batch."""
+    if not isinstance(first, Tensor) or not isinstance(last, Tensor):
+        return ()
+    return tuple(int(n) if n == m else None for n, m in zip(first.shape, last.shape, strict=True))
