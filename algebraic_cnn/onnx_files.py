@@ -19,7 +19,8 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from .errors import MissingExtraError, TraceError, UnknownNameError
+from .errors import TraceError, UnknownNameError
+from .extras import required
 from .files import whole_file
 
 
@@ -63,11 +64,8 @@ def require_onnx(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if path.suffix != ".onnx":
         raise UnknownNameError("a model is saved as .onnx", expected=path.with_suffix(".onnx").name, got=path.name)
-    try:
-        import onnx  # noqa: F401  # pyright: ignore[reportMissingImports]
-        import onnxscript  # noqa: F401  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise MissingExtraError("ONNX is not installed", expected='pip install "algebraic_cnn[onnx]"') from error
+    for module in ("onnx", "onnxscript"):
+        required(module, "onnx")
     return path
 
 
@@ -83,11 +81,7 @@ def session(path: str | os.PathLike[str], *, cuda: bool = False, level: str = "a
     Raises:
         MissingExtraError: if the extra "onnx" is not installed.
     """
-    try:
-        import onnxruntime  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        hint = 'pip install "algebraic_cnn[onnx]"'
-        raise MissingExtraError("ONNX Runtime is not installed", expected=hint) from error
+    onnxruntime = required("onnxruntime", "onnx")
     options, levels = onnxruntime.SessionOptions(), onnxruntime.GraphOptimizationLevel
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 4

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .errors import DataError, MissingExtraError, TraceError
+from .errors import DataError, TraceError
+from .extras import required
 from .onnx_operators import OPERATORS, Attributes
 
 
@@ -36,10 +37,7 @@ def load_onnx(path: str | os.PathLike[str]) -> tuple[nn.Module, tuple[Tensor, ..
         DataError: if the file is missing, damaged, or no ONNX model.
         TraceError: if the table does not have an operator of it; names the operator and its node.
     """
-    try:
-        import onnx  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise MissingExtraError("ONNX is not installed", expected='pip install "algebraic_cnn[onnx]"') from error
+    onnx = required("onnx", "onnx")
     if not Path(path).is_file():
         raise DataError("there is no such file", expected="an .onnx file", where=path)
     try:

@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import GeometryError, MissingExtraError
+from ..errors import GeometryError
+from ..extras import required
 from ..records import append_record, read_records
 
 Job = Mapping[str, Any]
@@ -112,11 +113,8 @@ def _backend(workers: int, cluster: str | None) -> Iterator[int]:
     if cluster is None:
         yield workers
         return
-    try:
-        from distributed import Client  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise MissingExtraError("a cluster needs Dask", expected='pip install "algebraic_cnn[cluster]"') from error
+    distributed = required("distributed", "cluster")
     from joblib import parallel_config
 
-    with Client(cluster, set_as_default=False) as client, parallel_config("dask", client=client):
+    with distributed.Client(cluster, set_as_default=False) as client, parallel_config("dask", client=client):
         yield -1

@@ -10,10 +10,12 @@ Term         one monomial, read back as (start, path)
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from itertools import compress
 from typing import Any, Literal, NamedTuple
 
-from ..errors import MissingExtraError, TooLargeError, UnknownNameError
+from ..errors import TooLargeError, UnknownNameError
+from ..extras import required
 from ..toeplitz import MEMORY_BUDGET
 from .skeleton import Edge, Path, Skeleton
 
@@ -44,15 +46,10 @@ def polynomial_ring(names: Sequence[str], backend: Backend = "auto") -> tuple[An
     """
     if backend not in ("auto", "flint", "sympy"):
         raise UnknownNameError("no such backend", expected="auto, flint or sympy", got=backend)
-    if backend != "sympy":
-        try:
-            import flint
-        except ImportError as error:
-            if backend == "flint":
-                raise MissingExtraError("python-flint is not installed", expected="the extra [flint]") from error
-        else:
-            context = flint.fmpz_mpoly_ctx.get(tuple(names), flint.Ordering.lex)
-            return context.constant(1), list(context.gens())
+    if backend == "flint" or (backend == "auto" and find_spec("flint")):
+        flint = required("flint", "flint")
+        context = flint.fmpz_mpoly_ctx.get(tuple(names), flint.Ordering.lex)
+        return context.constant(1), list(context.gens())
     from sympy import ZZ
     from sympy.polys.rings import ring
 
