@@ -54,15 +54,25 @@ def fractions(values: Iterable[Any], where: str) -> list[Fraction]:
         raise ShapeError("an entry is no rational number", expected="rationals", got=error, where=where) from error
 
 
-def require_finite(x: Any, where: str) -> None:
-    """Refuses NaN and infinity.
+def largest(x: Any, where: str) -> float:
+    """The largest magnitude of an array, 0 if it is empty.
 
     Raises:
         NonFiniteError: if an entry of x is NaN or infinite.
     """
     xp = namespace(x)
     if math.prod(x.shape) == 0:
-        return
+        return 0.0
     extremes = xp.aminmax(x.detach()) if xp is not np else (np.min(x), np.max(x))  # both pass NaN on
     if not all(bool(xp.isfinite(extreme)) for extreme in extremes):
         raise NonFiniteError("the array has NaN or infinite entries", expected="finite numbers", where=where)
+    return max(abs(float(extreme)) for extreme in extremes)
+
+
+def require_finite(x: Any, where: str) -> None:
+    """Refuses NaN and infinity.
+
+    Raises:
+        NonFiniteError: if an entry of x is NaN or infinite.
+    """
+    largest(x, where)

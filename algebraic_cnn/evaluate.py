@@ -15,7 +15,7 @@ reduces every gradient before the next call sees it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,7 @@ class Evaluator:
         graph: an affine graph with one input and one output.
         ring: where to compute; ``Float`` rounds, ``PrimeField`` is exact.
         device: where the carriers live.
+        embed: what takes the constants into the ring; the ring itself, if it is not given.
 
     Raises:
         NotAffineError: if a call is not affine in the input; names the call and its source line.
@@ -56,6 +57,7 @@ class Evaluator:
     graph: Graph
     ring: Ring = field(default_factory=Float)
     device: torch.device | str = "cpu"
+    embed: Callable[[Tensor], Any] | None = None
 
     def __post_init__(self) -> None:
         require_affine(self.graph)
@@ -156,7 +158,7 @@ class Evaluator:
     def _embed(self, name: str, constant: Tensor) -> Any:
         """A constant in the ring; one that has NaN is called by the name that the model gives it."""
         try:
-            return self.ring.embed(constant)
+            return (self.embed or self.ring.embed)(constant)
         except NonFiniteError as error:
             what, where = "a weight has NaN or infinite entries", self.graph.paths.get(name, name)
             raise NonFiniteError(what, expected=error.expected, where=where) from error

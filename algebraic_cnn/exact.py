@@ -29,6 +29,7 @@ from .graph import Graph
 from .magnitudes.bounds import majorant
 from .magnitudes.heights import Denominator, denominator, height
 from .prime_field import PrimeField
+from .residues import Residues
 from .samples import require_samples_apart
 from .trace import trace
 
@@ -117,9 +118,12 @@ def exact_outputs(model: Any, x: Tensor, *, progress: Progress | None = None) ->
     primes = primes_for(common.bits + math.log2(max(largest, 1.0)) + _SPARE, terms(graph))
     device = next((tensor.device for tensor in graph.constants.values()), torch.device("cpu"))
 
+    weights = Residues(graph)
+
     def residues(field: PrimeField) -> np.ndarray:
+        run = Evaluator(graph, field, device, weights.modulo(field))
         with torch.no_grad():
-            return Evaluator(graph, field, device)(field.embed(x.to(device))).cpu().numpy().ravel()
+            return run(field.embed(x.to(device))).cpu().numpy().ravel()
 
     return _rationals(residues, primes, common, progress).reshape(len(x), *out_shape)
 

@@ -2,30 +2,26 @@
 
 carrier    a float64 that holds an integer exactly
 residue    the centred representative in [-(p-1)/2, (p-1)/2]
-embed      the residues of the rationals that floats are; 2 is invertible modulo an odd p
+embed      the residues of the rationals that floats are; 2 is invertible modulo an odd p (dyadic.py)
 reduce     back to residues after additions and multiplications
 capacity   how many products of two residues may be summed before that
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from .arrays import as_float64, fractions, holds_integers, namespace, require_finite
+from .arrays import as_float64, fractions, holds_integers, namespace
+from .dyadic import Dyadic, digits
 from .errors import ShapeError
 
 #: Sums of products of residues stay below this: then ``x / p`` rounds to the right integer and ``reduce`` is exact.
 EXACT_LIMIT = 2**52
-
-#: Weights are embedded so many at a time, so that what lies between the steps stays in the processor's cache.
-_IN_CACHE = 2**15
 
 
 @dataclass(frozen=True)
@@ -101,56 +97,45 @@ class PrimeField:
         if isinstance(x, np.ndarray) and x.dtype == object:
             residues = [self._residue(value) for value in fractions(x.ravel().tolist(), "PrimeField.embed")]
             return np.array(residues, dtype=np.float64).reshape(x.shape)
-        x = np.asarray(x) if namespace(x) is np else x
-        require_finite(x, "PrimeField.embed")
         xp = namespace(x)
-        x = x % self.p if holds_integers(x) else x  # float64 would round those from 2^53 on
-        if x.dtype == xp.float32:
-            return self._embed_float32(x)
-        x = as_float64(x)
-        if math.prod(x.shape) and float(abs(x).max()) <= self.half and bool((x == x.round()).all()):
-            return x
-        mantissa, exponent = xp.frexp(x)  # x = mantissa 2^exponent, its 53 bits taken as 26 high, 27 low
-        high = (mantissa * 2.0**26).round()
-        low = mantissa * 2.0**53 - high * 2.0**27
-        integer = self.reduce(self.reduce(high) * self._residue(Fraction(2**27)) + self.reduce(low))
-        return self.reduce(integer * self._powers_of_two(exponent))
+        x = np.asarray(x) if xp is np else x
+        if holds_integers(x) or str(x.dtype).endswith("bool"):
+            return self.reduce(as_float64(x % self.p if holds_integers(x) else x))  # float64 would round from 2^53 on
+        residues = np.empty(x.shape) if xp is np else xp.empty(x.shape, dtype=xp.float64, device=x.device)
+        return self.embed_into(residues, Dyadic.of(x))
 
-    def _embed_float32(self, x: Any) -> Any:
-        """Residues of m 2^e, |m| < 2^24: the product with 2^-e (2^e mod p) is an integer, and not rounded."""
-        xp = namespace(x)
-        if xp is np:
-            return self.reduce(x * self._float32_factors[(x.view(np.int32) >> 23) & 255])
-        x = x.detach().contiguous()
-        factors = xp.from_numpy(self._float32_factors).to(x.device)
-        residues = xp.empty(x.shape, dtype=xp.float64, device=x.device)
-        size = _IN_CACHE if x.device.type == "cpu" else max(1, x.numel())
-        for part, out in zip(x.view(-1).split(size), residues.view(-1).split(size), strict=True):
-            xp.mul(factors[(part.view(xp.int32) >> 23).bitwise_and_(255)], part, out=out)
-            out.copy_(self.reduce(out))
+    def embed_into(self, residues: Any, x: Dyadic) -> Any:
+        """The same for floats whose exponents are known already.
+
+        Args:
+            residues: where they go; float64, contiguous, of the shape of the floats.
+            x: the floats.
+        """
+        units = [float(self._residue(Fraction(2) ** -e)) for e in x.exponents]
+        for part, place in x.parts(residues):
+            first, *others = (
+                self._folded(self._folded(digit) * unit)
+                for digit, unit in zip(digits(part, x.exponents), units, strict=True)
+            )
+            place[...] = self.reduce(sum(others, first)) if others else first
         return residues
 
-    @cached_property
-    def _float32_factors(self) -> np.ndarray:
-        """2^-e (2^e mod p) for the exponent e of the last bit of a float32, by its exponent bits."""
-        exponents = [max(bits, 1) - 150 for bits in range(255)]
-        return np.array([math.ldexp(self._residue(Fraction(2) ** e), -e) for e in exponents])
+    def _folded(self, n: Any) -> Any:
+        """``reduce``, in place, for integers up to 2^50: then the quotient may be a product with 1/p.
+
+        It errs by a relative 2^-52, hence by less than the distance 1/(2p) of n/p from a half-integer.
+        """
+        quotient = n * (1 / self.p)
+        if namespace(n) is not np:
+            return n.sub_(quotient.round_(), alpha=self.p)
+        n -= np.rint(quotient) * self.p
+        return n
 
     def _residue(self, value: Fraction) -> int:
         if value.denominator % self.p == 0:
             raise ZeroDivisionError(f"{value} has no residue modulo {self.p}: its denominator is 0 there")
         residue = value.numerator * pow(value.denominator, -1, self.p) % self.p
         return residue - self.p if residue > self.half else residue
-
-    def _powers_of_two(self, exponent: Any) -> Any:
-        if math.prod(exponent.shape) == 0:
-            return as_float64(exponent)
-        lowest, highest = int(exponent.min()), int(exponent.max())
-        table = [self._residue(Fraction(2) ** (e - 53)) for e in range(lowest, highest + 1)]
-        xp = namespace(exponent)
-        if xp is np:
-            return np.array(table, dtype=np.float64)[exponent - lowest]
-        return xp.tensor(table, dtype=xp.float64, device=exponent.device)[(exponent - lowest).long()]
 
     def matmul(self, a: Any, b: Any) -> Any:
         """The matrix product modulo p, in as many column blocks of ``a`` as the capacity asks for.

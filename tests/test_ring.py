@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sympy import Symbol
 
 from algebraic_cnn import Float, NonFiniteError, PrimeField, Rationals, ShapeError, TraceError, UnknownNameError, derive
+from algebraic_cnn.dyadic import _IN_CACHE, Dyadic
 
 PRIMES = st.sampled_from([3, 5, 101, 65537, 67108859])
 
@@ -88,3 +89,22 @@ def test_large_tensors_are_embedded_part_by_part() -> None:
     assert not x.is_contiguous()
     assert np.array_equal(field.embed(x).numpy(), field.embed(values).T)
     assert field.embed(torch.zeros(0, 3)).shape == (0, 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_many_floats_of_all_sizes_have_the_residues_of_the_rationals_they_are(dtype: torch.dtype) -> None:
+    """More than fit in one part, from the smallest to the largest numbers; with and without a place to write them."""
+    F, limits, rng = PrimeField(65537), torch.finfo(dtype), np.random.default_rng(0)
+    size = 2 * _IN_CACHE + 18
+    plain = torch.from_numpy(rng.standard_normal(size)).to(dtype)
+    extremes = [limits.max, -limits.max, limits.tiny, limits.tiny * limits.eps, -0.0, 0.0, 1.0, -limits.tiny]
+    mixed = plain.clone()
+    mixed[:: size // len(extremes)][: len(extremes)] = torch.tensor(extremes, dtype=dtype)
+    small = torch.full((3,), limits.tiny * limits.eps, dtype=dtype)
+    for x in (plain, mixed, small, torch.zeros(2, dtype=dtype), plain.reshape(-1, 5, 11).transpose(0, 2)):
+        expected = [residue(Fraction(value), F.p) for value in x.double().flatten().tolist()]
+        place = torch.full(x.shape, 0.5, dtype=torch.float64)
+        assert F.embed(x).flatten().tolist() == expected
+        assert F.embed_into(place, Dyadic.of(x)) is place
+        assert place.flatten().tolist() == expected
+        assert F.embed(x.double().numpy()).ravel().tolist() == expected

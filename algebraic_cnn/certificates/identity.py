@@ -15,6 +15,7 @@ import numpy as np
 
 from ..graph import Graph
 from ..prime_field import PrimeField
+from ..residues import Residues
 from .certificate import Certificate, Witness
 from .check import Check, device, residues
 from .seams import cut, points, unlike, values
@@ -54,9 +55,11 @@ def _seamed(check: Check, graphs: Sequence[Graph]) -> Certificate:
     what = f"an affine part of the two networks is not the same function over the rational numbers.{_ROUNDED}"
     fails = replace(holds, statement=what if seams else _DIFFERENT, ok=False)
 
+    weights = Residues(*(part.graph for part in pieces))
+
     def trial(field: PrimeField, generator: np.random.Generator) -> Witness | None:
-        inputs = points(pieces, field, generator)
-        found = [values(part, field, row, device(graph))
+        inputs, embed = points(pieces, field, generator), weights.modulo(field)
+        found = [values(part, field, row, device(graph), embed)
                  for part, row, graph in zip(pieces, inputs, graphs, strict=True)]  # fmt: skip
         for place, y, z in zip(pieces[0].places, *found, strict=True):
             at = f"{{}} of {place}" if seams else "output {} at the integer input recorded here"

@@ -10,7 +10,7 @@ function: by induction every seam is given the same values, and so returns the s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -164,8 +164,13 @@ def _sizes(shape: tuple[int | None, ...], batch: int | None) -> Iterator[int]:
         yield (batch or 1) if n is None else n
 
 
-def values(pieces: Cut, field: PrimeField, inputs: list[Tensor], device: Any) -> list[Any]:
-    """The outputs of a cut modulo p, flat arrays; what is no tensor as it is."""
+def values(
+    pieces: Cut, field: PrimeField, inputs: list[Tensor], device: Any, embed: Callable[[Tensor], Tensor] | None = None
+) -> list[Any]:
+    """The outputs of a cut modulo p, flat arrays; what is no tensor as it is.
+
+    ``embed`` gives the residues of the weights, as those of ``Residues`` do.
+    """
     with torch.no_grad():
-        found = Evaluator(pieces.graph, field, device).run([x.to(device) for x in inputs])
+        found = Evaluator(pieces.graph, field, device, embed).run([x.to(device) for x in inputs])
     return [value.cpu().numpy().ravel() if isinstance(value, Tensor) else value for value in found]

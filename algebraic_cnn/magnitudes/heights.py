@@ -163,8 +163,9 @@ def _dyadic(constant: Any) -> Denominator:
         return Denominator()
     if constant.ndim == 0:
         return Denominator.of(float(constant).as_integer_ratio()[1])
-    _, exponents = torch.frexp(constant[constant != 0])
-    return Denominator(max(0, _PRECISION[constant.dtype] - int(exponents.min())))
+    magnitudes = constant.detach().abs()
+    _, exponent = math.frexp(float(magnitudes.masked_fill_(magnitudes == 0, math.inf).min()))
+    return Denominator(max(0, _PRECISION[constant.dtype] - exponent))
 
 
 def _inverse(constant: Tensor) -> Denominator:
