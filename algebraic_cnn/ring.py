@@ -26,9 +26,10 @@ from .arrays import as_float64, fractions, namespace, require_finite
 from .errors import ShapeError, UnknownNameError
 from .prime_field import PrimeField
 
-__all__ = ["Float", "Majorant", "PrimeField", "Rationals", "Ring"]
+__all__ = ["UNIT_ROUNDOFF", "Float", "Majorant", "PrimeField", "Rationals", "Ring"]
 
-_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+#: u of every floating dtype: half the distance from 1 to the next number.
+UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 
 
 class Ring(Protocol):
@@ -77,8 +78,9 @@ class Float:
     dtype: str = "float64"
 
     def __post_init__(self) -> None:
-        if self.dtype not in _ROUNDOFF:
-            raise UnknownNameError("no such floating dtype", expected=tuple(_ROUNDOFF), got=self.dtype, where="dtype")
+        if self.dtype not in UNIT_ROUNDOFF:
+            names = tuple(UNIT_ROUNDOFF)
+            raise UnknownNameError("no such floating dtype", expected=names, got=self.dtype, where="dtype")
 
     @property
     def exact(self) -> bool:
@@ -88,7 +90,7 @@ class Float:
     @cached_property
     def unit_roundoff(self) -> float:
         """u = 2^-precision: a rounded operation errs by at most the factor 1 + u (Higham 2002, Thm 2.2)."""
-        return _ROUNDOFF[self.dtype]
+        return UNIT_ROUNDOFF[self.dtype]
 
     def embed(self, x: Any) -> Any:
         """The array rounded to the dtype, of any shape, NumPy or torch like the input.

@@ -14,13 +14,13 @@ import math
 import torch
 from torch import Tensor
 
+from .. import ring
 from ..evaluate import Evaluator, call_terms
 from ..graph import Call, Graph, Size
 from ..interpolation import WEIGHTED
-from ..ring import Majorant
 from ..rules import DROPOUTS, MOVES
 
-UNIT_ROUNDOFF = {torch.float64: 2.0**-53, torch.float32: 2.0**-24, torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8}
+UNIT_ROUNDOFF: dict[torch.dtype, float] = {getattr(torch, name): u for name, u in ring.UNIT_ROUNDOFF.items()}
 BATCH_NORMS = ("batch_norm", "_native_batch_norm_legit_no_training")
 
 
@@ -91,5 +91,5 @@ def majorant(graph: Graph, x: Tensor, *, linear: bool = False) -> Tensor:
         linear: without the biases.
     """
     with torch.no_grad():
-        values = Evaluator(graph, Majorant(), x.device)(abs(x.double()), linear=linear)
+        values = Evaluator(graph, ring.Majorant(), x.device)(abs(x.double()), linear=linear)
     return values / (1 - gamma(roundings(graph), UNIT_ROUNDOFF[torch.float64]))

@@ -13,14 +13,15 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from ..affine import Shape
 from ..errors import GeometryError, ShapeError, UnknownNameError
 
-Shape = tuple[int, ...]
 RESIZINGS = ("identity", "stride", "pool", "conv")
 
-_CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-_POOLING = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
-_BATCH_NORM = {0: nn.BatchNorm1d, 1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+#: The layers of each kind, by the number of spatial axes.
+CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+AVERAGE_POOLS = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
+BATCH_NORMS = {0: nn.BatchNorm1d, 1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 
 class Subsample(nn.Module):
@@ -93,7 +94,7 @@ def resizing(kind: str, source: Shape, target: Shape, *, batch_norm: bool = Fals
     parts: list[nn.Module] = []
     if any(stride > 1 for stride in strides):
         pool = kind == "pool"
-        parts.append(_POOLING[len(strides)](strides, ceil_mode=True) if pool else Subsample(strides))
+        parts.append(AVERAGE_POOLS[len(strides)](strides, ceil_mode=True) if pool else Subsample(strides))
     if target[0] > source[0]:
         parts.append(ZeroChannels(target[0] - source[0], axes=len(strides)))
     return nn.Sequential(*parts)
@@ -114,7 +115,7 @@ def _strides(source: Shape, target: Shape, where: object) -> Shape:
 def _projection(channels_in: int, channels_out: int, strides: Shape, batch_norm: bool) -> nn.Module:
     axes = len(strides)
     if axes:
-        mix = _CONVOLUTION[axes](channels_in, channels_out, 1, stride=strides, bias=not batch_norm)
+        mix = CONVOLUTIONS[axes](channels_in, channels_out, 1, stride=strides, bias=not batch_norm)
     else:
         mix = nn.Linear(channels_in, channels_out, bias=not batch_norm)
-    return nn.Sequential(mix, _BATCH_NORM[axes](channels_out)) if batch_norm else mix
+    return nn.Sequential(mix, BATCH_NORMS[axes](channels_out)) if batch_norm else mix

@@ -15,13 +15,11 @@ import torch
 from torch import nn
 
 from ..geometry import PADDING_MODES, Geometry, conv_geometry
+from ..models.resize import AVERAGE_POOLS, BATCH_NORMS, CONVOLUTIONS
 from .weights import Network, Numbers, Shape, filled, st
 
-_CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _CONV_TRANSPOSE = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-_BATCH_NORM = {0: nn.BatchNorm1d, 1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _ADAPTIVE = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}
-_AVG_POOL = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
 
 #: Least and most of kernel, dilation, stride and padding along an axis.
 _PER_AXIS = ((1, 3), (1, 2), (1, 3), (0, 2))
@@ -109,7 +107,7 @@ def conv(draw: st.DrawFn, shape: Shape, numbers: Numbers) -> nn.Module:
     """A convolution with any of the ``geometries`` of that input shape."""
     geometry = draw(geometries(input_shape=shape))
     symmetric = all(before == after for before, after in geometry.padding)
-    return _CONV[len(geometry.kernel)](
+    return CONVOLUTIONS[len(geometry.kernel)](
         shape[0],
         geometry.out_channels,
         geometry.kernel,
@@ -125,12 +123,12 @@ def conv(draw: st.DrawFn, shape: Shape, numbers: Numbers) -> nn.Module:
 def conv_norm(draw: st.DrawFn, shape: Shape, numbers: Numbers) -> nn.Module:
     """A convolution and its BatchNorm."""
     first = conv(draw, shape, numbers)
-    return nn.Sequential(first, _BATCH_NORM[len(shape) - 1](first.out_channels))
+    return nn.Sequential(first, BATCH_NORMS[len(shape) - 1](first.out_channels))
 
 
 def norm(draw: st.DrawFn, shape: Shape, numbers: Numbers) -> nn.Module:
     """A BatchNorm, with or without weight and bias."""
-    return _BATCH_NORM[len(shape) - 1](shape[0], affine=draw(st.booleans()))
+    return BATCH_NORMS[len(shape) - 1](shape[0], affine=draw(st.booleans()))
 
 
 def linear(draw: st.DrawFn, shape: Shape, numbers: Numbers) -> nn.Module:
@@ -159,7 +157,7 @@ def avg_pool(draw: st.DrawFn, shape: Shape, numbers: Numbers) -> nn.Module:
     room = min(shape[1:]) + (0 if len(shape) == 4 else 2 * padding)  # torch.export's avg_pool3d forgets the padding
     kernel, padding = (kernel, padding) if room >= kernel else (1, 0)
     options = {"ceil_mode": draw(st.booleans()), "count_include_pad": draw(st.booleans())}
-    return _AVG_POOL[len(shape) - 1](kernel, draw(st.integers(1, 2)), padding, **options)
+    return AVERAGE_POOLS[len(shape) - 1](kernel, draw(st.integers(1, 2)), padding, **options)
 
 
 def adaptive_avg_pool(draw: st.DrawFn, shape: Shape, numbers: Numbers) -> nn.Module:
