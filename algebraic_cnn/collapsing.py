@@ -62,6 +62,7 @@ class Collapse:
         graph: the network as calls.
         method: how W and B are derived.
         memory_budget: bytes that they may take.
+        sizes: the image sizes that the model takes, if there is more than one; ``graph`` is at the example's.
     """
 
     model: nn.Module
@@ -70,6 +71,7 @@ class Collapse:
     graph: Graph
     method: str = "auto"
     memory_budget: int = MEMORY_BUDGET
+    sizes: ImageSizes | None = None
 
     @cached_property
     def affine(self) -> AffineMap | None:
@@ -190,7 +192,7 @@ def collapse(
     clock.append(time.perf_counter())
     seconds = _spans(clock, ("trace", "derive", "measure", "certify"))
     report = replace(report_of(written, times, method, seconds), sizes=str(sizes or ""))
-    return Collapse(emit(after, dtype=dtype), report, certificate, graph, method, memory_budget)
+    return Collapse(emit(after, dtype=dtype), report, certificate, graph, method, memory_budget, sizes)
 
 
 @dataclass(frozen=True, eq=False)

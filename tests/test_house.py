@@ -24,7 +24,7 @@ ALGEBRA = [
 ]
 FLOORS = [
     *ALGEBRA,
-    *"image_sizes graph resizing inplace refusal dynamic_shapes trace programs".split(),
+    *"image_sizes graph inplace refusal resizing dynamic_shapes trace programs".split(),
     *"onnx_files onnx_operators onnx_reading step".split(),
     *"interpolation rules evaluate residues watched".split(),
     *"samples magnitudes magnitudes.bounds magnitudes.heights magnitudes.norms magnitudes.gains".split(),
@@ -32,7 +32,7 @@ FLOORS = [
     *"regions regions.source regions.mixing regions.spacing regions.atoms regions.spelling regions.junctions".split(),
     *"regions.cost regions.drafting regions.realisation regions.dense regions.writing".split(),
     *"regions.rings regions.elsewhere regions.lifting regions.whole regions.colouring regions.bordering".split(),
-    *"regions.plans regions.cut regions.forks regions.averages".split(),
+    *"regions.plans regions.cut regions.averages regions.forks".split(),
     *"regions.rewriting regions.region regions.tangles regions.emission forms".split(),
     *"certificates certificates.certificate certificates.rounding certificates.check certificates.trials".split(),
     *"certificates.seams certificates.identity certificates.parts certificates.box certificates.bounded".split(),

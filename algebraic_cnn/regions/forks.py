@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from ..stencils.moves import is_pointwise
 from ..stencils.pieces import Atom, Move, Piece, Scaling, chained, parts_of
+from .averages import averaged_junction
 from .cut import Cutter
 from .junctions import Junction, Network
 
@@ -24,6 +25,7 @@ def spread(network: Network, cutter: Cutter) -> Network:
         if candidate is None:
             continue
         junctions, touched = candidate
+        junctions |= {each: averaged_junction(junctions[each], cutter) for each in touched}
         before = [network.junctions[each] for each in (name, *touched) if each in network.junctions]
         after = [junctions[each] for each in touched]
         if _cost(after, cutter) < _cost(before, cutter):

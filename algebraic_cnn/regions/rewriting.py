@@ -85,8 +85,9 @@ def _junction(
 
 
 def _named(draft: Draft, name: str, value: Ref) -> Ref:
-    """The value under the name that it had, if its call has just been written."""
-    if draft.calls and draft.calls[-1].name == value.name and draft.calls[-1].shape == draft.shapes[name]:
+    """The value under the name that it had, if its call has just been written and no other has the name."""
+    taken = any(call.name == name for call in draft.calls[:-1])
+    if draft.calls and not taken and draft.calls[-1].name == value.name and draft.calls[-1].shape == draft.shapes[name]:
         draft.calls[-1] = replace(draft.calls[-1], name=name)
         return Ref(name)
     return value
