@@ -32,8 +32,8 @@ Judge = Callable[[Rewrite], Certificate]
 #: How much longer than the example an axis is where forms are compared: every residue modulo 4, also after strides.
 _LONGER = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
 
-#: By how many steps two axes are longer than the least where the collapse is certified; the last symbols repeat.
-_STEPS = ((0, 0), (1, 2), (2, 1), (3, 0), (4, 7), (9, 5))
+#: By how many steps two axes are longer than the least where the collapse is certified; a third is as the first.
+_STEPS = ((0, 0), (1, 2), (2, 1), (3, 0), (4, 7), (9, 5), (33, 18))
 
 #: Steps between the sizes of a network that does not take all.
 _MOST = 64

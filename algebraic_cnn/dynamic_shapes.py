@@ -75,6 +75,29 @@ def image_sizes(program: ExportedProgram) -> ImageSizes | None:
     return ImageSizes(sides, values) if sides else None
 
 
+def dimensions(sizes: ImageSizes, inputs: Sequence[str], ranks: Sequence[int]) -> tuple[dict[int, Any], ...]:
+    """The ``dynamic_shapes`` with which an export takes these sizes, and any batch.
+
+    >>> sizes = ImageSizes({("x", 2): Side("h", 2)}, {"h": range(2, 33)})
+    >>> dimensions(sizes, ["x"], [3])[0][2]
+    2*h
+    """
+    dims = {}
+    for symbol, values in sizes.values.items():
+        ends = {} if values.stop == sys.maxsize else {"max": values[-1] // values.step}
+        whole = Dim(symbol, min=values.start // values.step, **ends)
+        dims[symbol] = _linear(whole, values.step, values.start % values.step)
+    found = [{0: Dim.AUTO} if rank else {} for rank in ranks]
+    for (name, axis), side in sizes.sides.items():
+        found[list(inputs).index(name)][axis] = _linear(dims[side.symbol], side.slope, side.start)
+    return tuple(found)
+
+
+def _linear(dim: Any, slope: int, start: int) -> Any:
+    dim = dim if slope == 1 else slope * dim
+    return dim if start == 0 else dim + start
+
+
 def fixed(length: Any) -> int | None:
     """The number that a length of a program is, or None if it is free; torch may keep a symbol for a known number."""
     return length if isinstance(length, int) else length.node.maybe_as_int()

@@ -21,6 +21,7 @@ from torch.utils import _pytree as pytree
 from .errors import ShapeError
 from .graph import Call, Graph, Ref, Size
 from .image_sizes import ImageSizes
+from .refusal import quiet
 
 #: Two batches: an axis that is longer in the second is a batch axis.
 _BATCHES = (2, 3)
@@ -99,7 +100,7 @@ def _followed(graph: Graph, shapes: Sequence[Size], batch: int) -> dict[str, Any
     tensors = (x.device for x in graph.constants.values() if isinstance(x, Tensor) and not x.is_meta)
     device = next(tensors, torch.device("cpu"))
     dtypes = graph.input_dtypes or (graph.dtype,) * len(graph.inputs)
-    with torch.no_grad(), FakeTensorMode() as mode:
+    with torch.no_grad(), quiet(), FakeTensorMode() as mode:
         values: dict[str, Any] = {name: _fake(mode, x, graph.dtype, device) for name, x in graph.constants.items()}
         for name, shape, dtype in zip(graph.inputs, shapes, dtypes, strict=True):
             values[name] = torch.empty([n or batch for n in shape], dtype=dtype, device=device)
