@@ -31,7 +31,7 @@ def averaged(network: Network, cutter: Cutter) -> Network:
 
 def averaged_junction(junction: Junction, cutter: Cutter) -> Junction:
     """The same for one junction."""
-    if getattr(cutter, "elsewhere", None) is not None:
+    if cutter.elsewhere is not None:
         return junction  # forms for every image size are found by the calls as they are
     operands = []
     for name, piece in junction.operands:
@@ -70,7 +70,7 @@ def _carried(first: Piece, moves: Sequence[Piece], pool: Piece) -> list[Piece] |
         pair = after(first, move) if channels and isinstance(move, Move) and channels.c_in == channels.c_out else None
         if pair is None:
             return None
-        first = replace(pair[1], call=None)  # as it was called, it may not take values of that rank
+        first = replace(pair[0], call=None)  # as it was called, it may not take values of that rank
     pair = exchanged(first, pool)
     return None if pair is None else [*moves, *pair]
 
