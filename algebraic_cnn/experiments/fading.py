@@ -62,6 +62,6 @@ class Config:
 
 
 PRESETS = {
-    "quick": Config("quick", 3, 1, shared={"images": 10_000, "epochs": 3, "batch_size": 64}),
+    "quick": Config("quick", 3, 1, shared={"images": 10_000, "epochs": 5, "batch_size": 64}),
     "paper": Config("paper", 5, 5, seconds=60.0, shared={"epochs": 10}),
 }
