@@ -40,6 +40,13 @@ def test_a_wrong_result_is_marked_and_a_missing_tool_says_so() -> None:
     assert cells(patterns_table(rows)) == [["a", "1 0 1  1e-07", "1 0 2  [red]4e-01[/]", "gone"]]
 
 
+def test_what_is_kept_because_it_is_cheaper_says_so() -> None:
+    given, ours = (
+        PatternRow("a", tool, 2, 0, 2, 1e-7, kept=kept) for tool, kept in (("given", ""), ("ours", "9 < 10"))
+    )
+    assert cells(patterns_table([given, ours])) == [["a", "2 0 2  1e-07", "2 0 2  1e-07  kept: 9 < 10"]]
+
+
 def test_models_stand_beside_each_other_with_ratios_to_what_was_given_and_to_the_conversion_by_hand() -> None:
     rows = [
         ModelRow("net", form, n, 0, 1e-7, 2.0, {"eager": s, "onnx": 2 * s}, load=n)

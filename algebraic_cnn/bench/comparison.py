@@ -24,6 +24,7 @@ class Row:
         calls: all calls that remain.
         error: largest difference from the outputs in float64, over their largest magnitude.
         note: why there is no result, if there is none.
+        kept: why more than one product, or a BatchNorm, was left, where the tool says it: a decision, no failure.
     """
 
     pattern: str
@@ -33,6 +34,7 @@ class Row:
     calls: int | None = None
     error: float | None = None
     note: str = ""
+    kept: str = ""
 
 
 def pattern_rows(
@@ -60,4 +62,4 @@ def pattern_rows(
                 yield Row(pattern.name, tool, note=error.what)
                 continue
             error = float((left.outputs.detach().double() - exact).abs().max() / exact.abs().max())
-            yield Row(pattern.name, tool, left.products, left.norms, left.calls, error)
+            yield Row(pattern.name, tool, left.products, left.norms, left.calls, error, kept=left.kept)

@@ -16,7 +16,7 @@ import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,14 @@ class Left:
         norms: BatchNorms that remain by name.
         calls: all calls that remain.
         outputs: for the batch.
+        kept: why more than one product, or a BatchNorm, was left, where the tool says it.
     """
 
     products: int
     norms: int
     calls: int
     outputs: Tensor
+    kept: str = ""
 
 
 def left_by(tool: str, model: nn.Module, batch: Tensor) -> Left:
@@ -92,7 +94,11 @@ def _traced(model: nn.Module, batch: Tensor) -> Left:
 
 
 def _ours(model: nn.Module, batch: Tensor) -> Left:
-    return _traced(collapse(model, batch, measure=False).model, batch)
+    result = collapse(model, batch, measure=False)
+    left = _traced(result.model, batch)
+    if left.products <= 1 and not left.norms:
+        return left
+    return replace(left, kept="; ".join(region.reason for region in result.report.regions if region.reason))
 
 
 def _fx(model: nn.Module, batch: Tensor) -> Left:

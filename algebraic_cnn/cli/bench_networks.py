@@ -116,7 +116,8 @@ def _left(row: PatternRow) -> str:
     if row.error is None:
         return row.note
     error = f"{row.error:.0e}"
-    return f"{row.products} {row.norms} {row.calls}  " + (f"[red]{error}[/]" if row.error > 1e-3 else error)
+    text = f"{row.products} {row.norms} {row.calls}  " + (f"[red]{error}[/]" if row.error > 1e-3 else error)
+    return f"{text}  kept: {row.kept}" if row.kept else text
 
 
 def models_table(rows: Sequence[ModelRow]) -> Table:
