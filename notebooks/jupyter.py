@@ -4,7 +4,8 @@
     marimo-mime-renderer        a picture inside a layout: an image
     marimo-slider, -radio ...   a control: its label and its value, for it cannot be moved there
 
-``python notebooks/jupyter.py FILE.ipynb ...`` rewrites the outputs of exported notebooks in place.
+``python notebooks/jupyter.py FILE.ipynb ...`` rewrites the outputs of exported notebooks in place.  It also puts
+the first part of this file into a folded first cell, so that they look the same when run again in Jupyter.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 _TEX = re.compile(r"<marimo-tex[^>]*>\s*\|\|([(\[])(.*?)\|\|[)\]]\s*</marimo-tex>", re.S)
 _PICTURE = re.compile(r"<marimo-mime-renderer\s[^>]*?data-data='([^']*)'[^>]*>\s*</marimo-mime-renderer>")
@@ -61,9 +63,25 @@ def _control(found: re.Match[str]) -> str:
     return f"<b>{name}</b>: {said}" if name else said
 
 
+_IN_JUPYTER = """import marimo
+
+_shown = get_ipython().display_formatter.formatters["text/html"]
+_shown.for_type(marimo.Html, lambda output: for_jupyter(output.text))
+"""
+
+
+def first_cell() -> dict[str, Any]:
+    """The cell after which Jupyter shows what marimo's own elements show."""
+    source = Path(__file__).read_text(encoding="utf-8").partition("_IN_JUPYTER =")[0] + _IN_JUPYTER
+    hidden = {"jupyter": {"source_hidden": True}, "tags": ["remove-input"]}
+    code = {"cell_type": "code", "execution_count": None, "outputs": []}
+    return {**code, "id": "for_jupyter", "metadata": hidden, "source": source}
+
+
 def rewrite(path: Path) -> None:
-    """The outputs of one notebook, rewritten in place."""
+    """One notebook, rewritten in place: its outputs, and the first cell."""
     notebook = json.loads(path.read_text(encoding="utf-8"))
+    notebook["cells"] = [first_cell(), *(cell for cell in notebook["cells"] if cell.get("id") != "for_jupyter")]
     for cell in notebook["cells"]:
         for output in cell.get("outputs", []):
             data = output.get("data", {})

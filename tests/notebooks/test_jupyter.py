@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import importlib.util
 import json
+import types
 from pathlib import Path
 
 import pytest
@@ -60,14 +61,28 @@ def test_a_picture_in_a_layout_is_an_image() -> None:
     assert jupyter.for_jupyter(unknown) == unknown
 
 
-def test_only_outputs_are_rewritten(tmp_path: Path) -> None:
+def test_outputs_are_rewritten_and_a_first_cell_is_put_before_them_once(tmp_path: Path) -> None:
     text = "<marimo-tex>||(x||)</marimo-tex>"
     outputs = [{"output_type": "display_data", "data": {"text/html": [text, text], "image/png": "AAAA"}}]
     path = tmp_path / "a.ipynb"
     cells = [{"cell_type": "markdown", "source": [text]}, {"cell_type": "code", "source": [text], "outputs": outputs}]
     path.write_text(json.dumps({"cells": cells, "nbformat": 4}), encoding="utf-8")
     jupyter.rewrite(path)
+    jupyter.rewrite(path)
     found = json.loads(path.read_text(encoding="utf-8"))
-    assert found["cells"][1]["outputs"][0]["data"] == {"text/html": "$x$$x$", "image/png": "AAAA"}
-    assert [cell["source"] for cell in found["cells"]] == [[text], [text]]
+    first, *others = found["cells"]
+    assert first == jupyter.first_cell()
+    assert others[1]["outputs"][0]["data"] == {"text/html": "$x$$x$", "image/png": "AAAA"}
+    assert [cell["source"] for cell in others] == [[text], [text]]
     assert found["nbformat"] == 4
+
+
+def test_after_the_first_cell_a_rerun_shows_the_same() -> None:
+    """The cell is run beside a stand-in for IPython, which remembers how marimo's outputs are shown."""
+    marimo = pytest.importorskip("marimo")
+    shown: dict = {}
+    formatter = types.SimpleNamespace(for_type=shown.__setitem__)
+    shell = types.SimpleNamespace(display_formatter=types.SimpleNamespace(formatters={"text/html": formatter}))
+    exec(jupyter.first_cell()["source"], {"get_ipython": lambda: shell, "__name__": "__main__"})
+    assert "$x$" in shown[marimo.Html](marimo.md("$x$"))
+    assert shown[marimo.Html](marimo.ui.slider(0, 3, value=2, label="layers")) == "<b>layers</b>: 2"
