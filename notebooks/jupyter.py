@@ -30,7 +30,7 @@ def for_jupyter(text: str) -> str:
     >>> for_jupyter("<p><marimo-tex class='arithmatex'>||(a &lt; b||)</marimo-tex></p>")
     '<p>$a &lt; b$</p>'
     >>> for_jupyter("<marimo-slider data-initial-value='4' data-label='&quot;layers&quot;'></marimo-slider>")
-    '<b>layers</b>: 4'
+    '<span><b>layers</b>: 4</span>'
     """
     if text.lstrip().startswith("&lt;marimo-"):
         text = html.unescape(text)
@@ -60,7 +60,7 @@ def _control(found: re.Match[str]) -> str:
     words = {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else value
     said = ", ".join(map(str, words)) if isinstance(words, list) else str(words)
     name = _TAG.sub("", _formulas(label)).strip()
-    return f"<b>{name}</b>: {said}" if name else said
+    return f"<span><b>{name}</b>: {said}</span>" if name else said
 
 
 _IN_JUPYTER = """import marimo

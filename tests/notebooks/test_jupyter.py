@@ -44,7 +44,8 @@ def control(kind: str, value: object, label: str) -> str:
 )
 def test_a_control_becomes_its_label_and_its_value(kind: str, value: object, said: str) -> None:
     label = "<span class=\"prose\">the <marimo-tex class='arithmatex'>||(t||)</marimo-tex></span>"
-    assert jupyter.for_jupyter(f"move {control(kind, value, label)} here") == f"move <b>the $t$</b>: {said} here"
+    shown = f"<span><b>the $t$</b>: {said}</span>"
+    assert jupyter.for_jupyter(f"move {control(kind, value, label)} here") == f"move {shown} here"
     assert jupyter.for_jupyter(html.escape(control(kind, value, ""))) == said  # as marimo writes a control alone
 
 
@@ -85,4 +86,4 @@ def test_after_the_first_cell_a_rerun_shows_the_same() -> None:
     shell = types.SimpleNamespace(display_formatter=types.SimpleNamespace(formatters={"text/html": formatter}))
     exec(jupyter.first_cell()["source"], {"get_ipython": lambda: shell, "__name__": "__main__"})
     assert "$x$" in shown[marimo.Html](marimo.md("$x$"))
-    assert shown[marimo.Html](marimo.ui.slider(0, 3, value=2, label="layers")) == "<b>layers</b>: 2"
+    assert shown[marimo.Html](marimo.ui.slider(0, 3, value=2, label="layers")) == "<span><b>layers</b>: 2</span>"
