@@ -9,10 +9,11 @@ from __future__ import annotations
 from ..graph import Call, Ref
 from ..stencils.pieces import Move, Other, Piece
 from .mixing import MIXING
+from .resampling import RESAMPLING
 from .source import Arguments, Reader, Source
 from .spacing import SPACING
 
-READERS: dict[str, Reader] = {**MIXING, **SPACING}
+READERS: dict[str, Reader] = {**MIXING, **SPACING, **RESAMPLING}
 
 _RESHAPES = frozenset("view _unsafe_view reshape flatten unflatten squeeze unsqueeze".split())
 

@@ -19,7 +19,7 @@ from functools import reduce
 
 from ..graph import Call, Graph, Ref, Size
 from ..stencils.circular import unrolled, wraps
-from ..stencils.moves import gathered
+from ..stencils.moves import gathered, moves_through
 from ..stencils.phases import Grouping
 from ..stencils.pieces import Atom, Branches, Chain, Form, Move, Piece, Scaling, Tangle, chained, form, settled
 from .cost import Expense, Prices, expense
@@ -166,8 +166,14 @@ class Cutter:
 
     def _merged_here(self, piece: Piece, before: Expense | None = None) -> Plan:
         """One stencil for one image size, or a plan of infinite cost."""
-        if isinstance(piece, Chain) and any(isinstance(part, Move) for part in piece.parts):
-            return self._moved(piece, before)
+        if isinstance(piece, Chain) and any(map(moves_through, piece.parts)):
+            moved = self._moved(piece, before)
+            torn = any(isinstance(part, Move) for part in piece.parts)
+            return moved if torn else min(moved, self._one(piece, before), key=lambda plan: plan.cost)
+        return self._one(piece, before)
+
+    def _one(self, piece: Piece, before: Expense | None) -> Plan:
+        """One stencil without moves, or a plan of infinite cost."""
         if isinstance(piece, Chain) and any(wraps(part) for part in piece.parts):
             pair = unrolled(piece.parts)
             return self._form(piece, wrapped(*pair), before) if pair else NEVER
@@ -218,7 +224,7 @@ class Cutter:
         plans = [NEVER]
         for moves_last in (True, False):
             pair = gathered(piece.parts, moves_last=moves_last)
-            whole = form(chained(pair[0])) if pair else None
+            whole = form(chained(pair[0])) if pair and all(pair) else None
             if pair and whole and whole.footprint.exact:
                 plans.append(self._form(piece, around(chained(pair[0]), pair[1], moves_last), before))
         return min(plans, key=lambda plan: plan.cost)

@@ -79,7 +79,7 @@ def sizes_of(shape: Size) -> list[int]:
 
 
 def atom_of(source: Source, call: Call, x: Ref, footprint: Footprint, taps: Numbers, **more: Any) -> Atom:
-    """The atom of a call on the value x; ``more``: offset, kind, last, linear and wraps of ``Atom`` and ``Form``."""
+    """The atom of a call on the value x; ``more``: offset, kind, last, and what else ``Atom`` has."""
     offset = more.pop("offset", None)
     kind = Offset.NONE if offset is None else more.pop("kind", Offset.CHANNEL)
     form = Form(footprint, more.pop("last", False), kind)

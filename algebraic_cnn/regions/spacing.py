@@ -1,4 +1,4 @@
-"""Calls that move or average positions, as stencils: pools, means, pads, crops, upsampling, pixel shuffles."""
+"""Calls that move or average positions, as stencils: pools, means, pads, crops, pixel shuffles."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..graph import Call, Ref
 from ..ring import Ring
@@ -32,7 +31,8 @@ def _identity(source: Source, call: Call, a: Arguments) -> Piece | None:
     return atom_of(source, call, x, footprint, lambda ring: np.ones(footprint.c_in))
 
 
-def _per_channel(source: Source, x: Ref, axes: Sequence[Axis]) -> Footprint:
+def per_channel(source: Source, x: Ref, axes: Sequence[Axis]) -> Footprint:
+    """The footprint of one map of the image in every channel."""
     channels = source.shape(x)[1] or 1
     return Footprint(channels, channels, channels, tuple(axes))
 
@@ -64,6 +64,8 @@ def _mean_of(
     source: Source, call: Call, x: Ref, axes: list[Axis], shares: list[Array], divisor: int | None = None
 ) -> Piece | None:
     """Sums over windows, divided by ``divisor`` or by the product of the shares of their positions along each axis."""
+    inside = [((axis.reads >= 0) & (axis.reads < axis.n)).sum(1) for axis in axes]
+    means = not divisor and all(map(np.array_equal, inside, shares))
     full = [int(share.max()) for share in shares]
     rings = [_ends(share == most) for share, most in zip(shares, full, strict=True)]
     if any(sum(ring) >= axis.m or (share[ring[0] : axis.m - ring[1]] != most).any()
@@ -72,9 +74,9 @@ def _mean_of(
     counts = np.ones(())
     for share in shares:
         counts = counts[..., None] * share
-    plain = _per_channel(source, x, axes)
+    plain = per_channel(source, x, axes)
     axes = [Axis(a.n, a.m, a.down, a.up, a.start, a.width, a.step, ring) for a, ring in zip(axes, rings, strict=True)]
-    footprint = _per_channel(source, x, axes)
+    footprint = per_channel(source, x, axes)
 
     def taps(ring: Ring) -> Array:
         return ring.divide(ring.embed(np.ones(footprint.taps_shape)), np.array(float(divisor or math.prod(full))))
@@ -83,7 +85,8 @@ def _mean_of(
         sums = Stencil(plain, ring.embed(np.ones(plain.taps_shape)))(values, ring)
         return ring.divide(sums, np.broadcast_to(counts * float(divisor or 1), sums.shape))
 
-    return atom_of(source, call, x, footprint, taps, linear=None if footprint.exact else linear)
+    whole = None if footprint.exact else linear
+    return atom_of(source, call, x, footprint, taps, linear=whole, alike=Offset.CHANNEL if means else Offset.NONE)
 
 
 def _ends(told: Array) -> tuple[int, int]:
@@ -137,7 +140,7 @@ def _pad(source: Source, call: Call, a: Arguments) -> Piece | None:
     if mode != "constant" or any(map(any, pairs[:2])):
         return None
     axes = [Axis(n, n + sum(pair), start=-pair[0]) for n, pair in zip(sizes_of(shape), pairs[2:], strict=True)]
-    footprint = _per_channel(source, x, axes)
+    footprint = per_channel(source, x, axes)
     one = lambda ring: np.ones(footprint.c_in)  # noqa: E731
     if not a.get("value"):
         return atom_of(source, call, x, footprint, one)
@@ -158,29 +161,15 @@ def _edge_pad(source: Source, call: Call, a: Arguments) -> Piece | None:
     if len(pairs) != len(sizes) or any(n < 0 for pair in pairs for n in pair):
         return None
     axes = [Axis(n, n + sum(pair), start=-pair[0], ring=pair) for n, pair in zip(sizes, pairs, strict=True)]
-    footprint = _per_channel(source, x, axes)
+    footprint = per_channel(source, x, axes)
     linear = lambda values, ring: np.pad(values, [(0, 0), *pairs], mode=mode)  # noqa: E731
     wraps = tuple(pairs) if mode == "wrap" else None
-    return atom_of(source, call, x, footprint, lambda ring: np.ones(footprint.c_in), linear=linear, wraps=wraps)
+    more = {"linear": linear, "wraps": wraps, "alike": Offset.CHANNEL}
+    return atom_of(source, call, x, footprint, lambda ring: np.ones(footprint.c_in), **more)
 
 
 def _any_pad(source: Source, call: Call, a: Arguments) -> Piece | None:
     return (_pad if a["mode"] == "constant" else _edge_pad)(source, call, a)
-
-
-def _upsample(source: Source, call: Call, a: Arguments) -> Piece | None:
-    x = a.get("self", a.get("input"))
-    pairs = list(zip(sizes_of(source.shape(x)), sizes_of(call.shape), strict=True))
-    if any(m % n for n, m in pairs):
-        return None
-    # torch computes the positions in floating point, so it is asked for them
-    positions = np.arange(math.prod(n for n, _ in pairs)).reshape([n for n, _ in pairs])
-    expected = positions[np.ix_(*(np.arange(m) // (m // n) for n, m in pairs))]
-    found = call.target(*(torch.from_numpy(positions)[None, None].double() if v == x else v for v in a.values()))
-    if not np.array_equal(found[0, 0].numpy(), expected):
-        return None
-    footprint = _per_channel(source, x, [Axis(n, m, up=m // n) for n, m in pairs])
-    return atom_of(source, call, x, footprint, lambda ring: np.ones(footprint.taps_shape))
 
 
 def _shuffle(source: Source, call: Call, a: Arguments) -> Piece | None:
@@ -209,7 +198,7 @@ def _slice(source: Source, call: Call, a: Arguments) -> Piece | None:
         axes = [Axis(size, size) for size in sizes_of(shape)]
         axes[axis - 2] = Axis(n, call.shape[axis] or 1, down=step, start=start)
         return atom_of(
-            source, call, a["self"], _per_channel(source, a["self"], axes), lambda ring: np.ones(n and (shape[1] or 1))
+            source, call, a["self"], per_channel(source, a["self"], axes), lambda ring: np.ones(n and (shape[1] or 1))
         )
     chosen = np.arange(n)[start:][::step][: call.shape[1]]
     return atom_of(
@@ -230,7 +219,6 @@ SPACING: dict[str, Reader] = {
     "constant_pad_nd": _pad,
     "pad": _any_pad,
     **dict.fromkeys([f"{kind}_pad{n}d" for kind in ("reflection", "replication") for n in (1, 2, 3)], _edge_pad),
-    **{f"upsample_nearest{n}d": _upsample for n in (1, 2, 3)},
     "pixel_shuffle": _shuffle,
     "pixel_unshuffle": _unshuffle,
     "slice": _slice,

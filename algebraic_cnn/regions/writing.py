@@ -10,10 +10,11 @@ name_of     what to call a form in a report
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from ..graph import Call, Ref, Size
 from ..stencils.circular import Pairs
-from ..stencils.pieces import Branches, Chain, Move, Piece, Scaling, Tangle, chained
+from ..stencils.pieces import Atom, Branches, Chain, Move, Piece, Scaling, Tangle, chained
 from .drafting import Draft
 from .realisation import realise
 
@@ -72,13 +73,15 @@ def multiplied(draft: Draft, x: Ref, number: float, like: Call) -> Ref:
     return draft.call(like, "mul", x, number, shape=draft.shapes[x.name])
 
 
-def around(stencil: Piece, moves: Sequence[Move], moves_last: bool) -> Emit:
+def around(stencil: Piece, moves: Sequence[Move | Atom], moves_last: bool) -> Emit:
     """Writes one stencil, and moves after or before it."""
 
     def emit(draft: Draft, x: Ref, like: Call) -> Ref:
         x = realise(draft, x, stencil, like) or x if moves_last else x
         for move in moves:
-            if move.order is not None:
+            if isinstance(move, Atom):
+                x = draft.repeat(replace(move.call, shape=move.shape), dict.fromkeys(move.call.refs(), x))
+            elif move.order is not None:
                 x = draft.call(like, "permute", x, list(move.order), shape=move.shape)
             else:
                 x = draft.call(like, "reshape", x, [-1 if n is None else n for n in move.shape], shape=move.shape)

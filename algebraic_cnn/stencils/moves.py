@@ -1,6 +1,7 @@
-"""Maps of channels pass through reshapes and permutations of axes: Q after M is M after Q, with Q on other axes.
+"""Maps of channels pass through reshapes, permutations of axes and resizings: Q after M is M after Q.
 
 pointwise     a map of channels alone: the same at every position, one number for each channel added
+move          a reshape or a permutation; or an atom that is one map of the image in every channel (``Atom.alike``)
 before        the same map on the other side of a move: first it, then the move
 after         the converse
 gathered      a chain of stencils and moves as stencils alone with the moves at one end, where that is possible
@@ -11,9 +12,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeGuard
 
 from .kernels import pointwise as footprint_of
 from .pieces import Atom, Form, Move, Offset, Piece, Size
+
+
+def moves_through(piece: Piece) -> TypeGuard[Move | Atom]:
+    """Whether maps of channels pass through a piece."""
+    return isinstance(piece, Move) or (isinstance(piece, Atom) and piece.alike is not None)
 
 
 def is_pointwise(piece: Piece) -> bool:
@@ -56,18 +63,39 @@ def _same_axis(source: Size, shape: Size, place: int) -> int | None:
     return next((a for a in axes if shape[a] == source[place] and behind(shape, a) == found), None)
 
 
-def before(atom: Atom, move: Move) -> tuple[Atom, Move] | None:
+def before(atom: Atom, move: Move | Atom) -> tuple[Atom, Move | Atom] | None:
     """A map of channels, and a move after it, that together are the move and then ``atom``; else None."""
+    if isinstance(move, Atom):
+        return _past(atom, move, move.source, first=True)
     place = channels_before(move, _place(atom))
     found = None if place is None else _moved(atom, move.source, place)
     return found and (found, replace(move, source=found.shape, shape=atom.shape, call=None))
 
 
-def after(atom: Atom, move: Move) -> tuple[Atom, Move] | None:
+def after(atom: Atom, move: Move | Atom) -> tuple[Atom, Move | Atom] | None:
     """A map of channels, and a move before it, that together are ``atom`` and then the move; else None."""
+    if isinstance(move, Atom):
+        return _past(atom, move, move.shape, first=False)
     place = channels_after(move, _place(atom))
     found = None if place is None else _moved(atom, move.shape, place, gives=True)
     return found and (found, replace(move, source=atom.source, shape=found.source, call=None))
+
+
+def _past(atom: Atom, move: Atom, sizes: Size, *, first: bool) -> tuple[Atom, Atom] | None:
+    """A map of channels on the other side of one map of all channels' images, where images have these sizes."""
+    fp = atom.form.footprint
+    if atom.form.last or move.alike is None or atom.form.offset > move.alike:
+        return None
+    found = _moved(atom, _with(sizes, 1, atom.source[1]), 1)
+    channels = fp.c_out if first else fp.c_in
+    return found and (found, _of_channels(move, channels))
+
+
+def _of_channels(move: Atom, channels: int) -> Atom:
+    """The same map of images in another number of channels, as a move: its taps are no longer asked for."""
+    footprint = replace(move.form.footprint, c_in=channels, c_out=channels, groups=channels)
+    source, shape = (_with(size, 1, channels) for size in (move.source, move.shape))
+    return replace(move, form=replace(move.form, footprint=footprint), source=source, shape=shape)
 
 
 def _place(atom: Atom) -> int:
@@ -87,11 +115,11 @@ def _moved(atom: Atom, shape: Size, place: int, *, gives: bool = False) -> Atom 
     return replace(atom, form=form, source=source, shape=result)
 
 
-def _with(shape: Size, place: int, channels: int) -> Size:
+def _with(shape: Size, place: int, channels: int | None) -> Size:
     return (*shape[:place], channels, *shape[place + 1 :])
 
 
-def gathered(parts: Sequence[Piece], *, moves_last: bool) -> tuple[list[Piece], list[Move]] | None:
+def gathered(parts: Sequence[Piece], *, moves_last: bool) -> tuple[list[Piece], list[Move | Atom]] | None:
     """The parts of a chain as (stencils, moves), the moves after all stencils or before them; else None.
 
     Args:
@@ -99,9 +127,9 @@ def gathered(parts: Sequence[Piece], *, moves_last: bool) -> tuple[list[Piece], 
         moves_last: whether the moves come after the stencils.
     """
     stencils: list[Piece] = []
-    moves: list[Move] = []
+    moves: list[Move | Atom] = []
     for part in parts if moves_last else reversed(parts):
-        if isinstance(part, Move):
+        if moves_through(part):
             moves.append(part)
             continue
         for place in reversed(range(len(moves))):
@@ -110,4 +138,13 @@ def gathered(parts: Sequence[Piece], *, moves_last: bool) -> tuple[list[Piece], 
                 return None
             part, moves[place] = pair
         stencils.append(part)
-    return (stencils, moves) if moves_last else (stencils[::-1], moves[::-1])
+    if moves_last:
+        return stencils, moves
+    return None if _pooled_early(stencils, moves) else (stencils[::-1], moves[::-1])
+
+
+def _pooled_early(stencils: Sequence[Piece], moves: Sequence[Move | Atom]) -> bool:
+    """Whether a pool came to stand before a map that does not narrow: what follows may take that in (averages.py)."""
+    pools = any(isinstance(move, Atom) and move.call.op.startswith(("avg_pool", "adaptive")) for move in moves)
+    prints = [each.form.footprint for each in stencils if isinstance(each, Atom)]
+    return pools and bool(prints) and prints[-1].c_in <= prints[0].c_out

@@ -103,6 +103,8 @@ class Atom:
         linear: (x, ring) -> its linear part on one image (c_in, *spatial), where the taps do not tell it everywhere.
         call: the call of the network; None for the identity.
         wraps: of a circular padding: (before, after) along each spatial axis.
+        alike: the largest offset that passes through, of maps of channels, where the call is one map of the image in
+            every channel (a resizing, a pad, a pool): CHANNEL if it keeps constant images, NONE if it does not.
     """
 
     form: Form
@@ -113,6 +115,7 @@ class Atom:
     linear: Callable[[Array, Ring], Array] | None = None
     call: Any = None
     wraps: tuple[tuple[int, int], ...] | None = None
+    alike: Offset | None = None
 
 
 @dataclass(frozen=True, eq=False)
