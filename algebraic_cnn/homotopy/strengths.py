@@ -136,11 +136,12 @@ def by_name(names: Iterable[str], kind: Kind, value: Strengths) -> dict[str, flo
 
 
 def carry(model: GraphModule, kind: Kind, name: str) -> str:
-    """Give the model a carrier of that name, on its device and of its type; return the carrier's path."""
+    """Give the model a carrier of that name, on its device, of its type, in its mode; return the carrier's path."""
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
     path = f"{WORDS[kind]}_strengths.{name.replace('.', '_').replace('@', '_')}"
     path = unique(path, [other for other, _ in model.named_modules()])
     model.add_submodule(path, kind(name, 0.0).to(like.device, like.dtype))
+    model.get_submodule(path.split(".")[0]).train(model.training)
     return path
 
 

@@ -178,6 +178,13 @@ def test_modes_of_parts_are_kept() -> None:
     assert [name for name, part in graph.named_modules() if not part.training] == ["1.bn1"]
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_strengths_are_in_the_mode_of_their_model(training: bool) -> None:
+    model = built(basic).train(training)
+    for opened in (with_skip_strength(model, images(1)), with_activation_strength(model, images(1))):
+        assert {module.training for module in opened.modules()} == {training}
+
+
 def test_a_value_outside_of_its_range_is_refused() -> None:
     graph = with_skip_strength(built(basic), images(1))
     for value in (-0.5, 1.5, float("nan"), "half"):
