@@ -41,7 +41,9 @@ MODELS: dict[str, int | None] = {
 
 
 def network(name: str, *, seed: int = 0) -> nn.Module:
-    """A network of timm in evaluation mode, float32, its weights and the statistics of its BatchNorms drawn.
+    """A network of timm in evaluation mode, float32, all its numbers drawn.
+
+    Whatever begins as zeros, such as biases of attention, is drawn too: a sum with zeros would be no call to keep.
 
     Raises:
         MissingExtraError: if timm is not installed.
@@ -56,6 +58,10 @@ def network(name: str, *, seed: int = 0) -> nn.Module:
     for place, module in enumerate(model.modules()):
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             randomised(module, seed + place)
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        if not parameter.any():
+            parameter.data = torch.randn(parameter.shape, generator=generator) / 10
     return model
 
 

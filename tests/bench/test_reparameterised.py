@@ -25,6 +25,7 @@ class Block(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.three, self.norm, self.one = nn.Conv2d(3, 3, 3, 4, 1), nn.BatchNorm2d(3), nn.Conv2d(3, 3, 1, 4)
+        nn.init.zeros_(self.one.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(self.norm(self.three(x)) + self.one(x))
@@ -90,6 +91,7 @@ def test_a_network_is_the_same_for_the_same_seed_and_its_statistics_do_something
     assert all(torch.equal(a, b) for a, b in zip(states[0], states[1], strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(states[0], states[2], strict=True))
     assert not torch.equal(first[0].norm.running_mean, first[1].norm.running_mean)
+    assert first[0].one.bias.all()
     assert not first.training
 
 
