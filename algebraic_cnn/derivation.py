@@ -109,7 +109,8 @@ def derive_graph(
     auto, method = method == "auto", cheapest(graph) if method == "auto" else method
     item = 8 if ring.exact else torch.empty(0, dtype=getattr(torch, ring.dtype)).element_size()  # pyright: ignore[reportAttributeAccessIssue]
     if (auto or method in ("forward", "adjoint")) and n * m * item > memory_budget:
-        raise TooLargeError(f"W of shape ({m}, {n}) is beyond the budget", needed=n * m * item, budget=memory_budget)
+        what = f"a dense W of shape ({m}, {n}) is beyond the budget (method 'stencil' or 'coloured' makes a sparse one)"
+        raise TooLargeError(what, needed=n * m * item, budget=memory_budget)
     found = METHODS[method](run, memory_budget, progress or (lambda done, total: None))
     return found.to("dense") if auto else found
 

@@ -94,7 +94,8 @@ def export(
             )
     arguments = tuple(example) if isinstance(example, tuple | list) else (example,)
     if not arguments or not all(isinstance(argument, Tensor) for argument in arguments):
-        raise ShapeError("the example must be a tensor or a tuple of tensors", got=type(example), where="trace")
+        got = type(example).__name__
+        raise ShapeError("the example must be a tensor or a tuple of tensors", got=got, where="example")
     if any(argument.ndim and not len(argument) for argument in arguments):
         shapes = [tuple(argument.shape) for argument in arguments]
         raise ShapeError("the example has no sample", expected="at least one", got=shapes, where="trace")

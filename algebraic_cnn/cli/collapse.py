@@ -91,8 +91,7 @@ def certify_command(
 ) -> None:
     """Say whether two networks are the same function; exit code 1 if they are not.
 
-    A network whose weights another tool computed anew, by fusing a BatchNorm for instance, is another function by
-    rounding: level bounded says whether that is all.
+    Weights that another tool computed anew, by fusing a BatchNorm for instance, differ by rounding: see level bounded.
     """
     chosen("level", level, LEVELS)
 

@@ -32,8 +32,7 @@ def reproduce_command(
 ) -> None:
     """Reproduce a figure or table of the paper, or race the faded networks beside what one would use instead.
 
-    Interrupted, it keeps every finished training and every finished epoch of the others; called again with the same
-    options, it goes on from there.
+    Interrupted, it keeps finished trainings and epochs; called again with the same options, it goes on from there.
     """
     chosen("experiment", name, (*NAMES, "all"))
 
