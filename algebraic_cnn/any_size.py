@@ -51,12 +51,14 @@ class Sampled:
         here: the same at the example's size.
         others: the same at other sizes.
         example: the values of the symbols in the example.
+        bound: why an axis that was to be free takes no other length; "" where all do.
     """
 
     free: Graph
     here: Graph
     others: tuple[Graph, ...]
     example: Values
+    bound: str = ""
 
     @property
     def sizes(self) -> ImageSizes:
@@ -71,16 +73,19 @@ def sampled(free: Graph) -> Sampled:
         free: takes many image sizes.
 
     Raises:
-        ShapeError: if it takes no other size along an axis that was to be free; names the call that binds it.
+        ShapeError: if it does not take the example.
     """
     sizes = free.sizes or ImageSizes({}, {})
     known = sizes.of(free.inputs, free.example_shapes) if len(free.example_shapes) == len(free.inputs) else {}
     example = {name: known.get(name, _middle(values)) for name, values in sizes.values.items()}
-    here = at(free, example)
-    for symbol in sizes.values:
-        sizes = sizes.narrowed(symbol, _stepped(free, sizes.values[symbol], example, symbol))
+    here, bound = at(free, example), {}
+    for symbol, values in sizes.values.items():
+        taken, why = _stepped(free, values, example, symbol)
+        sizes = sizes.narrowed(symbol, taken)
+        bound |= {why: None} if why else {}
     free = replace(free, sizes=sizes)
-    return Sampled(free, here, tuple(at(free, values) for values in _others(sizes, example)), example)
+    others = tuple(at(free, values) for values in _others(sizes, example))
+    return Sampled(free, here, others, example, "; ".join(bound))
 
 
 def _middle(values: range) -> int:
@@ -88,23 +93,22 @@ def _middle(values: range) -> int:
     return max(values.start, 64 if values.stop == sys.maxsize else values[len(values) // 2])
 
 
-def _stepped(free: Graph, values: range, example: Values, symbol: str) -> range:
-    """The values of a symbol with which the network runs: all, or every s-th."""
-    centre, refused = example[symbol], None
+def _stepped(free: Graph, values: range, example: Values, symbol: str) -> tuple[range, str]:
+    """The values of a symbol with which the network runs: all, every s-th, or that of the example alone, and why."""
+    centre, why = example[symbol], ""
     for step in range(1, _MOST + 1):
         nearby = [v for v in (centre + step, centre + 2 * step, centre - step) if v in values]
+        if not nearby:
+            break
         try:
             for value in nearby:
                 at(free, {**example, symbol: value})
         except ShapeError as error:
-            refused = error
+            why = f"for {error.what.partition(' takes')[0]} takes no other [at {error.where}]"
         else:
-            if nearby or refused is None:
-                start = centre - (centre - values.start) // step * step
-                return range(start, values.stop, step) if step > 1 else values
-    if refused is None:
-        return values
-    raise refused
+            start = centre - (centre - values.start) // step * step
+            return (range(start, values.stop, step), "") if step > 1 else (values, "")
+    return (range(centre, centre + 1), why) if why else (values, "")
 
 
 def _others(sizes: ImageSizes, example: Values) -> Iterator[Values]:
@@ -147,6 +151,8 @@ def proven(sample: Sampled, written: Rewrite, judge: Judge) -> tuple[ImageSizes,
     found = [check(sample.example)]
     for low in range(max(1, *(sample.example[name] - values.start + 1 for name, values in ranges.items()))):
         least = {name: _least(values, low, sample.example[name]) for name, values in ranges.items()}
+        if least != sample.example and not _roomy(sample, new, least):
+            continue
         points = [sample.example, *(_beyond(ranges, least, steps) for steps in _STEPS)]
         found = list(takewhile(_says_yes, map(check, points)))
         if len(found) == len(points):
@@ -157,6 +163,24 @@ def proven(sample: Sampled, written: Rewrite, judge: Judge) -> tuple[ImageSizes,
     if bad is None:
         raise ShapeError("the collapse does not run at the sizes that were asked for", got=str(sizes), where="collapse")
     return sizes, bad
+
+
+def _roomy(sample: Sampled, new: Graph, least: Values) -> bool:
+    """Whether no value that only the collapse has is shorter than 2 where it grows with the image.
+
+    An export takes a length of 1 for one that never changes, so where one is met the size would not stay free.  Not
+    asked of a size that somebody asked for.
+    """
+    if any(values.start > _UNSAID for values in sample.sizes.values.values()):
+        return True
+    try:
+        before, after, usual = at(sample.free, least), at(new, least), at(new, sample.example)
+    except ShapeError:
+        return False
+    known = set(before.shapes().values())
+    calls = zip(after.calls, usual.calls, strict=True)
+    pairs = [(n, m) for a, b in calls if a.shape not in known for n, m in zip(a.shape, b.shape, strict=True)]
+    return all(n is None or n == m or n > 1 for n, m in pairs)
 
 
 def _says_yes(certificate: Certificate | None) -> bool:

@@ -29,6 +29,7 @@ from .certificates.check import device as device_of
 from .certification import LEVELS
 from .certification import certify as certify_networks
 from .derivation import MEMORY_BUDGET, METHODS, Progress, cheapest, derive_graph
+from .dynamic_shapes import left_bound
 from .errors import ShapeError, UncertifiedError, UnknownNameError
 from .forms import Dense, floating
 from .graph import Graph, Ref
@@ -167,12 +168,13 @@ def collapse(
     dtype, memory_budget = None if dtype is None else floating(dtype), bytes_allowed(memory_budget)
     clock = [time.perf_counter()]
     graph = plain(trace(model, example, dynamic_shapes=dynamic_shapes))
+    bound = left_bound(model, example, dynamic_shapes, graph)
     sample = None if graph.sizes is None else sampled(graph)
     graph = graph if sample is None else sample.here
     clock.append(time.perf_counter())
     job = _Job(graph, dtype or graph.dtype, method, certify, prices or Prices(), memory_budget, sample)
     written = job.rewritten()
-    if sample is None and job.is_dense(written):
+    if sample is None and not bound and job.is_dense(written):
         found = _densely(job, written, measure, progress, clock)
         if found is not None:
             return found
@@ -191,7 +193,8 @@ def collapse(
     after = after if sample is None else replace(after, input_shapes=sample.free.input_shapes, sizes=sizes)
     clock.append(time.perf_counter())
     seconds = _spans(clock, ("trace", "derive", "measure", "certify"))
-    report = replace(report_of(written, times, method, seconds), sizes=str(sizes or ""))
+    taken = ", ".join(text for text in (str(sizes or ""), sample.bound if sample else "", bound) if text)
+    report = replace(report_of(written, times, method, seconds), sizes=taken)
     return Collapse(emit(after, dtype=dtype), report, certificate, graph, method, memory_budget, sizes)
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from .errors import ShapeError
+from .graph import Graph
 from .image_sizes import ImageSizes, Side
 from .refusal import line_of
 
@@ -132,12 +133,38 @@ def violated(error: Exception) -> str | None:
     return f"the constant {constant.group(1)}" if constant else "other sizes"
 
 
+def left_bound(model: Any, example: Any, dynamic_shapes: Any, graph: Graph) -> str:
+    """Which of the axes that were asked to be free the export has bound, and the line that binds them; "" if none."""
+    if dynamic_shapes is None or not isinstance(model, torch.nn.Module):
+        return ""
+    arguments = tuple(example) if isinstance(example, tuple | list) else (example,)
+    asked = per_argument(model, arguments, dynamic_shapes)
+    pairs = zip(graph.inputs, graph.input_shapes, asked, strict=True)
+    bound = [
+        f"axis {axis} of {name}: {shape[axis]} alone"
+        for name, shape, axes in pairs
+        for axis in axes or {}
+        if axis and shape[axis] is not None
+    ]
+    line = binding(model, arguments) if bound else None
+    return ", ".join(bound) + (f" (another breaks {line})" if line else "")
+
+
 def binding(model: torch.nn.Module, arguments: Sequence[Tensor]) -> str | None:
-    """The line of a model that refuses an image one longer along every axis, if one does."""
+    """The line, or else the module, of a model that refuses an image one longer along every axis, if one does."""
     longer = [torch.nn.functional.pad(a, [0, 1] * max(0, a.ndim - 2)) for a in arguments]
+    entered: list[str] = []
+    hooks = [
+        module.register_forward_pre_hook(lambda *_, name=name: entered.append(name))
+        for name, module in model.named_modules()
+    ]
     try:
         with torch.no_grad():
             model(*longer)
     except Exception as error:  # torch's refusals are of many classes
-        return line_of(error)
+        inner = f"module {entered[-1]!r} ({type(model.get_submodule(entered[-1])).__name__})" if entered else None
+        return line_of(error) or inner
+    finally:
+        for hook in hooks:
+            hook.remove()
     return None

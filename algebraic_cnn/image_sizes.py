@@ -63,7 +63,8 @@ class ImageSizes:
         found = []
         for name, shape in zip(names, shapes, strict=True):
             sides = [self.sides.get((name, axis)) for axis in range(len(shape))]
-            found.append(tuple(n if s is None else s.length(values[s.symbol]) for n, s in zip(shape, sides, strict=True)))
+            pairs = zip(shape, sides, strict=True)
+            found.append(tuple(n if side is None else side.length(values[side.symbol]) for n, side in pairs))
         return found
 
     def of(self, names: Sequence[str], shapes: Sequence[Sequence[int]]) -> dict[str, int]:
@@ -83,8 +84,10 @@ class ImageSizes:
 def spoken(lengths: range) -> str:
     """A range in words.
 
-    >>> spoken(range(4, 65, 2)), spoken(range(5, sys.maxsize))
-    ('4 to 64 in steps of 2', '5 or more')
+    >>> spoken(range(4, 65, 2)), spoken(range(5, sys.maxsize)), spoken(range(8, 9))
+    ('4 to 64 in steps of 2', '5 or more', '8 alone')
     """
+    if len(lengths[:2]) == 1:
+        return f"{lengths[0]} alone"
     steps = f" in steps of {lengths.step}" if lengths.step > 1 else ""
     return (f"{lengths.start} or more" if lengths.stop == sys.maxsize else f"{lengths.start} to {lengths[-1]}") + steps

@@ -111,7 +111,7 @@ def _followed(graph: Graph, shapes: Sequence[Size], batch: int) -> dict[str, Any
             except Exception as error:  # torch's refusals are of many classes
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                 got = [list(shape[1:]) for shape in shapes]
-                what = f"the network's {call.op} does not take every image size ({reason})"
+                what = f"the network's {call.op} takes no image of this size ({reason})"
                 raise ShapeError(what, got=got[0] if len(got) == 1 else got, where=call.where) from error
     return values
 

@@ -34,6 +34,8 @@ def show_report(report: Report, screen: Console) -> None:
         f"{counted(calls, 'affine call')} in {counted(len(report.regions), 'region')} became {calls_after:,}; "
         f"{_cost(cost)} became {_cost(cost_after)} by the cost model."
     )
+    if report.sizes:
+        screen.print(f"It takes {report.sizes}.", highlight=False)
     spans = ", ".join(f"{name} {duration(seconds)}" for name, seconds in report.seconds.items())
     screen.print(f"method {report.method}; {spans}" if spans else f"method {report.method}", highlight=False)
 
