@@ -47,6 +47,11 @@ def geometries(
 
     Returns:
         Strategy for ``Geometry``; they shrink to one tap on one position.
+
+    >>> from hypothesis import find
+    >>> found = find(geometries(), lambda geometry: geometry.padding_mode == "reflect" and geometry.stride[0] > 1)
+    >>> found.input_shape, found.kernel, found.stride
+    ((1, 1), (1,), (2,))
     """
     if input_shape is None:
         input_shape = draw(shapes(min_axes, max_axes, max_side, max_channels))
@@ -97,6 +102,10 @@ def affine_modules(
 
     Returns:
         Strategy for ``Network``.
+
+    >>> from hypothesis import find
+    >>> find(affine_modules(), lambda network: isinstance(network.model, nn.AvgPool2d)).model
+    AvgPool2d(kernel_size=1, stride=1, padding=0)
     """
     shape = draw(shapes(1, max_axes))
     kind = draw(st.sampled_from([conv, norm, linear, conv_transpose, avg_pool, adaptive_avg_pool, pad, move]))

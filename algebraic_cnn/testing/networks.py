@@ -39,6 +39,11 @@ def linear_cnns(
 
     Returns:
         Strategy for ``Network`` with a ``LinearCNN``.
+
+    >>> from hypothesis import find
+    >>> found = find(linear_cnns(max_layers=2, max_axes=1), lambda network: 0.5 in network.model.strengths.values())
+    >>> list(found.model.strengths.values())                                                 # no other skip is left
+    [0.5]
     """
     features = [draw(shapes(1, max_axes, max_channels=3))]
     layers: list[nn.Module] = []
@@ -99,6 +104,10 @@ def residual_networks(
 
     Returns:
         Strategy for ``Network``.
+
+    >>> from hypothesis import find
+    >>> [type(part).__name__ for part in find(residual_networks(), lambda network: len(network.model) > 5).model]
+    ['Conv2d', 'BatchNorm2d', 'BasicBlock', 'AdaptiveAvgPool2d', 'Flatten', 'Linear']
     """
     side = draw(st.sampled_from([4, 8] if numbers == "integers" else [4, 5, 6, 7]))
     shape, channels = (draw(st.integers(1, 2)), side, side), draw(st.integers(1, 2))
