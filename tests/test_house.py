@@ -19,8 +19,8 @@ PACKAGE = Path(__file__).parent.parent / "algebraic_cnn"
 ALGEBRA = [
     *"errors extras files arrays arguments".split(),
     *"geometry dyadic prime_field primes crt ring matrices pattern toeplitz affine".split(),
-    *"layers stencils stencils.lattice stencils.stencil stencils.kernels stencils.phases stencils.pieces".split(),
-    *"stencils.moves stencils.circular stencils.folding recursion symbolic assembly".split(),
+    *"layers stencils stencils.lattice stencils.stencil stencils.kernels stencils.phases stencils.zeros".split(),
+    *"stencils.pieces stencils.moves stencils.circular stencils.folding recursion symbolic assembly".split(),
 ]
 FLOORS = [
     *ALGEBRA,

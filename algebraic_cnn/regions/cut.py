@@ -81,7 +81,11 @@ class Cutter:
                 return min(self._branches(piece), self._merged(settled(piece)), key=lambda plan: plan.cost)
             case Tangle():
                 return self._dense(piece, self._spent(piece, self.given(piece)), math.inf)
-        return self.priced(piece, self.given(piece))
+        plan = self.priced(piece, self.given(piece))
+        if isinstance(piece, Atom) and piece.thin:
+            less = self._merged(piece)
+            return less if less.cost < (1.0 if less.sure else _GAIN) * plan.cost else plan
+        return plan
 
     def given(self, piece: Piece) -> Emit:
         """Writes the calls that the network had."""

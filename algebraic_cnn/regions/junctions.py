@@ -19,7 +19,7 @@ import torch
 from ..evaluate import obstacle
 from ..graph import Call, Graph, Ref
 from ..rules import RULES
-from ..stencils.pieces import Branches, Piece, chained, identity, is_identity
+from ..stencils.pieces import Atom, Branches, Piece, chained, identity, is_identity
 from .atoms import piece_of
 from .mixing import multiple
 from .source import Source
@@ -34,7 +34,7 @@ class Junction:
         operands: pairs of an earlier value and the piece that leads from it to a term of this one.
         call: the call of the network that gives the value.
         last: whether a concatenation is along the last axis; else it is along the axis after the batch.
-        own: whether it is still the call itself, and nothing else.
+        own: whether it is still the call itself, and nothing else can be made of it.
     """
 
     kind: str
@@ -133,7 +133,7 @@ def _junction(source: Source, call: Call) -> Junction | None:
         return None
     piece = piece_of(source, call)
     inputs = [name for name in call.refs() if name in source.dependent]
-    return piece and Junction("sum", [(inputs[0], piece)], call)
+    return piece and Junction("sum", [(inputs[0], piece)], call, own=not (isinstance(piece, Atom) and piece.thin))
 
 
 def joined(network: Network) -> Network:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ..ring import Ring
 from ..rules import batch_norm_scale
 from ..stencils.kernels import conv_footprint, conv_transpose_footprint, pointwise, transposed_taps
 from ..stencils.pieces import Array, Atom, Offset, Piece, Scaling, identity, scaling_atom
+from ..stencils.zeros import thin
 from .source import Arguments, Reader, Source, atom_of, sizes_of
 
 
@@ -35,9 +36,15 @@ def _convolution(source: Source, call: Call, a: Arguments) -> Piece | None:
         taps = lambda ring: transposed_taps(embed(ring), footprint, padding, dilation)  # noqa: E731
         return atom_of(source, call, x, footprint, taps, offset=offset)
     padding = padding_pairs(a["padding"], weight.shape[2:], stride, dilation)
-    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": a["groups"]}
-    footprint = conv_footprint(weight.shape, sizes, **options)
-    return atom_of(source, call, x, footprint, source.numbers(a["weight"]), offset=offset)
+    less, groups, taps = thin(weight.numpy(), a["groups"]), a["groups"], source.numbers(a["weight"])
+    shape: Sequence[int] = weight.shape
+    if less is not None:
+        shape, groups = less(np.empty(weight.shape)).shape, groups * less.blocks
+        padding = less.padding(padding, tuple(weight.shape[2:]), dilation)
+        taps = lambda ring: less(source.numbers(a["weight"])(ring))  # noqa: E731
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    footprint = conv_footprint(shape, sizes, **options)
+    return atom_of(source, call, x, footprint, taps, offset=offset, thin=less is not None)
 
 
 def _matrix(factor: str, weight: str, bias: str = "", *, transposed: bool = False) -> Callable[..., Piece | None]:

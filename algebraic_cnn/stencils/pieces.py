@@ -105,6 +105,7 @@ class Atom:
         wraps: of a circular padding: (before, after) along each spatial axis.
         alike: the largest offset that passes through, of maps of channels, where the call is one map of the image in
             every channel (a resizing, a pad, a pool): CHANNEL if it keeps constant images, NONE if it does not.
+        thin: whether its taps are fewer than the call's, whose others are 0 (zeros.py).
     """
 
     form: Form
@@ -116,6 +117,7 @@ class Atom:
     call: Any = None
     wraps: tuple[tuple[int, int], ...] | None = None
     alike: Offset | None = None
+    thin: bool = False
 
 
 @dataclass(frozen=True, eq=False)
