@@ -132,9 +132,8 @@ def collapse(
     Args:
         model: any model in evaluation mode that ``torch.export`` takes, or an exported program.
         example: an input tensor (N, *in_shape) or a tuple of input tensors; not needed for a program.
-        dynamic_shapes: axes whose lengths stay free, as ``torch.export`` takes them: the result then takes every
-            image size.  Forms are chosen at the example's size; where no least length is said, it is the least that
-            every form takes, and the report says it.  A program has the free axes that it was exported with.
+        dynamic_shapes: axes that stay free, as ``torch.export`` takes them; a program has those of its export.  Forms
+            are chosen at the example's size; a least length that is not said is what they need, as the report says.
         dtype: of the result, or its name; default that of the model.
         method: how dense maps are derived, as in ``derive``.
         certify: level of the certificate, or None for none.
@@ -163,6 +162,10 @@ def collapse(
     1 call between them is not affine: relu.
     >>> result.certificate.ok
     True
+
+    >>> free = {2: torch.export.Dim.AUTO}                           # images of any height
+    >>> str(collapse(block, torch.zeros(1, 3, 16, 16), dynamic_shapes=(free,), measure=False).sizes)
+    'axis 2 of input: 2 or more'
     """
     _require_names(method, certify)
     dtype, memory_budget = None if dtype is None else floating(dtype), bytes_allowed(memory_budget)
