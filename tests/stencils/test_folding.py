@@ -92,6 +92,9 @@ def test_what_is_no_stencil_has_no_taps_and_no_linear_part() -> None:
     with pytest.raises(ShapeError, match="no stencil"):
         linear(piece, np.zeros((2, 3, 3)), F)
     assert offset(piece, F) is None
+    moved = nn.Sequential(conv(), nn.Flatten(), nn.Linear(18, 1)).double().eval()
+    with pytest.raises(ShapeError, match="no stencil"):
+        offset(piece_of(moved, torch.zeros(1, 2, 3, 3, dtype=torch.float64)), F)
 
 
 def circle(c_in: int = 2, c_out: int = 2, kernel: int = 3, **options) -> nn.Module:
@@ -105,6 +108,7 @@ CIRCLES = {
     "a stride at the end": (lambda: [circle(), circle(stride=2)], [(2, 2), (2, 2)]),
     "zeros inside": (lambda: [circle(), conv(), circle()], None),
     "a crop inside": (lambda: [circle(), conv(padding=0), circle()], None),
+    "a matrix at the end": (lambda: [circle(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2)], None),
     "further than once round": (lambda: [circle(kernel=7), circle(kernel=7)], None),
 }
 
