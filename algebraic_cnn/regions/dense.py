@@ -46,8 +46,8 @@ def dense(piece: Piece, given: Emit, memory_budget: int, method: str = "auto") -
         weight = draft.constant(like, "W", (m, n), W)
         bias = draft.constant(like, "b", (m,), lambda ring: affine(ring).b)
         if len(piece.source) > 2:
-            x = draft.call(like, "reshape", x, [-1, n], shape=(None, n))
-        y = draft.call(like, "linear", x, weight, bias, shape=(None, m))
+            x = draft.call(like, "reshape", x, [-1, n], shape=(piece.source[0], n))
+        y = draft.call(like, "linear", x, weight, bias, shape=(piece.source[0], m))
         if len(piece.shape) == 2:
             return y
         return draft.call(like, "reshape", y, [-1, *piece.shape[1:]], shape=piece.shape)

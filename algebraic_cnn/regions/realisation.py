@@ -48,6 +48,11 @@ class Work:
     whole: Form
     like: Call
 
+    @property
+    def batch(self) -> int | None:
+        """The length of the first axis, None if it is free."""
+        return self.piece.source[0]
+
     def taps(self, ring: Ring) -> Array:
         """The taps of the piece."""
         return stencil(self.piece, ring).taps
@@ -94,7 +99,7 @@ def realise(draft: Draft, x: Ref, piece: Piece, like: Call) -> Ref | None:
         return _matrix(work, x) if whole.footprint.groups == 1 and all(axis.trivial for axis in axes) else None
     if all(axis.trivial and axis.n == 1 for axis in axes) and whole.footprint.groups == 1:
         return _pixel(work, x)
-    x = work.shaped(x, (None, whole.footprint.c_in, *(axis.n for axis in axes)))
+    x = work.shaped(x, (work.batch, whole.footprint.c_in, *(axis.n for axis in axes)))
     if all(axis.up == 1 for axis in axes):
         y = _convolution(work, x, axes)
     elif all(axis.down == 1 and _transposable(axis) for axis in axes) and not _narrow(whole.footprint):
@@ -127,7 +132,7 @@ def _pixel(work: Work, x: Ref) -> Ref:
     if work.whole.offset:
         bias = work.number("bias", (fp.c_out,), work.offset)
     weight = work.number("weight", (fp.c_out, fp.c_in), work.taps)
-    y = work.call("linear", work.shaped(x, (None, fp.c_in)), weight, bias, shape=(None, fp.c_out))
+    y = work.call("linear", work.shaped(x, (work.batch, fp.c_in)), weight, bias, shape=(work.batch, fp.c_out))
     return work.shaped(y, work.piece.shape)
 
 
@@ -160,10 +165,10 @@ def _convolution(
     padding = [before for before, _ in pads]
     if any(before != after or before < 0 for before, after in pads):
         flat = [n for pad in reversed(pads) for n in pad]
-        padded = (None, fp.c_in, *(axis.n + sum(pad) for axis, pad in zip(axes, pads, strict=True)))
+        padded = (work.batch, fp.c_in, *(axis.n + sum(pad) for axis, pad in zip(axes, pads, strict=True)))
         x, padding = work.call("constant_pad_nd", x, flat, shape=padded), [0] * len(pads)
     options = [axis.down for axis in axes], padding, [axis.step for axis in axes], fp.groups
-    shape = (None, fp.c_out * copies, *(axis.m for axis in axes))
+    shape = (work.batch, fp.c_out * copies, *(axis.m for axis in axes))
     return work.call(f"conv{len(axes)}d", x, weight, _bias(work, copies), *options, shape=shape)
 
 
@@ -194,7 +199,7 @@ def _transposed(work: Work, x: Ref) -> Ref:
     weight = work.number("weight", size, lambda ring: weight_of_phases(work.taps(ring), fp))
     padding, extra = zip(*map(transposed_padding, fp.axes), strict=True)
     options = [axis.up for axis in fp.axes], list(padding), list(extra), fp.groups
-    shape = (None, fp.c_out, *(axis.m for axis in fp.axes))
+    shape = (work.batch, fp.c_out, *(axis.m for axis in fp.axes))
     op = f"conv_transpose{len(kernel)}d"
     return work.call(op, x, weight, _bias(work), *options, shape=shape)
 
@@ -222,9 +227,10 @@ def interleaved(draft: Draft, y: Ref, ups: Sequence[int], like: Call) -> Ref:
     d, c = len(ups), c // math.prod(ups)
     if set(ups) <= {1}:
         return y
-    split = (None, c, *ups, *lengths)
+    batch = draft.shapes[y.name][0]
+    split = (batch, c, *ups, *lengths)
     y = draft.call(like, "reshape", y, [-1, *split[1:]], shape=split)
     order = [0, 1, *(axis for i in range(d) for axis in (2 + d + i, 2 + i))]
     y = draft.call(like, "permute", y, order, shape=tuple(split[axis] for axis in order))
     sizes = [u * n for u, n in zip(ups, lengths, strict=True)]
-    return draft.call(like, "reshape", y, [-1, c, *sizes], shape=(None, c, *sizes))
+    return draft.call(like, "reshape", y, [-1, c, *sizes], shape=(batch, c, *sizes))

@@ -154,7 +154,7 @@ def _inside(draft: Draft, x: Ref, piece: Piece, bands: Sequence[Band], like: Cal
     if whole and whole.offset:
         bias = draft.constant(like, "bias", size[:1], _value_at(piece, [band.first for band in bands]))
     options = [axis.down for axis in fp.axes], [0] * len(bands), [each.step for each in groupings], fp.groups
-    shape = (None, size[0], *(stop - first for first, stop in ranges))
+    shape = (draft.shapes[x.name][0], size[0], *(stop - first for first, stop in ranges))
     y = draft.call(like, f"conv{len(bands)}d", x, weight, bias, *options, shape=shape)
     return interleaved(draft, y, ups, like)
 
