@@ -64,7 +64,7 @@ def affine_map(
         raise NotAffineError("the module has forward hooks, which may compute anything", got=module, where="module")
     if module.training and hasattr(module, "parametrizations"):
         raise TrainingModeError("a parametrized module may change", expected="eval mode", got=module, where="module")
-    if _computes_like(module, nn.Sequential) and len(module):
+    if _computes_like(module, nn.Sequential) and list(module.children()):
         return _composed(module, shape, numbers)
     rule = next((rule for known, rule in rules().items() if _computes_like(module, known)), None)
     if rule is None:
