@@ -38,6 +38,7 @@ _HOME = {
     "certification": "certify",
     "linear_region": "LinearRegion local_affine_map",
     "collapsing": "collapse",
+    "forms": "Dense Sparse",
     "onnx_files": "save_onnx",
     "onnx_reading": "load_onnx",
     "models": "LinearCNN SkipSpec resnet18 resnet34 resnet50",
