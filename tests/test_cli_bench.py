@@ -44,7 +44,9 @@ def test_what_is_kept_because_it_is_cheaper_says_so() -> None:
     given, ours = (
         PatternRow("a", tool, 2, 0, 2, 1e-7, kept=kept) for tool, kept in (("given", ""), ("ours", "9 < 10"))
     )
-    assert cells(patterns_table([given, ours])) == [["a", "2 0 2  1e-07", "2 0 2  1e-07  kept: 9 < 10"]]
+    table = patterns_table([given, ours])
+    assert cells(table) == [["a", "2 0 2  1e-07", "2 0 2  1e-07  kept: cheaper"]]
+    assert str(table.caption).endswith("a, kept by ours: 9 < 10")
 
 
 def test_models_stand_beside_each_other_with_ratios_to_what_was_given_and_to_the_conversion_by_hand() -> None:
