@@ -20,6 +20,9 @@ from .regions.region import Region, regions
 from .regions.rewriting import Rewrite
 from .regions.warrant import changed
 
+#: The form of a region whose calls stay.
+GIVEN = "as given"
+
 
 def counted(number: int, noun: str) -> str:
     """A number of things.
@@ -39,7 +42,7 @@ class RegionReport:
         module: dotted path of the module that made its last call, "" for the model itself.
         calls: how many calls it had.
         calls_after: how many it has.
-        form: "dense", the stencils that it became, or "as given".
+        form: "dense", the stencils that it became, or `GIVEN`.
         cost_before: nanoseconds by the cost model.
         cost_after: the same afterwards.
         reason: why this form.
@@ -118,10 +121,10 @@ class Report:
         return json.dumps(dataclasses.asdict(self) | totals, indent=2)
 
     def __str__(self) -> str:
-        changed = [region for region in self.regions if region.form != "as given"]
+        changed = [region for region in self.regions if region.form != GIVEN]
         lines = [f"{counted(r.calls, 'call')} up to {r.where}: {r.form} ({r.reason})" for r in changed]
-        refused = [r for r in self.regions if r.form == "as given" and r.reason]
-        lines += [f"{counted(r.calls, 'call')} up to {r.where}: as given ({r.reason})" for r in refused]
+        refused = [r for r in self.regions if r.form == GIVEN and r.reason]
+        lines += [f"{counted(r.calls, 'call')} up to {r.where}: {GIVEN} ({r.reason})" for r in refused]
         (before, after), kinds = self.calls, sorted({b.call for b in self.boundaries})
         where = counted(len(self.regions), "region")
         lines.append(f"{counted(before, 'affine call')} in {where} became {after}.")
@@ -151,15 +154,23 @@ def report_of(written: Rewrite, times: Times, method: str, seconds: dict[str, fl
     found = []
     for region in regions(network):
         pair, race = pairs.get(region.names), times.get(region.names)
-        before = _cost(network.graph, region.calls)
         new = [call for call in pair.new(shell).calls if call.shape] if pair else region.calls
-        after = _cost(shell, new)
         form, reason = _verdict(written, region, race)
-        spans = (race.before, race.after) if race else (None, None)
-        last, counts = region.calls[-1], (len(region.calls), len(new))
-        ops = tuple(dict(Counter(call.op for call in calls)) for calls in (region.calls, new))
+        last = region.calls[-1]
         row = RegionReport(
-            last.where, last.module, *counts, form, before, after, reason, *spans, places[last.name], *ops
+            where=last.where,
+            module=last.module,
+            calls=len(region.calls),
+            calls_after=len(new),
+            form=form,
+            cost_before=_cost(network.graph, region.calls),
+            cost_after=_cost(shell, new),
+            reason=reason,
+            seconds_before=race.before if race else None,
+            seconds_after=race.after if race else None,
+            at=places[last.name],
+            ops=dict(Counter(call.op for call in region.calls)),
+            ops_after=dict(Counter(call.op for call in new)),
         )
         found.append(row)
     boundaries = tuple(
@@ -182,7 +193,7 @@ def _verdict(written: Rewrite, region: Region, race: Race | None) -> tuple[str, 
     if any(None in call.shape[1:] for call in region.calls):
         refused.append("a free size beside the batch: forms are for fixed sizes, export again with those")
     if not mergers:
-        return "as given", "; ".join(refused)
+        return GIVEN, "; ".join(refused)
     forms = Counter(merger.form for merger in mergers)
     text = ", ".join(name if count == 1 else f"{count} x {name}" for name, count in forms.items())
     before, after = (sum(getattr(merger, side) for merger in mergers) / 1000 for side in ("before", "after"))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .plots import new_figure
+from .report import GIVEN
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from .report import RegionReport, Report
 
-_GIVEN, _SEVERAL, _OTHER = "as given", "several forms", "other forms"
+_SEVERAL, _OTHER = "several forms", "other forms"
 _GREY = "#b8b8b8"
 _COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee8866", "#44aa99")
 _LOWER, _UPPER, _HEIGHT = 0.0, 1.7, 0.62
@@ -57,7 +58,7 @@ def report_figure(report: Report, *, title: str = "") -> Figure:
     axes = figure.subplots()
     names = _named(report)
     blocks = _placed(report)
-    colours = {_GIVEN: _GREY, **dict(zip([name for name in names if name != _GIVEN], _COLOURS, strict=False))}
+    colours = {GIVEN: _GREY, **dict(zip([name for name in names if name != GIVEN], _COLOURS, strict=False))}
     for block in blocks:
         if block.region is None:
             _draw_line(axes, block)
@@ -86,13 +87,13 @@ def _form(region: RegionReport) -> str:
 def _named(report: Report) -> Counter[str]:
     """How many regions took which form, the most frequent first; rare ones together where colours run out."""
     found = Counter(map(_form, report.regions))
-    forms = [name for name, _ in found.most_common() if name != _GIVEN]
+    forms = [name for name, _ in found.most_common() if name != GIVEN]
     few = forms if len(forms) <= len(_COLOURS) else forms[: len(_COLOURS) - 1]
     names = Counter({name: found[name] for name in few})
     if len(few) < len(forms):
         names[_OTHER] = sum(found[name] for name in forms[len(few) :])
-    if found[_GIVEN]:
-        names[_GIVEN] = found[_GIVEN]
+    if found[GIVEN]:
+        names[GIVEN] = found[GIVEN]
     return names
 
 
