@@ -126,13 +126,14 @@ def _others(sizes: ImageSizes, example: Values) -> Iterator[Values]:
         yield found
 
 
-def proven(sample: Sampled, written: Rewrite, judge: Judge) -> tuple[ImageSizes, Certificate]:
+def proven(sample: Sampled, written: Rewrite, judge: Judge, *, few: bool = False) -> tuple[ImageSizes, Certificate]:
     """The sizes that a collapse takes, and the certificate of it at the example's and at the smallest of them.
 
     Args:
         sample: the network.
         written: what it became.
         judge: the certificate for one image size.
+        few: whether to ask it of fewer sizes, because it works with whole matrices.
 
     Returns:
         The sizes: all that were asked for; where nothing was said of the least, from the least that every form takes.
@@ -147,13 +148,13 @@ def proven(sample: Sampled, written: Rewrite, judge: Judge) -> tuple[ImageSizes,
             known[key] = _judged(sample.free, new, written, values, judge)
         return known[key]
 
-    sizes, ranges = sample.sizes, sample.sizes.values
+    sizes, ranges, steps = sample.sizes, sample.sizes.values, _STEPS[:4] if few else _STEPS
     found = [check(sample.example)]
     for low in range(max(1, *(sample.example[name] - values.start + 1 for name, values in ranges.items()))):
         least = {name: _least(values, low, sample.example[name]) for name, values in ranges.items()}
         if least != sample.example and not _roomy(sample, new, least):
             continue
-        points = [sample.example, *(_beyond(ranges, least, steps) for steps in _STEPS)]
+        points = [sample.example, *(_beyond(ranges, least, each) for each in steps)]
         found = list(takewhile(_says_yes, map(check, points)))
         if len(found) == len(points):
             for name, value in least.items():

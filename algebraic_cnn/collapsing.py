@@ -239,7 +239,7 @@ class _Job:
             UncertifiedError: if it does not say yes.
         """
         if self.sample is not None:
-            sizes, certificate = proven(self.sample, written, self._judge)
+            sizes, certificate = proven(self.sample, written, self._judge, few=self.level == "rational")
             return sizes, _required(certificate) if self.level else None
         if self.level is None:
             return None, None

@@ -95,6 +95,17 @@ class BackToSize(nn.Module):
         return F.interpolate(self.down(x).relu(), size=x.shape[2:]), self.same(x) / x.shape[3]
 
 
+class Tokens(nn.Module):
+    """Every pixel is a token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(2, 32), nn.Linear(32, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x.flatten(2).transpose(1, 2)).softmax(-1)
+
+
 def wide(*between: nn.Module, first: int = 1, last: int = 3, channels: int = 16, **options) -> nn.Sequential:
     """A chain that is wide between two convolutions, so that products are saved where it becomes one."""
     before = nn.Conv2d(2, channels, first, padding=first // 2)
@@ -124,6 +135,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], str, int]] = {
         "conv2d 3x3",
         2,
     ),
+    "tokens": (Tokens, "linear", 2),
     "sizes that it asks for": (BackToSize, "conv2d 3x3", 2),
 }
 
@@ -221,6 +233,33 @@ def test_two_inputs_of_one_size_belong_together() -> None:
     assert same(model, result.model, integers(0, 2, 2, 7, 9), integers(1, 2, 2, 7, 9))
     with pytest.raises(ShapeError, match="axis 3 of x, axis 3 of y"):
         result.model(integers(0, 1, 2, 7, 9), integers(0, 1, 2, 7, 8))
+
+
+class TwoRows(nn.Module):
+    """Speaks of two samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = wide()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x).reshape(2, -1)
+
+
+def test_a_network_of_one_batch_size_takes_any_image() -> None:
+    model, x = of_integers(TwoRows()), torch.zeros(2, 2, 16, 18, dtype=torch.float64)
+    result = collapse(model, x, dynamic_shapes=(ANY,), measure=False, prices=PRODUCTS_ALONE)
+    assert result.report.regions[0].form == "conv2d 3x3 + bias map"
+    assert same(model, result.model, integers(0, 2, 2, 7, 9))
+    with pytest.raises(ShapeError, match="2"):
+        result.model(integers(0, 3, 2, 7, 9))
+
+
+def test_every_level_certifies_several_sizes() -> None:
+    model, x = of_integers(wide(channels=4)), torch.zeros(1, 2, 5, 6, dtype=torch.float64)
+    result = collapse(model, x, dynamic_shapes=(ANY,), certify="sampled", measure=False, prices=PRODUCTS_ALONE)
+    assert result.certificate.level == "sampled"
+    assert "2x4x4" in result.certificate.statement
 
 
 def test_without_the_option_other_sizes_are_refused() -> None:
