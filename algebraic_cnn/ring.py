@@ -154,7 +154,7 @@ class Majorant:
             NonFiniteError: if an entry is NaN or infinite.
         """
         require_finite(x, "Majorant.embed")
-        return as_float64(abs(x))
+        return abs(as_float64(x))
 
     def reduce(self, x: Any) -> Any:
         """The array itself."""

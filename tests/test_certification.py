@@ -288,6 +288,7 @@ def test_rounding_explains_no_large_mutation(
     mutate(mutant)
     certificate = certify(graph, mutant.eval(), EXAMPLE, level="bounded")
     assert not certificate.ok
+    assert "the outputs differ by more than rounding explains" in certificate.statement
     assert certificate.observed > certificate.bound
     assert len(certificate.witness.input) == 72
 

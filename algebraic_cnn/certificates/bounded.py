@@ -28,6 +28,8 @@ from .check import Check, Network, device, dtype, native, stated
 from .parts import compared_by_parts, random_inputs
 from .rounding import RoundingError, forward_error, ieee_kernels
 
+_WITHIN, _BEYOND = "by no more than rounding explains", "by more than rounding explains"
+
 
 def bounded(check: Check) -> Certificate:
     """Whether outputs at the given inputs, or at random ones, differ by no more than rounding explains."""
@@ -38,7 +40,7 @@ def bounded(check: Check) -> Certificate:
         return _by_parts(check, graphs, "bounded", check.inputs)
     x = _random(check) if check.inputs is None else check.inputs.detach().cpu()
     kind = "random" if check.inputs is None else "given"
-    what = f"at {len(x)} {kind} inputs the outputs differ by no more than rounding explains."
+    what = f"at {len(x)} {kind} inputs the outputs differ {_WITHIN}."
     return _compared(check, x.to(_coarsest(check)).double(), Certificate(what, "bounded", True))
 
 
@@ -46,7 +48,7 @@ def sampled(check: Check) -> Certificate:
     """A smoke test: the same comparison, at random inputs only."""
     if (graphs := _seamed(check)) is not None:
         return _by_parts(check, graphs, "sampled", None)
-    what = f"a smoke test: at {check.points} random inputs the outputs differ by no more than rounding explains."
+    what = f"a smoke test: at {check.points} random inputs the outputs differ {_WITHIN}."
     return _compared(check, _random(check), Certificate(what, "sampled", True))
 
 
@@ -87,7 +89,7 @@ def _compared(check: Check, x: Tensor, holds: Certificate) -> Certificate:
         return outcome
     values = float(first[row, place]), float(second[row, place])
     witness = Witness(f"output {place} at the input recorded here", *values, input=x[row].reshape(-1).tolist())
-    return replace(outcome, ok=False, witness=witness)
+    return replace(outcome, statement=what.replace(_WITHIN, _BEYOND), ok=False, witness=witness)
 
 
 def kernels(*networks: Network) -> str:

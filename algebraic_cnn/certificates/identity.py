@@ -62,7 +62,7 @@ def _seamed(check: Check, graphs: Sequence[Graph]) -> Certificate:
         found = [values(part, field, row, device(graph), embed)
                  for part, row, graph in zip(pieces, inputs, graphs, strict=True)]  # fmt: skip
         for place, y, z in zip(pieces[0].places, *found, strict=True):
-            at = f"{{}} of {place}" if seams else "output {} at the integer input recorded here"
+            at = f"entry {{}} of {place}" if seams else "output {} at the integer input recorded here"
             witness = difference(field, y, z, at, None if seams else inputs[0][0].numpy())
             if witness is not None:
                 return witness

@@ -27,6 +27,7 @@ from .rounding import derivation_error
 _INFLATION = 1 + 2.0**-40
 
 _SAME = "the two networks have the same W and B over the rational numbers: every entry was compared exactly."
+_OTHER = "the two networks do not have the same W and B over the rational numbers; every entry was compared exactly."
 
 
 def rational(check: Check) -> Certificate:
@@ -38,13 +39,14 @@ def rational(check: Check) -> Certificate:
     if wrong is None:
         return Certificate(_SAME, "rational", True)
     if given is None:
-        return Certificate(_SAME, "rational", False, witness=wrong)
+        return Certificate(_OTHER, "rational", False, witness=wrong)
     precision = str(dtype(check.collapsed)).removeprefix("torch.")
     rounded = AffineMap(nearest(exact.W, precision), nearest(exact.b, precision), exact.in_shape, exact.out_shape)
     wrong = _different(rounded, given)
     what = f"W and b given are the exact ones, each rounded to the nearest {precision}."
     if wrong is None:
         return Certificate(what, "rational", True)
+    what = f"W and b given are not the exact ones, rounded to {precision}."
     return _explained(check, exact, given, Certificate(what, "rational", False, witness=wrong))
 
 
