@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -70,9 +71,12 @@ class Call:
 
     def refs(self) -> Iterator[str]:
         """Names of the values that it uses."""
-        for leaf in pytree.tree_leaves((self.args, dict(self.kwargs))):
-            if isinstance(leaf, Ref):
-                yield leaf.name
+        return iter(self._names)
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        leaves = pytree.tree_leaves((self.args, dict(self.kwargs)))
+        return tuple(leaf.name for leaf in leaves if isinstance(leaf, Ref))
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ Meeting     one tap of a map, applied to all taps of the map before it
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import gcd, lcm
 from typing import NamedTuple
 
@@ -103,20 +103,7 @@ class Axis:
         >>> Axis(8, 8, start=-1, width=3).then(Axis(8, 8, start=-1, width=3))
         Axis(n=8, m=8, down=1, up=1, start=-2, width=5, step=1, ring=(1, 1), used=())
         """
-        low, high, step = self._span(after)
-        shared = gcd(self.up, after.down)
-        whole = Axis(
-            self.n,
-            after.m,
-            down=self.down * after.down // shared,
-            up=after.up * self.up // shared,
-            start=low + self.start,
-            width=(high - low + self.step * (self.width - 1)) // step + 1,
-            step=step,
-            ring=self._ring(after),
-        )
-        between = after.hull(np.arange(whole.up))
-        return whole.bounded(self.hull(between[0])[0], self.hull(between[1])[1])
+        return _composed(self, after)
 
     def meetings(self, after: Axis) -> list[Meeting]:
         """How the taps of both make those of ``self.then(after)``, whose phases are q + after.up i, i < r."""
@@ -211,3 +198,22 @@ def _ends(told: np.ndarray) -> tuple[int, int]:
         return len(told), 0
     first, stop = runs[np.argmax(runs[:, 1] - runs[:, 0])]
     return int(first), int(len(told) - stop)
+
+
+@lru_cache(maxsize=4096)
+def _composed(first: Axis, after: Axis) -> Axis:
+    """Of a network's many layers the axes are few, and plans compose them over and over."""
+    low, high, step = first._span(after)
+    shared = gcd(first.up, after.down)
+    whole = Axis(
+        first.n,
+        after.m,
+        down=first.down * after.down // shared,
+        up=after.up * first.up // shared,
+        start=low + first.start,
+        width=(high - low + first.step * (first.width - 1)) // step + 1,
+        step=step,
+        ring=first._ring(after),
+    )
+    between = after.hull(np.arange(whole.up))
+    return whole.bounded(first.hull(between[0])[0], first.hull(between[1])[1])
