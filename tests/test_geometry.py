@@ -260,3 +260,10 @@ def test_output_shapes_are_torchs() -> None:
     inverse = nn.ConvTranspose2d(4, 6, (3, 2), stride=(2, 1), padding=(0, 1), output_padding=(1, 0))
     how = {"stride": (2, 1), "padding": (0, 1), "output_padding": (1, 0)}
     assert conv_transpose_geometry((4, 6, 3, 2), (4, 5, 5), **how).output_shape == inverse(X).shape[1:]
+
+
+def test_a_weight_without_taps_and_channels_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ShapeError, match="the weight is empty"):
+        conv_geometry((2, 1, 0), (1, 5))
+    with pytest.raises(ShapeError, match="channels do not fit"):
+        conv_transpose_geometry((3, 2, 3), (4, 5))
