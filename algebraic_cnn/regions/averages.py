@@ -66,8 +66,10 @@ def _sorted(parts: Sequence[Piece]) -> tuple[Piece, ...]:
 def _carried(first: Piece, moves: Sequence[Piece], pool: Piece) -> list[Piece] | None:
     """Moves, a pool, and then the map of channels that came before them; None where that is not the same."""
     for move in moves:
-        channels = isinstance(first, Atom) and first.form.footprint
-        pair = after(first, move) if channels and isinstance(move, Move) and channels.c_in == channels.c_out else None
+        if not (isinstance(first, Atom) and isinstance(move, Move)):
+            return None
+        fp = first.form.footprint
+        pair = after(first, move) if fp.c_in == fp.c_out else None
         if pair is None:
             return None
         first = replace(pair[0], call=None)  # as it was called, it may not take values of that rank
