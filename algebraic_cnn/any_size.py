@@ -138,6 +138,9 @@ def proven(sample: Sampled, written: Rewrite, judge: Judge, *, few: bool = False
     Returns:
         The sizes: all that were asked for; where nothing was said of the least, from the least that every form takes.
         A certificate that says no is of the first size that was refuted.
+
+    Raises:
+        ShapeError: if the collapse runs at no range of the sizes that were asked for.
     """
     new = replace(written.rewritten.shell(), input_shapes=sample.free.input_shapes, sizes=sample.sizes)
     known: dict[tuple[int, ...], Certificate | None] = {}
