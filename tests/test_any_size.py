@@ -128,7 +128,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], str, int]] = {
     "a transposed convolution": (lambda: wide(nn.ConvTranspose2d(16, 16, 4, 2, 1), last=1), "bias map", 4),
     "an average pool": (lambda: wide(nn.AvgPool2d(2, 1, 1), last=1), "bias map", 3),
     "a circular padding": (partial(wide, padding_mode="circular"), "circular pad", 2),
-    "a reflected padding": (partial(wide, padding_mode="reflect"), "strips as given", 4),
+    "a reflected padding": (partial(wide, padding_mode="reflect"), "reflect pad + conv2d 3x3", 2),
     "residual": (lambda: nn.Sequential(Residual(), Residual()), "bias map", 4),
     "a classifier": (
         lambda: nn.Sequential(Block(2), Block(2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 3)),

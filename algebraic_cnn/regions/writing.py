@@ -112,11 +112,9 @@ def name_of(draft: Draft) -> str:
             lone = "depthwise " if weight[1] == 1 and call.bound()["groups"] > 1 else ""
             names.append(f"{lone}{call.op} {'x'.join(str(n) for n in weight[2:])}")
         elif call.op not in ("reshape", "permute", "slice"):
-            names.append(
-                {"constant_pad_nd": "pad", "pad": "circular pad", "mul": "scale", "add": "bias map"}.get(
-                    call.op, call.op
-                )
-            )
+            mode = call.bound()["mode"] if call.op == "pad" else ""
+            known = {"constant_pad_nd": "pad", "pad": f"{mode} pad", "mul": "scale", "add": "bias map"}
+            names.append(known.get(call.op, call.op))
     return " + ".join(names) or "reshape"
 
 
