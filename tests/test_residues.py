@@ -20,8 +20,8 @@ def test_every_prime_gives_the_residues_of_the_rationals_and_equal_weights_are_o
     layer = nn.Conv2d(3, 4, 3).eval()
     changed = copy.deepcopy(layer)
     changed.weight.data[0, 0, 0, 0] = torch.nextafter(layer.weight.data[0, 0, 0, 0], torch.tensor(9.0))
-    last = copy.deepcopy(changed).to(memory_format=torch.channels_last)
-    last.weight.data *= 2
+    last = copy.deepcopy(changed)
+    last.weight.data = (2 * changed.weight.data).contiguous(memory_format=torch.channels_last)
     models = layer, copy.deepcopy(layer), changed, last
     graphs = [trace(model, EXAMPLE) for model in models]
     weights = [next(value for value in graph.constants.values() if value.ndim == 4) for graph in graphs]

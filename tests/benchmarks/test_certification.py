@@ -75,7 +75,7 @@ def rescaled(model: torch.nn.Module) -> torch.nn.Module:
         if isinstance(module, torch.nn.Conv2d):
             module.weight.data *= 2
         elif isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean *= 2
+            module.get_buffer("running_mean").mul_(2)
             module.weight.data /= 2
     return other
 
