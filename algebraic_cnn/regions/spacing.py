@@ -64,8 +64,6 @@ def _mean_of(
     source: Source, call: Call, x: Ref, axes: list[Axis], shares: list[Array], divisor: int | None = None
 ) -> Piece | None:
     """Sums over windows, divided by ``divisor`` or by the product of the shares of their positions along each axis."""
-    inside = [((axis.reads >= 0) & (axis.reads < axis.n)).sum(1) for axis in axes]
-    means = not divisor and all(map(np.array_equal, inside, shares))
     full = [int(share.max()) for share in shares]
     rings = [_ends(share == most) for share, most in zip(shares, full, strict=True)]
     if any(sum(ring) >= axis.m or (share[ring[0] : axis.m - ring[1]] != most).any()
@@ -85,8 +83,7 @@ def _mean_of(
         sums = Stencil(plain, ring.embed(np.ones(plain.taps_shape)))(values, ring)
         return ring.divide(sums, np.broadcast_to(counts * float(divisor or 1), sums.shape))
 
-    whole = None if footprint.exact else linear
-    return atom_of(source, call, x, footprint, taps, linear=whole, alike=Offset.CHANNEL if means else Offset.NONE)
+    return atom_of(source, call, x, footprint, taps, linear=None if footprint.exact else linear)
 
 
 def _ends(told: Array) -> tuple[int, int]:

@@ -138,13 +138,4 @@ def gathered(parts: Sequence[Piece], *, moves_last: bool) -> tuple[list[Piece], 
                 return None
             part, moves[place] = pair
         stencils.append(part)
-    if moves_last:
-        return stencils, moves
-    return None if _pooled_early(stencils, moves) else (stencils[::-1], moves[::-1])
-
-
-def _pooled_early(stencils: Sequence[Piece], moves: Sequence[Move | Atom]) -> bool:
-    """Whether a pool came to stand before a map that does not narrow: what follows may take that in (averages.py)."""
-    pools = any(isinstance(move, Atom) and move.call.op.startswith(("avg_pool", "adaptive")) for move in moves)
-    prints = [each.form.footprint for each in stencils if isinstance(each, Atom)]
-    return pools and bool(prints) and prints[-1].c_in <= prints[0].c_out
+    return (stencils, moves) if moves_last else (stencils[::-1], moves[::-1])

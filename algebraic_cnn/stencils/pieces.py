@@ -104,7 +104,7 @@ class Atom:
         call: the call of the network; None for the identity.
         wraps: of a circular padding: (before, after) along each spatial axis.
         alike: the largest offset that passes through, of maps of channels, where the call is one map of the image in
-            every channel (a resizing, a pad, a pool): CHANNEL if it keeps constant images, NONE if it does not.
+            every channel (a resizing, a pad): CHANNEL if it keeps constant images, NONE if it does not.
         thin: whether its taps are fewer than the call's, whose others are 0 (zeros.py).
     """
 
