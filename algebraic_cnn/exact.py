@@ -75,10 +75,9 @@ def exact_map(
     memory_budget = bytes_allowed(memory_budget)
     if needed > memory_budget:
         raise TooLargeError("the residues of W are beyond the budget", needed=needed, budget=memory_budget)
-    device = next((tensor.device for tensor in graph.constants.values()), torch.device("cpu"))
 
     def residues(field: PrimeField) -> np.ndarray:
-        f = derive_graph(graph, field, method, device=device, memory_budget=memory_budget).to("dense")
+        f = derive_graph(graph, field, method, device=graph.device, memory_budget=memory_budget).to("dense")
         return np.concatenate([np.asarray(f.W).ravel(), f.b])
 
     entries = _rationals(residues, primes, denominator(graph), progress)
@@ -116,14 +115,13 @@ def exact_outputs(model: Any, x: Tensor, *, progress: Progress | None = None) ->
     common = denominator(graph) * Denominator.of(_dyadic(x))
     largest = float(majorant(graph, x).max()) if x.numel() else 0.0
     primes = primes_for(common.bits + math.log2(max(largest, 1.0)) + _SPARE, terms(graph))
-    device = next((tensor.device for tensor in graph.constants.values()), torch.device("cpu"))
 
     weights = Residues(graph)
 
     def residues(field: PrimeField) -> np.ndarray:
-        run = Evaluator(graph, field, device, weights.modulo(field))
+        run = Evaluator(graph, field, graph.device, weights.modulo(field))
         with torch.no_grad():
-            return run(field.embed(x.to(device))).cpu().numpy().ravel()
+            return run(field.embed(x.to(graph.device))).cpu().numpy().ravel()
 
     return _rationals(residues, primes, common, progress).reshape(len(x), *out_shape)
 

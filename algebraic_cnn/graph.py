@@ -3,13 +3,14 @@
 Graph       inputs, calls in order of execution, constants (parameters and buffers), outputs
 Call        one ATen call: its op, its arguments, the shape of its result, where in the model it stands
 Ref         the value of an input, of a constant or of an earlier call, by name
+needed      the calls that some values need
 free batch  the first axis is symbolic: the graph runs on any batch size
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -69,6 +70,13 @@ class Call:
             lambda leaf: values[leaf.name] if isinstance(leaf, Ref) else leaf, (self.args, dict(self.kwargs))
         )
 
+    def renamed(self, values: Mapping[str, Ref]) -> Call:
+        """The call with other values in the places of some."""
+        args, kwargs = pytree.tree_map(
+            lambda leaf: values.get(leaf.name, leaf) if isinstance(leaf, Ref) else leaf, (self.args, dict(self.kwargs))
+        )
+        return replace(self, args=args, kwargs=kwargs)
+
     def refs(self) -> Iterator[str]:
         """Names of the values that it uses."""
         return iter(self._names)
@@ -113,6 +121,12 @@ class Graph:
     example_shapes: tuple[tuple[int, ...], ...] = ()
     sizes: ImageSizes | None = None
 
+    @property
+    def device(self) -> torch.device:
+        """Where the constants are; the CPU where there are none."""
+        tensors = (x.device for x in self.constants.values() if isinstance(x, Tensor) and not x.is_meta)
+        return next(tensors, torch.device("cpu"))
+
     def shapes(self) -> dict[str, Size]:
         """The shape of every value by name: inputs, constants and calls."""
         shapes: dict[str, Size] = dict(zip(self.inputs, self.input_shapes, strict=True))
@@ -142,3 +156,21 @@ class Graph:
         if any(len(shape) == 0 or None in shape[1:] for shape in pair) or pair[0][0] != pair[1][0]:
             raise ShapeError("input and output need one batch axis and fixed other axes", got=pair, where="trace")
         return tuple(int(n or 0) for n in pair[0][1:]), tuple(int(n or 0) for n in pair[1][1:])
+
+
+def needed(
+    calls: Sequence[Call], names: Iterable[str], stops: Collection[str] = ()
+) -> tuple[tuple[Call, ...], set[str]]:
+    """The calls that some values need, and the names of all values that they use, the given ones included.
+
+    Args:
+        calls: in order of execution.
+        names: of the values.
+        stops: names of values that are given, so that nothing is needed for them.
+    """
+    used, kept = set(names), []
+    for call in reversed(calls):
+        if call.name in used and call.name not in stops:
+            used.update(call.refs())
+            kept.append(call)
+    return tuple(reversed(kept)), used

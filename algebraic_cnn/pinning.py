@@ -20,7 +20,7 @@ from torch import Tensor
 from .certificates.seams import cut
 from .errors import NotAffineError
 from .evaluate import scalar
-from .graph import Call, Graph, Ref
+from .graph import Call, Graph, Ref, needed
 
 aten = torch.ops.aten
 
@@ -181,13 +181,9 @@ class _Writer:
 
     def graph(self, outputs: tuple[Any, ...]) -> Graph:
         """The calls and constants that the outputs need."""
-        needed, calls = {out.name for out in outputs if isinstance(out, Ref)}, []
-        for call in reversed(self.calls):
-            if call.name in needed:
-                calls.append(call)
-                needed.update(call.refs())
-        constants = {name: value for name, value in self.constants.items() if name in needed}
-        return replace(self.source, calls=tuple(reversed(calls)), constants=constants, outputs=outputs)
+        calls, used = needed(self.calls, [out.name for out in outputs if isinstance(out, Ref)])
+        constants = {name: value for name, value in self.constants.items() if name in used}
+        return replace(self.source, calls=calls, constants=constants, outputs=outputs)
 
 
 def _rivals(best: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

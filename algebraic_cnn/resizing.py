@@ -97,8 +97,7 @@ def _leaves(call: Call) -> list[Any]:
 
 def _followed(graph: Graph, shapes: Sequence[Size], batch: int) -> dict[str, Any]:
     """Every value without its numbers."""
-    tensors = (x.device for x in graph.constants.values() if isinstance(x, Tensor) and not x.is_meta)
-    device = next(tensors, torch.device("cpu"))
+    device = graph.device
     dtypes = graph.input_dtypes or (graph.dtype,) * len(graph.inputs)
     with torch.no_grad(), quiet(), FakeTensorMode() as mode:
         values: dict[str, Any] = {name: _fake(mode, x, graph.dtype, device) for name, x in graph.constants.items()}

@@ -21,7 +21,7 @@ from torch.utils import _pytree as pytree
 
 from .dynamic_shapes import binding, fixed, image_sizes, per_argument, violated
 from .errors import ShapeError, TraceError, TrainingModeError
-from .graph import Call, Graph, Ref, Size
+from .graph import Call, Graph, Ref, Size, needed
 from .inplace import functional, is_identity
 from .refusal import line_in, quiet, refusal
 
@@ -187,18 +187,15 @@ def _graph(program: ExportedProgram, calls: Sequence[Call], outputs: tuple[Any, 
     inputs = [n for n in program.graph.nodes if n.op == "placeholder" and n.name in signature.user_inputs]
     constants = {name: values[target].detach() for name, target in lifted.items()}
     calls = _fold(calls, constants)
-    needed = _needed(calls, outputs)
+    calls, used = needed(calls, [out.name for out in outputs if isinstance(out, Ref)])
     shapes = tuple(_shape(node) for node in inputs)
     dtypes = [node.meta["val"].dtype for node in inputs if isinstance(node.meta.get("val"), Tensor)]
     examples = pytree.tree_leaves(program.example_inputs)
     batch = shapes[0][0] if shapes and shapes[0] else None
-    used = {name for call in calls if call.name in needed for name in call.refs()} | {
-        out.name for out in outputs if isinstance(out, Ref)
-    }
     return Graph(
         inputs=tuple(node.name for node in inputs),
         input_shapes=shapes,
-        calls=tuple(call for call in calls if call.name in needed),
+        calls=calls,
         constants={name: value for name, value in constants.items() if name in used},
         outputs=outputs,
         in_spec=program.call_spec.in_spec,
@@ -240,14 +237,6 @@ def _user_outputs(program: ExportedProgram, output: torch.fx.Node) -> tuple[Any,
         if spec.kind.name == "USER_OUTPUT"
     ]
     return tuple(_refs(value) for value in flat)
-
-
-def _needed(calls: Sequence[Call], outputs: Sequence[Any]) -> set[str]:
-    needed = {out.name for out in outputs if isinstance(out, Ref)}
-    for call in reversed(calls):
-        if call.name in needed:
-            needed.update(call.refs())
-    return needed
 
 
 def _call(node: torch.fx.Node) -> Call:

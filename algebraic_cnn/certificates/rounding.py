@@ -85,8 +85,7 @@ def forward_error(
     (True, [[0.0]])
     """
     dtype = dtype or graph.dtype
-    device = next((tensor.device for tensor in graph.constants.values()), torch.device("cpu"))
-    return _Sweep(graph, dtype, device, memory_budget).error(x)
+    return _Sweep(graph, dtype, graph.device, memory_budget).error(x)
 
 
 def derivation_error(graph: Graph, *, memory_budget: int = MEMORY_BUDGET) -> tuple[np.ndarray, np.ndarray]:
@@ -110,8 +109,7 @@ def derivation_error(graph: Graph, *, memory_budget: int = MEMORY_BUDGET) -> tup
     in_shape, _ = graph.single()
     n = math.prod(in_shape)
     probes = torch.cat([torch.zeros(1, n, dtype=torch.float64), torch.eye(n, dtype=torch.float64)])
-    device = next((tensor.device for tensor in graph.constants.values()), torch.device("cpu"))
-    sweep = _Sweep(graph, torch.float64, device, memory_budget, adjoint=True)
+    sweep = _Sweep(graph, torch.float64, graph.device, memory_budget, adjoint=True)
     bound = sweep.error(probes.reshape(-1, *in_shape)).bound.numpy()
     return np.ascontiguousarray(bound[1:].T), bound[0]
 
@@ -134,9 +132,8 @@ def box_error(
     Returns:
         A bound for each output, (m,).
     """
-    device = next((tensor.device for tensor in graph.constants.values()), torch.device("cpu"))
-    sweep = _Sweep(graph, dtype or graph.dtype, device, memory_budget)
-    reach = _reach(graph, centre.to(device), radius.to(device), memory_budget)
+    sweep = _Sweep(graph, dtype or graph.dtype, graph.device, memory_budget)
+    reach = _reach(graph, centre.to(graph.device), radius.to(graph.device), memory_budget)
     columns = [sweep._outputs(centre.new_zeros(1), part, reach) for part in _chunks(graph, memory_budget)]
     first, second, _ = (torch.cat(list(parts), dim=1)[0].cpu() for parts in zip(*columns, strict=True))
     return (first + second) * _INFLATION

@@ -113,11 +113,10 @@ def _size(network: Graph | AffineMap) -> float:
     if isinstance(network, AffineMap):
         dense = network.to("dense")
         return float(max(np.max(abs(dense.W), initial=0.0), np.max(abs(dense.b), initial=0.0)))
-    device = next((tensor.device for tensor in network.constants.values()), torch.device("cpu"))
     sizes = [[(network.batch or 1) if n is None else n for n in shape] for shape in network.input_shapes]
-    ones = [torch.ones(size, dtype=torch.float64, device=device) for size in sizes]
+    ones = [torch.ones(size, dtype=torch.float64, device=network.device) for size in sizes]
     with torch.no_grad():
-        values = Evaluator(network, Majorant(), device).run(ones)
+        values = Evaluator(network, Majorant(), network.device).run(ones)
     largest = max((float(value.max()) for value in values if isinstance(value, Tensor) and value.numel()), default=0.0)
     return largest / (1 - gamma(roundings(network), 2.0**-53))
 

@@ -8,17 +8,16 @@ from __future__ import annotations
 import math
 from collections import ChainMap
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 
 from ..affine import AffineMap
 from ..derivation import derive_graph
-from ..graph import Call, Graph, Ref
+from ..graph import Call, Graph, Ref, needed
 from ..ring import Ring
 from ..stencils.pieces import Array, Piece
-from .drafting import Draft, renamed
+from .drafting import Draft
 
 Emit = Callable[[Draft, Ref, Call], Ref]
 
@@ -43,11 +42,12 @@ def dense(piece: Piece, given: Emit, memory_budget: int, method: str = "auto") -
         def W(ring: Ring) -> Array:
             return np.asarray(affine(ring).to("dense").W)
 
+        batch = piece.source[0]
         weight = draft.constant(like, "W", (m, n), W)
         bias = draft.constant(like, "b", (m,), lambda ring: affine(ring).b)
         if len(piece.source) > 2:
-            x = draft.call(like, "reshape", x, [-1, n], shape=(piece.source[0], n))
-        y = draft.call(like, "linear", x, weight, bias, shape=(piece.source[0], m))
+            x = draft.call(like, "reshape", x, [-1, n], shape=(batch, n))
+        y = draft.call(like, "linear", x, weight, bias, shape=(batch, m))
         if len(piece.shape) == 2:
             return y
         return draft.call(like, "reshape", y, [-1, *piece.shape[1:]], shape=piece.shape)
@@ -60,13 +60,7 @@ def alone(graph: Graph, piece: Piece, given: Emit, like: Call) -> Graph:
     draft = Draft(graph, ChainMap({"x": piece.source}, graph.shapes()))
     out = given(draft, Ref("x"), like)
     own = {name: Ref("x") for name in graph.dependent()}
-    needed = {name for call in draft.calls for name in call.refs()}
-    sizes: list[Call] = []
-    for call in reversed(graph.calls):
-        if call.name in needed and call.name not in own:
-            needed.update(call.refs())
-            args, kwargs = renamed((call.args, dict(call.kwargs)), own)
-            sizes.insert(0, replace(call, args=args, kwargs=kwargs))
-    constants = {name: value for name, value in graph.constants.items() if name in needed}
-    calls = (*sizes, *draft.calls)
+    sizes, used = needed(graph.calls, [name for call in draft.calls for name in call.refs()], own)
+    constants = {name: value for name, value in graph.constants.items() if name in used}
+    calls = (*(call.renamed(own) for call in sizes), *draft.calls)
     return Graph(("x",), (piece.source,), calls, constants, (out,), None, graph.batch, graph.dtype)

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils import _pytree as pytree
 
 from ..graph import Call, Graph, Ref, Size
 from ..ring import Ring
@@ -66,9 +65,8 @@ class Draft:
 
     def repeat(self, call: Call, values: Mapping[str, Ref]) -> Ref:
         """A call of the model, as it is, on other values."""
-        args, kwargs = renamed((call.args, dict(call.kwargs)), values)
         free = all(call.name != other.name for other in self.calls)
-        return self._append(replace(call, name=call.name if free else self.fresh(call.name), args=args, kwargs=kwargs))
+        return self._append(replace(call.renamed(values), name=call.name if free else self.fresh(call.name)))
 
     def _append(self, call: Call) -> Ref:
         self.shapes[call.name] = call.shape
@@ -114,7 +112,7 @@ class Rewritten:
         constants = dict(shell.constants)
         for name in self.recipes.keys() & constants.keys():
             number = torch.from_numpy(np.ascontiguousarray(self.recipes[name](ring)))
-            constants[name] = number.to(self._device, dtype)
+            constants[name] = number.to(self.original.device, dtype)
         return replace(shell, constants=constants)
 
     def shell(self) -> Graph:
@@ -126,13 +124,3 @@ class Rewritten:
             constants[name] = torch.empty([n or 0 for n in self.shapes[name]], device="meta")
         paths = {name: path for name, path in self.original.paths.items() if name in used}
         return replace(self.original, calls=self.calls, outputs=self.outputs, constants=constants, paths=paths)
-
-    @property
-    def _device(self) -> torch.device:
-        tensors = (value for value in self.original.constants.values() if isinstance(value, torch.Tensor))
-        return next((value.device for value in tensors), torch.device("cpu"))
-
-
-def renamed(value: Any, names: Mapping[str, Ref]) -> Any:
-    """Arguments with other values in the places of some."""
-    return pytree.tree_map(lambda leaf: names.get(leaf.name, leaf) if isinstance(leaf, Ref) else leaf, value)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..graph import Call, Graph, Ref
+from ..graph import Call, Graph, Ref, needed
 from .junctions import Network
 
 
@@ -61,18 +61,14 @@ def regions(network: Network) -> list[Region]:
 def part(graph: Graph, outputs: Sequence[Ref], seams: Iterable[str]) -> Graph:
     """The calls of a graph between seams and outputs, as a graph whose inputs are the seams that they need."""
     stops = set(seams) | set(graph.inputs)
-    needed, found, calls = {out.name for out in outputs}, set(), []
-    for call in reversed(graph.calls):
-        if call.name in needed and call.name not in stops:
-            calls.append(call)
-            needed.update(call.refs())
-    found = [name for name in graph.shapes() if name in needed and name in stops]
+    calls, used = needed(graph.calls, [out.name for out in outputs], stops)
+    found = [name for name in graph.shapes() if name in used and name in stops]
     shapes = graph.shapes()
     return Graph(
         inputs=tuple(found),
         input_shapes=tuple(shapes[name] for name in found),
-        calls=tuple(reversed(calls)),
-        constants={name: value for name, value in graph.constants.items() if name in needed},
+        calls=calls,
+        constants={name: value for name, value in graph.constants.items() if name in used},
         outputs=tuple(outputs),
         out_spec=None,
         batch=graph.batch,

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 
-from ..graph import Call, Ref
+from ..graph import Ref, needed
 from ..resizing import unbound
 from ..stencils.pieces import Scaling
 from .cut import Cutter, Plan
-from .drafting import Draft, Rewritten, renamed
+from .drafting import Draft, Rewritten
 from .junctions import Junction, Network
 from .writing import together
 
@@ -58,10 +58,9 @@ def rewrite(network: Network, cutter: Cutter, careful: Set[str] = frozenset()) -
         if call.name in plans:
             values[call.name] = _named(draft, call.name, _junction(draft, network.junctions[call.name], plans, values))
         elif call.name not in absorbed or call.name not in dependent:
-            args, kwargs = renamed((call.args, dict(call.kwargs)), values)
-            draft.calls.append(replace(call, args=args, kwargs=kwargs))
-    outputs = renamed(graph.outputs, values)
-    calls = _needed(unbound(draft.calls), {out.name for out in outputs if isinstance(out, Ref)})
+            draft.calls.append(call.renamed(values))
+    outputs = tuple(values.get(out.name, out) if isinstance(out, Ref) else out for out in graph.outputs)
+    calls, _ = needed(unbound(draft.calls), [out.name for out in outputs if isinstance(out, Ref)])
     return Rewrite(network, Rewritten(graph, calls, outputs, draft.recipes, draft.shapes), values, plans)
 
 
@@ -91,12 +90,3 @@ def _named(draft: Draft, name: str, value: Ref) -> Ref:
         draft.calls[-1] = replace(draft.calls[-1], name=name)
         return Ref(name)
     return value
-
-
-def _needed(calls: list[Call], needed: set[str]) -> tuple[Call, ...]:
-    kept = []
-    for call in reversed(calls):
-        if call.name in needed:
-            needed.update(call.refs())
-            kept.append(call)
-    return tuple(reversed(kept))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import replace
 
-from ..graph import Call, Ref
+from ..graph import Ref, needed
 from ..stencils.pieces import Tangle
 from .cost import expense
 from .cut import Cutter
@@ -56,18 +56,8 @@ def _tangle(network: Network, region: Region) -> Tangle | None:
     if len(seams) != 1 or len(region.outputs) != 1:
         return None
     (seam,), (out,) = seams, region.outputs
-    calls = _needed(region.calls, out)
+    calls, _ = needed(region.calls, [out])
     return Tangle(shapes[seam], shapes[out], seam, calls)
-
-
-def _needed(calls: tuple[Call, ...], out: str) -> tuple[Call, ...]:
-    """The calls that a value needs; its own is the last."""
-    needed, kept = {out}, []
-    for call in reversed(calls):
-        if call.name in needed:
-            needed.update(call.refs())
-            kept.append(call)
-    return tuple(reversed(kept))
 
 
 def _cost(written: Rewrite, region: Region, cutter: Cutter) -> float:
