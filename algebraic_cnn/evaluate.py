@@ -131,7 +131,7 @@ class Evaluator:
         return any(isinstance(leaf, Ref) and leaf.name in self._dependent for leaf in pytree.tree_leaves(value))
 
     def _raw(self, name: str, value: Any, values: dict[str, Any]) -> Any:
-        if _is_scalar(name, value):
+        if is_scalar(name, value):
             return scalar(self.graph, value)
         return pytree.tree_map(lambda leaf: self._value(leaf, values), value)
 
@@ -151,7 +151,7 @@ class Evaluator:
             if value.name not in self._embedded:
                 self._embedded[value.name] = self._embed(value.name, raw)
             return self._embedded[value.name]
-        if _is_scalar(name, value):
+        if is_scalar(name, value):
             return self.ring.embed(torch.tensor(raw, dtype=torch.float64, device=self.device))
         return None
 
@@ -164,7 +164,8 @@ class Evaluator:
             raise NonFiniteError(what, expected=error.expected, where=where) from error
 
 
-def _is_scalar(name: str, value: Any) -> bool:
+def is_scalar(name: str, value: Any) -> bool:
+    """Whether an argument of that name is a number of the network, rather than a length or an axis."""
     return name in _SCALARS and isinstance(value, int | float) and not isinstance(value, bool)
 
 

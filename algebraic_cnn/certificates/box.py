@@ -64,7 +64,8 @@ def over_a_box(check: Check, box: Box) -> Certificate:
     own = [_own(network, box, check.memory_budget) for network in (check.original, check.collapsed)]
     maps = [derived(network, check.method, check.memory_budget) for network in (check.original, check.collapsed)]
     doubts = [_derivation(network, box, check.memory_budget) for network in (check.original, check.collapsed)]
-    W, b = (torch.from_numpy(np.asarray(getattr(maps[0], n)) - np.asarray(getattr(maps[1], n))).double() for n in "Wb")
+    pairs = (maps[0].W, maps[1].W), (maps[0].b, maps[1].b)
+    W, b = (torch.from_numpy(np.asarray(one) - np.asarray(other)).double() for one, other in pairs)
     middle = W @ box.centre + b
     difference = (middle.abs() + W.abs() @ box.radius) * _INFLATION + sum(doubts)
     explained = 2 * own[1] + sum(doubts)

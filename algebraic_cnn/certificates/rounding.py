@@ -134,7 +134,7 @@ def box_error(
     """
     sweep = _Sweep(graph, dtype or graph.dtype, graph.device, memory_budget)
     reach = _reach(graph, centre.to(graph.device), radius.to(graph.device), memory_budget)
-    columns = [sweep._outputs(centre.new_zeros(1), part, reach) for part in _chunks(graph, memory_budget)]
+    columns = [sweep.outputs(centre.new_zeros(1), part, reach) for part in _chunks(graph, memory_budget)]
     first, second, _ = (torch.cat(list(parts), dim=1)[0].cpu() for parts in zip(*columns, strict=True))
     return (first + second) * _INFLATION
 
@@ -189,12 +189,12 @@ class _Sweep:
         filled = torch.cat([x, x.new_zeros(-len(x) % size, *x.shape[1:])]).to(self.device, self.dtype)
         rows = []
         for part in filled.split(size):
-            columns = [self._outputs(part, outputs) for outputs in _chunks(self.graph, self.memory_budget)]
+            columns = [self.outputs(part, outputs) for outputs in _chunks(self.graph, self.memory_budget)]
             rows.append([torch.cat(list(parts), dim=1) for parts in zip(*columns, strict=True)])
         first, second, likely = (torch.cat(list(parts))[: len(x)].cpu() for parts in zip(*rows, strict=True))
         return RoundingError((first + second) * _INFLATION, second * _INFLATION, likely)
 
-    def _outputs(self, x: Tensor, part: range, reach: Values | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def outputs(self, x: Tensor, part: range, reach: Values | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """First order, second order and likely error of some outputs, each (N, outputs); at magnitudes ``reach``."""
         sensitivities = _sensitivities(self.graph, part, self.counts, self.device)
         totals = [torch.zeros(len(x), len(part), dtype=torch.float64, device=self.device) for _ in range(3)]

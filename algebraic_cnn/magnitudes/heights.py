@@ -23,7 +23,7 @@ from torch.utils import _pytree as pytree
 from .. import interpolation
 from ..affine import AffineMap
 from ..errors import NonFiniteError
-from ..evaluate import Evaluator, scalar
+from ..evaluate import Evaluator, is_scalar, scalar
 from ..graph import Call, Graph, Ref, Size
 from ..interpolation import WEIGHTED
 from ..ring import Majorant
@@ -32,7 +32,6 @@ from .bounds import BATCH_NORMS, gamma, roundings, window
 
 _PRECISION = {torch.float64: 53, torch.float32: 24, torch.float16: 11, torch.bfloat16: 8}
 _SUMS = ("add", "sub", "rsub")
-_SCALARS = ("self", "other", "alpha", "beta", "value")
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,7 @@ def _numbers(name: str, value: Any, graph: Graph, dependent: frozenset[str]) -> 
         if isinstance(leaf, Ref):
             if leaf.name in graph.constants and leaf.name not in dependent:
                 yield graph.constants[leaf.name]
-        elif isinstance(leaf, int | float) and not isinstance(leaf, bool) and name in _SCALARS:
+        elif is_scalar(name, leaf):
             yield torch.tensor(scalar(graph, leaf), dtype=torch.float64)
 
 

@@ -10,7 +10,6 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from itertools import product
 
 import numpy as np
@@ -18,12 +17,11 @@ import scipy.sparse as sp
 import torch
 
 from ..affine import AffineMap
+from ..derivation import Progress
 from ..evaluate import Evaluator
 from ..stencils.lattice import Axis
 from ..stencils.pieces import Form
 from .whole import spans, whole
-
-Progress = Callable[[int, int], None]
 
 
 def passes(found: Form) -> int:

@@ -24,16 +24,16 @@ from ..stencils.phases import Grouping
 from ..stencils.pieces import Atom, Branches, Chain, Form, Move, Piece, Scaling, Tangle, chained, form, settled
 from .cost import Expense, Prices, expense
 from .dense import dense
-from .drafting import Draft
+from .drafting import Draft, Emit
 from .elsewhere import Elsewhere
 from .lifting import Sheet, lifted
 from .plans import NEVER, Merger, Plan
 from .realisation import realise
 from .rings import ringed
-from .writing import Emit, around, beside, leaves, multiplied, name_of, opened, repeated, wrapped
+from .writing import around, beside, leaves, multiplied, name_of, opened, repeated, wrapped
 
 #: A form that spends more of something and is not cheaper by this factor is not worth a change.
-_GAIN = 0.98
+GAIN = 0.98
 
 #: A matrix must not be dearer either for a batch so many times as large, where its products count more than calls.
 _MANY = 32
@@ -84,7 +84,7 @@ class Cutter:
         plan = self.priced(piece, self.given(piece))
         if isinstance(piece, Atom) and piece.thin:
             less = self._merged(piece)
-            return less if less.cost < (1.0 if less.sure else _GAIN) * plan.cost else plan
+            return less if less.cost < (1.0 if less.sure else GAIN) * plan.cost else plan
         return plan
 
     def given(self, piece: Piece) -> Emit:
@@ -132,7 +132,7 @@ class Cutter:
                 before = sum(given[start:stop], Expense())
                 merged = self._merged(Chain(placed[start:stop]), before)
                 for plan in (merged, self._dense(segment, before, allowed)):
-                    if plan.cost < (1.0 if plan.sure else _GAIN) * allowed:
+                    if plan.cost < (1.0 if plan.sure else GAIN) * allowed:
                         best, allowed = plans[start].then(plan), plan.cost
             plans.append(best)
         return self._explained(plans[-1], Chain(placed))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections import ChainMap
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -17,9 +16,7 @@ from ..derivation import derive_graph
 from ..graph import Call, Graph, Ref, needed
 from ..ring import Ring
 from ..stencils.pieces import Array, Piece
-from .drafting import Draft
-
-Emit = Callable[[Draft, Ref, Call], Ref]
+from .drafting import Draft, Emit
 
 
 def dense(piece: Piece, given: Emit, memory_budget: int, method: str = "auto") -> Emit:

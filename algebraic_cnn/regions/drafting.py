@@ -124,3 +124,7 @@ class Rewritten:
             constants[name] = torch.empty([n or 0 for n in self.shapes[name]], device="meta")
         paths = {name: path for name, path in self.original.paths.items() if name in used}
         return replace(self.original, calls=self.calls, outputs=self.outputs, constants=constants, paths=paths)
+
+
+#: Writes a form: (draft, value that it takes, call whose place it takes) -> the value that it gives.
+Emit = Callable[[Draft, Ref, Call], Ref]

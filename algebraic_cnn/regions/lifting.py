@@ -25,10 +25,10 @@ from ..graph import Call, Graph, Ref, Size
 from ..resizing import Length
 from ..ring import Ring
 from ..stencils.pieces import Array, Piece, form
-from .drafting import Draft
+from .drafting import Draft, Emit
 from .elsewhere import aligned
 from .rings import interior
-from .writing import Emit, leaves
+from .writing import leaves
 
 _LIKE = Call("call", "", lambda: None, (), {}, (), "", "")
 

@@ -11,8 +11,7 @@ import math
 from dataclasses import dataclass
 
 from ..graph import Call, Ref
-from .drafting import Draft
-from .writing import Emit
+from .drafting import Draft, Emit
 
 
 @dataclass(frozen=True, eq=False)

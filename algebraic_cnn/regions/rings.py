@@ -13,7 +13,7 @@ calls upsample, shuffle pixels or are transposed, the inside is one convolution 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,10 +25,9 @@ from ..ring import Ring
 from ..stencils.folding import offset, stencil
 from ..stencils.lattice import Axis
 from ..stencils.phases import Grouping, channels
-from ..stencils.pieces import Array, Atom, Branches, Chain, Offset, Piece, form
-from .drafting import Draft
+from ..stencils.pieces import Array, Atom, Offset, Piece, atoms, form
+from .drafting import Draft, Emit
 from .realisation import interleaved
-from .writing import Emit
 
 #: Calls that run on a part of the image as they do on the whole.
 _SIZE_FREE = frozenset(
@@ -83,7 +82,7 @@ def ringed(piece: Piece, given: Emit) -> Emit | None:
         given: writes it as the network has it.
     """
     whole = form(piece)
-    if whole is None or whole.last or not 1 <= len(whole.footprint.axes) <= 3 or not all(map(_free, _atoms(piece))):
+    if whole is None or whole.last or not 1 <= len(whole.footprint.axes) <= 3 or not all(map(_free, atoms(piece))):
         return None
     axes, inner = whole.footprint.axes, [_whole_groups(axis) for axis in whole.footprint.axes]
     if any(stop <= first for first, stop in inner):
@@ -109,14 +108,6 @@ def ringed(piece: Piece, given: Emit) -> Emit | None:
         return part([])
 
     return emit
-
-
-def _atoms(piece: Piece) -> Iterator[Piece]:
-    if isinstance(piece, Chain | Branches):
-        for part in piece.parts:
-            yield from _atoms(part)
-    else:
-        yield piece
 
 
 def _free(piece: Piece) -> bool:

@@ -194,9 +194,8 @@ def _slice(source: Source, call: Call, a: Arguments) -> Piece | None:
     if axis > 1:
         axes = [Axis(size, size) for size in sizes_of(shape)]
         axes[axis - 2] = Axis(n, call.shape[axis] or 1, down=step, start=start)
-        return atom_of(
-            source, call, a["self"], per_channel(source, a["self"], axes), lambda ring: np.ones(n and (shape[1] or 1))
-        )
+        footprint = per_channel(source, a["self"], axes)
+        return atom_of(source, call, a["self"], footprint, lambda ring: np.ones(shape[1] or 1))
     chosen = np.arange(n)[start:][::step][: call.shape[1]]
     return atom_of(
         source, call, a["self"], pointwise(n, len(chosen), 1, sizes_of(shape)), lambda ring: np.eye(n)[chosen]

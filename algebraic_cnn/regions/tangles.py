@@ -14,13 +14,10 @@ from dataclasses import replace
 from ..graph import Ref, needed
 from ..stencils.pieces import Tangle
 from .cost import expense
-from .cut import Cutter
+from .cut import GAIN, Cutter
 from .junctions import Junction, Network
 from .region import Region, part, regions
 from .rewriting import Rewrite
-
-#: A matrix that is not cheaper by this factor is not worth a change.
-_GAIN = 0.98
 
 
 def untangled(written: Rewrite, cutter: Cutter, careful: Set[str] = frozenset()) -> Network | None:
@@ -38,7 +35,7 @@ def untangled(written: Rewrite, cutter: Cutter, careful: Set[str] = frozenset())
         if len(inside) < 2 or piece is None:
             continue
         sure = replace(cutter, sure=bool(region.names & careful))
-        if sure.best(piece).cost < _GAIN * _cost(written, region, cutter):
+        if sure.best(piece).cost < GAIN * _cost(written, region, cutter):
             last = piece.calls[-1]
             for name in inside:
                 del junctions[name]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from ..errors import ShapeError
 from ..graph import Graph, Ref
 from ..stencils.lattice import Axis
-from ..stencils.pieces import Atom, Branches, Chain, Form, Move, Offset, Piece, chained, form, parts_of, settled
+from ..stencils.pieces import Atom, Form, Move, Offset, Piece, atoms, chained, form, parts_of, settled
 from .junctions import joined, network_of
 from .spelling import plain
 
@@ -35,7 +35,7 @@ def whole(graph: Graph) -> tuple[Piece, Form]:
                 parts.pop(end)
         piece = settled(chained(parts)) if parts else piece
         found = form(piece)
-        if name == graph.inputs[0] and found and not found.last and all(map(_window_tells, _atoms(piece))):
+        if name == graph.inputs[0] and found and not found.last and all(map(_window_tells, atoms(piece))):
             return piece, found
     expected = "convolutions, pools, maps of channels, zero padding, pixel shuffles, their chains, sums, concatenations"
     raise ShapeError("the network is no stencil", expected=expected, where="derive")
@@ -48,17 +48,11 @@ def spans(found: Form) -> list[int]:
 
 def size_free(piece: Piece) -> bool:
     """Whether the calls of a piece run on any image size, as the same map."""
-    return all(map(_free, _atoms(piece)))
+    return all(map(_free, atoms(piece)))
 
 
 def _is_reshape(piece: Piece) -> bool:
     return isinstance(piece, Move) and piece.order is None
-
-
-def _atoms(piece: Piece) -> list[Piece]:
-    if isinstance(piece, Chain | Branches):
-        return [atom for part in piece.parts for atom in _atoms(part)]
-    return [piece]
 
 
 def _window_tells(piece: Piece) -> bool:

@@ -9,16 +9,14 @@ name_of     what to call a form in a report
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ..graph import Call, Ref, Size
 from ..stencils.circular import Pairs
 from ..stencils.pieces import Atom, Branches, Chain, Move, Piece, Scaling, Tangle, chained
-from .drafting import Draft
+from .drafting import Draft, Emit
 from .realisation import realise
-
-Emit = Callable[[Draft, Ref, Call], Ref]
 
 
 def leaves(piece: Piece) -> Iterator[Call]:

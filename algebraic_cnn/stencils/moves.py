@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeGuard
 
-from .kernels import pointwise as footprint_of
+from .kernels import pointwise
 from .pieces import Atom, Form, Move, Offset, Piece, Size
 
 
@@ -108,7 +108,7 @@ def _moved(atom: Atom, shape: Size, place: int, *, gives: bool = False) -> Atom 
         return None
     fp = atom.form.footprint
     sizes = [n or 1 for axis, n in enumerate(shape) if axis not in (0, place)]
-    form = Form(footprint_of(fp.c_in, fp.c_out, fp.groups, sizes), place > 1, atom.form.offset)
+    form = Form(pointwise(fp.c_in, fp.c_out, fp.groups, sizes), place > 1, atom.form.offset)
     source, result = (_with(shape, place, c) for c in (fp.c_in, fp.c_out))
     if (result if gives else source) != shape:
         return None

@@ -14,7 +14,7 @@ Numbers are computed when a form has been chosen, not before (folding.py); ``for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import reduce
@@ -219,6 +219,15 @@ Piece = Atom | Scaling | Move | Other | Chain | Branches | Tangle
 def parts_of(piece: Piece) -> tuple[Piece, ...]:
     """The pieces that make a chain; any other piece is a chain of itself."""
     return piece.parts if isinstance(piece, Chain) else (piece,)
+
+
+def atoms(piece: Piece) -> Iterator[Piece]:
+    """The pieces that chains and branches are made of, in order."""
+    if isinstance(piece, Chain | Branches):
+        for part in piece.parts:
+            yield from atoms(part)
+    else:
+        yield piece
 
 
 def chained(pieces: Sequence[Piece]) -> Piece:
