@@ -15,8 +15,9 @@ def interleaved_seconds(
 ) -> dict[str, float]:
     """The median seconds per call of each function.
 
-    In every round each function runs in its turn, often enough to last a millisecond; rounds go on until the time is
-    up, five at least.
+    In every round each function runs in its turn: once untimed, so that it does not pay for caches that the one before
+    it filled, or for threads that this one left waiting; then often enough to last a millisecond.  Rounds go on until
+    the time is up, five at least.
 
     Args:
         functions: name to function; a function on a GPU must wait for its result.
@@ -33,6 +34,7 @@ def interleaved_seconds(
     rounds = 0
     while rounds < 5 or time.perf_counter() < end:
         for name, function in functions.items():
+            function()
             samples[name].append(_timed(function, calls[name], clock) / calls[name])
         rounds += 1
     return {name: statistics.median(values) for name, values in samples.items()}
