@@ -42,8 +42,8 @@ app.add_typer(bench, name="bench")
 
 def main() -> None:
     """The console script."""
-    # Threads spin for a moment, then wait asleep.  The usual long spinning makes small networks train more than ten times
-    # slower on a busy machine; none at all makes an idle one wake a thread for every call, at twice the time.
+    # Threads spin for a moment, then wait asleep.  The usual long spinning makes small networks train more than ten
+    # times slower on a busy machine; none at all makes an idle one wake a thread for every call, at twice the time.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
