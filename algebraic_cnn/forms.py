@@ -73,9 +73,7 @@ class Dense(nn.Module):
         Raises:
             ShapeError: if x has another shape.
         """
-        if x.shape[1:] != self.in_shape:
-            expected, got = ("N", *self.in_shape), tuple(x.shape)
-            raise ShapeError("an input of another shape", expected=expected, got=got, where="Dense")
+        _require_shape(x, self)
         y = nn.functional.linear(x.reshape(-1, math.prod(self.in_shape)), self.weight, self.bias)
         return y if len(self.out_shape) == 1 else y.reshape(-1, *self.out_shape)
 
@@ -161,9 +159,7 @@ class Sparse(nn.Module):
         Raises:
             ShapeError: if x has another shape.
         """
-        if x.shape[1:] != self.in_shape:
-            expected, got = ("N", *self.in_shape), tuple(x.shape)
-            raise ShapeError("an input of another shape", expected=expected, got=got, where="Sparse")
+        _require_shape(x, self)
         n, m = math.prod(self.in_shape), math.prod(self.out_shape)
         x = x.reshape(-1, n)
         if torch.compiler.is_compiling() or self.weight.requires_grad:
@@ -187,6 +183,12 @@ def _announced() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         torch.sparse_csr_tensor(torch.tensor([0, 0]), torch.tensor([], dtype=torch.int64), torch.tensor([]), (1, 1))
+
+
+def _require_shape(x: Tensor, form: Dense | Sparse) -> None:
+    if x.shape[1:] != form.in_shape:
+        expected, where = ("N", *form.in_shape), type(form).__name__
+        raise ShapeError("an input of another shape", expected=expected, got=tuple(x.shape), where=where)
 
 
 def floating(dtype: torch.dtype | str) -> torch.dtype:

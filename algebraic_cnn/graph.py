@@ -70,7 +70,7 @@ class Call:
             lambda leaf: values[leaf.name] if isinstance(leaf, Ref) else leaf, (self.args, dict(self.kwargs))
         )
 
-    def renamed(self, values: Mapping[str, Ref]) -> Call:
+    def renamed(self, values: Mapping[str, Any]) -> Call:
         """The call with other values in the places of some."""
         args, kwargs = pytree.tree_map(
             lambda leaf: values.get(leaf.name, leaf) if isinstance(leaf, Ref) else leaf, (self.args, dict(self.kwargs))

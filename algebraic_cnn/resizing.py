@@ -64,11 +64,8 @@ def at(graph: Graph, values: Mapping[str, int]) -> Graph:
     }
     calls = []
     for call in graph.calls:
-        args, kwargs = (call.args, dict(call.kwargs))
-        if call.name not in lengths:
-            args, kwargs = _named((args, kwargs), lengths)
-        shape = _common(first[call.name], last[call.name])
-        calls.append(replace(call, args=args, kwargs=kwargs, shape=shape))
+        known = call if call.name in lengths else call.renamed(lengths)
+        calls.append(replace(known, shape=_common(first[call.name], last[call.name])))
     example = tuple(tuple(n or 1 for n in shape) for shape in shapes)
     return replace(graph, input_shapes=tuple(shapes), calls=tuple(calls), example_shapes=example, sizes=None)
 
@@ -84,11 +81,6 @@ def unbound(calls: Iterable[Call]) -> list[Call]:
         return replace(call, args=args, kwargs=kwargs)
 
     return [freed(call) if any(isinstance(leaf, Length) for leaf in _leaves(call)) else call for call in calls]
-
-
-def _named(value: Any, lengths: Mapping[str, Length]) -> Any:
-    """Arguments with the lengths in the places of their names."""
-    return pytree.tree_map(lambda leaf: lengths.get(leaf.name, leaf) if isinstance(leaf, Ref) else leaf, value)
 
 
 def _leaves(call: Call) -> list[Any]:

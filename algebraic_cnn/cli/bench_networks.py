@@ -148,7 +148,8 @@ def speed_table(rows: Sequence[ModelRow], engines: Sequence[str]) -> Table:
     for name, forms in _by_network(rows).items():
         for engine in engines:
             spans = [forms[form].seconds.get(engine) for form in _FORMS]
-            cells = [duration(span) if span else forms[form].notes.get(engine, "") for form, span in _pairs(spans)]
+            pairs = zip(_FORMS, spans, strict=True)
+            cells = [duration(span) if span else forms[form].notes.get(engine, "") for form, span in pairs]
             ratios = [f"{spans[2] / span:.2f}" if span and spans[2] else "" for span in spans[:2]]
             first, last = engine == engines[0], engine == engines[-1]
             table.add_row(name if first else "", engine, *cells, *ratios, end_section=last)
@@ -156,10 +157,6 @@ def speed_table(rows: Sequence[ModelRow], engines: Sequence[str]) -> Table:
 
 
 _FORMS = ("given", "timm", "ours")
-
-
-def _pairs(spans: Sequence[float | None]) -> Iterable[tuple[str, float | None]]:
-    return zip(_FORMS, spans, strict=True)
 
 
 def _by_network(rows: Sequence[ModelRow]) -> dict[str, dict[str, ModelRow]]:

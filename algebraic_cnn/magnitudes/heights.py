@@ -28,9 +28,9 @@ from ..graph import Call, Graph, Ref, Size
 from ..interpolation import WEIGHTED
 from ..ring import Majorant
 from ..rules import batch_norm_scale
-from .bounds import BATCH_NORMS, gamma, roundings, window
+from .bounds import BATCH_NORMS, UNIT_ROUNDOFF, gamma, roundings, window
 
-_PRECISION = {torch.float64: 53, torch.float32: 24, torch.float16: 11, torch.bfloat16: 8}
+_PRECISION = {dtype: 1 - math.frexp(u)[1] for dtype, u in UNIT_ROUNDOFF.items()}
 _SUMS = ("add", "sub", "rsub")
 
 
@@ -117,7 +117,7 @@ def _size(network: Graph | AffineMap) -> float:
     with torch.no_grad():
         values = Evaluator(network, Majorant(), network.device).run(ones)
     largest = max((float(value.max()) for value in values if isinstance(value, Tensor) and value.numel()), default=0.0)
-    return largest / (1 - gamma(roundings(network), 2.0**-53))
+    return largest / (1 - gamma(roundings(network), UNIT_ROUNDOFF[torch.float64]))
 
 
 def _of_call(call: Call, graph: Graph, dependent: frozenset[str]) -> tuple[Denominator, Denominator]:

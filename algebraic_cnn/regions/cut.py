@@ -24,7 +24,7 @@ from ..stencils.phases import Grouping
 from ..stencils.pieces import Atom, Branches, Chain, Form, Move, Piece, Scaling, Tangle, chained, form, settled
 from .cost import Expense, Prices, expense
 from .dense import dense
-from .drafting import Draft, Emit
+from .drafting import LIKE, Draft, Emit
 from .elsewhere import Elsewhere
 from .lifting import Sheet, lifted
 from .plans import NEVER, Merger, Plan
@@ -37,8 +37,6 @@ GAIN = 0.98
 
 #: A matrix must not be dearer either for a batch so many times as large, where its products count more than calls.
 _MANY = 32
-
-_LIKE = Call("call", "", lambda: None, (), {}, (), "", "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +111,7 @@ class Cutter:
 
     def _tried(self, piece: Piece, emit: Emit) -> Draft:
         draft = Draft(self.graph, ChainMap({"x": piece.source}, self.shapes))
-        emit(draft, Ref("x"), _LIKE)
+        emit(draft, Ref("x"), LIKE)
         return draft
 
     def _expense(self, draft: Draft) -> Expense:

@@ -126,5 +126,8 @@ class Rewritten:
         return replace(self.original, calls=self.calls, outputs=self.outputs, constants=constants, paths=paths)
 
 
+#: A call to write others in the place of, where it does not matter which.
+LIKE = Call("call", "", lambda: None, (), {}, (), "", "")
+
 #: Writes a form: (draft, value that it takes, call whose place it takes) -> the value that it gives.
 Emit = Callable[[Draft, Ref, Call], Ref]

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 
 from ..graph import Graph
 from ..stencils.lattice import Axis
-from ..stencils.pieces import Atom, Branches, Chain, Move, Other, Piece, Scaling, Size, Tangle, form
+from ..stencils.pieces import Atom, Branches, Chain, Move, Other, Piece, Scaling, Size, Tangle, atoms, form
 from .atoms import piece_of
 from .source import Source
+from .writing import leaves
 
 #: At how many other sizes a form is written at least, where there are so many.
 _SIZES = 4
@@ -60,7 +61,7 @@ class Elsewhere:
         if isinstance(piece, Tangle):
             ends = [(source.shapes[piece.seam], source.shapes[piece.calls[-1].name]) for source in self.sources]
             return all(pair == (piece.source, piece.shape) for pair in ends)
-        calls = list(_calls(piece))
+        calls = list(leaves(piece))
         known = {call.name: call.shape for call in calls}
         same = all(source.shapes[name] == shape for source in self.sources for name, shape in known.items())
         return bool(calls) and same and all(self._source(piece, at) == piece.source for at in range(len(self.sources)))
@@ -68,16 +69,9 @@ class Elsewhere:
     def _source(self, piece: Piece, place: int) -> Size | None:
         """The shape of the value that a piece takes at one size, as far as its own calls say."""
         source = self.sources[place]
-        for part in piece.parts if isinstance(piece, Branches | Chain) else (piece,):
-            if isinstance(part, Branches | Chain):
-                found = self._source(part, place)
-            else:
-                call = getattr(part, "call", None)
-                names = [name for name in call.refs() if name in source.dependent] if call else []
-                found = source.shapes[names[0]] if names else None
-            if found is not None:
-                return found
-        return None
+        taken = (name for call in leaves(piece) for name in call.refs() if name in source.dependent)
+        name = next(taken, None)
+        return None if name is None else source.shapes[name]
 
     def _at(self, piece: Piece, place: int, source: Size | None) -> Piece | None:
         source = source or self._source(piece, place)
@@ -111,14 +105,6 @@ class Elsewhere:
         return self._read[key]
 
 
-def _calls(piece: Piece) -> Iterator:
-    if isinstance(piece, Chain | Branches):
-        for part in piece.parts:
-            yield from _calls(part)
-    elif (call := getattr(piece, "call", None)) is not None:
-        yield call
-
-
 def _stretched(piece: Atom | Scaling, shape: Size) -> Piece | None:
     """An identity or a multiple, on values of another shape."""
     if isinstance(piece, Scaling) or len(shape) != len(piece.source):
@@ -138,8 +124,6 @@ def aligned(pieces: Sequence[Piece]) -> bool:
 
 
 def _ends(piece: Piece) -> Iterator[tuple[int, ...]]:
-    if isinstance(piece, Chain | Branches):
-        for part in piece.parts:
-            yield from _ends(part)
-    elif isinstance(piece, Atom):
-        yield tuple(axis.down * axis.m - axis.up * axis.n for axis in piece.form.footprint.axes)
+    for part in atoms(piece):
+        if isinstance(part, Atom):
+            yield tuple(axis.down * axis.m - axis.up * axis.n for axis in part.form.footprint.axes)

@@ -24,13 +24,12 @@ import torch
 from ..graph import Call, Graph, Ref, Size
 from ..resizing import Length
 from ..ring import Ring
+from ..stencils.moves import with_length
 from ..stencils.pieces import Array, Piece, form
-from .drafting import Draft, Emit
+from .drafting import LIKE, Draft, Emit
 from .elsewhere import aligned
 from .rings import interior
 from .writing import leaves
-
-_LIKE = Call("call", "", lambda: None, (), {}, (), "", "")
 
 #: Calls whose arguments may be numbers of the network; a number that is a length is then none of its constants.
 _NUMBERED = frozenset("add sub rsub mul div addmm pad constant_pad_nd".split())
@@ -58,7 +57,7 @@ class Sheet:
     def of(cls, graph: Graph, piece: Piece, emit: Emit) -> Sheet:
         """The form of a piece, on a sheet of its own."""
         draft = Draft(graph, ChainMap({"x": piece.source}, graph.shapes()))
-        return cls(piece, draft, emit(draft, Ref("x"), _LIKE))
+        return cls(piece, draft, emit(draft, Ref("x"), LIKE))
 
     def shape(self, value: Any) -> Size:
         """The shape of a value."""
@@ -147,7 +146,7 @@ class _Lift:
             if calls[0].op != "add":
                 raise _SizeBound
             return self._map(recipe, calls)
-        what = name.removeprefix(f"{_LIKE.name}_").rstrip("_0123456789")
+        what = name.removeprefix(f"{LIKE.name}_").rstrip("_0123456789")
         self.values[name] = self.draft.constant(self.like, what, tuple(int(n or 0) for n in shape), recipe)
         return self.values[name]
 
@@ -203,19 +202,21 @@ class _Lift:
         length = int(self.draft.shapes[like.name][axis + 1] or 0)
 
         def part(start: int, stop: int) -> Ref:
-            return self._call("slice", value, axis, start, stop, shape=_with(shape, axis, middle.count(start, stop)))
+            shorter = with_length(shape, axis, middle.count(start, stop))
+            return self._call("slice", value, axis, start, stop, shape=shorter)
 
         size = self._computed(torch.ops.aten.sym_size.int, like, axis + 1)
         count = self._computed(operator.sub, size, middle.first + middle.last)
         inner = part(middle.first, middle.stop)
         if middle.up == 1:
             sizes = [count if at == axis else -1 for at in range(len(shape))]
-            inner = self._call("expand", inner, sizes, shape=_with(shape, axis, length - middle.first - middle.last))
+            longer = with_length(shape, axis, length - middle.first - middle.last)
+            inner = self._call("expand", inner, sizes, shape=longer)
         else:
             inner = self._periods(inner, axis, middle, count, length)
         ends = [part(0, middle.first)] if middle.first else []
         far = [part(middle.stop, sys.maxsize)] if middle.last else []
-        return self._call("cat", [*ends, inner, *far], axis, shape=_with(shape, axis, length))
+        return self._call("cat", [*ends, inner, *far], axis, shape=with_length(shape, axis, length))
 
     def _periods(self, inner: Ref, axis: int, middle: _Middle, count: Ref, length: int) -> Ref:
         """A period of rows, again and again."""
@@ -224,8 +225,8 @@ class _Lift:
         apart = (*shape[:axis], 1, *shape[axis:])
         inner = self._call("unsqueeze", inner, axis, shape=apart)
         sizes = [often if at == axis else -1 for at in range(len(apart))]
-        inner = self._call("expand", inner, sizes, shape=_with(apart, axis, times))
-        return self._call("flatten", inner, axis, axis + 1, shape=_with(shape, axis, times * middle.up))
+        inner = self._call("expand", inner, sizes, shape=with_length(apart, axis, times))
+        return self._call("flatten", inner, axis, axis + 1, shape=with_length(shape, axis, times * middle.up))
 
     def _call(self, op: str, *args: Any, shape: Size) -> Ref:
         return self.draft.call(self.like, op, *args, shape=shape)
@@ -269,7 +270,3 @@ class _Middle:
     def count(self, start: int, stop: int) -> int:
         """How many rows of the small map a slice has."""
         return min(stop, self.stop + self.last) - start
-
-
-def _with(shape: Size, axis: int, length: int) -> Size:
-    return (*shape[:axis], length, *shape[axis + 1 :])

@@ -23,6 +23,7 @@ from ..ring import Ring
 from ..stencils.folding import offset, stencil
 from ..stencils.kernels import transposed_padding, weight_of_phases
 from ..stencils.lattice import Axis
+from ..stencils.moves import with_length
 from ..stencils.phases import Grouping, channels
 from ..stencils.pieces import Array, Form, Offset, Piece, form
 from ..stencils.stencil import Footprint
@@ -215,9 +216,7 @@ def _phased(work: Work, x: Ref) -> Ref:
     for place, (axis, before) in enumerate(zip(fp.axes, befores, strict=True), 2):
         shape = work.draft.shapes[y.name]
         if shape[place] != axis.m:
-            y = work.call(
-                "slice", y, place, before, before + axis.m, shape=(*shape[:place], axis.m, *shape[place + 1 :])
-            )
+            y = work.call("slice", y, place, before, before + axis.m, shape=with_length(shape, place, axis.m))
     return y
 
 

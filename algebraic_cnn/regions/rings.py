@@ -24,6 +24,7 @@ from ..graph import Call, Ref, Size
 from ..ring import Ring
 from ..stencils.folding import offset, stencil
 from ..stencils.lattice import Axis
+from ..stencils.moves import with_length
 from ..stencils.phases import Grouping, channels
 from ..stencils.pieces import Array, Atom, Offset, Piece, atoms, form
 from .drafting import Draft, Emit
@@ -181,7 +182,7 @@ def _cut(draft: Draft, x: Ref, starts: Sequence[int], ends: Sequence[int], like:
     for axis, (start, end) in enumerate(zip(starts, ends, strict=True), 2):
         shape = draft.shapes[x.name]
         if (start, end) != (0, shape[axis]):
-            shorter = (*shape[:axis], end - start, *shape[axis + 1 :])
+            shorter = with_length(shape, axis, end - start)
             x = draft.call(like, "slice", x, axis, start, end, shape=shorter)
     return x
 

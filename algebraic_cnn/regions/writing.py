@@ -14,20 +14,18 @@ from dataclasses import replace
 
 from ..graph import Call, Ref, Size
 from ..stencils.circular import Pairs
-from ..stencils.pieces import Atom, Branches, Chain, Move, Piece, Scaling, Tangle, chained
+from ..stencils.pieces import Atom, Branches, Move, Piece, Scaling, Tangle, atoms, chained
 from .drafting import Draft, Emit
 from .realisation import realise
 
 
 def leaves(piece: Piece) -> Iterator[Call]:
     """The calls of the network that a piece stands for, in order."""
-    if isinstance(piece, Chain | Branches):
-        for part in piece.parts:
-            yield from leaves(part)
-    elif isinstance(piece, Tangle):
-        yield from piece.calls
-    elif piece.call is not None:
-        yield piece.call
+    for part in atoms(piece):
+        if isinstance(part, Tangle):
+            yield from part.calls
+        elif part.call is not None:
+            yield part.call
 
 
 def repeated(draft: Draft, calls: Sequence[Call], values: dict[str, Ref]) -> Ref:

@@ -86,7 +86,7 @@ def _past(atom: Atom, move: Atom, sizes: Size, *, first: bool) -> tuple[Atom, At
     fp = atom.form.footprint
     if atom.form.last or move.alike is None or atom.form.offset > move.alike:
         return None
-    found = _moved(atom, _with(sizes, 1, atom.source[1]), 1)
+    found = _moved(atom, with_length(sizes, 1, atom.source[1]), 1)
     channels = fp.c_out if first else fp.c_in
     return found and (found, _of_channels(move, channels))
 
@@ -94,7 +94,7 @@ def _past(atom: Atom, move: Atom, sizes: Size, *, first: bool) -> tuple[Atom, At
 def _of_channels(move: Atom, channels: int) -> Atom:
     """The same map of images in another number of channels, as a move: its taps are no longer asked for."""
     footprint = replace(move.form.footprint, c_in=channels, c_out=channels, groups=channels)
-    source, shape = (_with(size, 1, channels) for size in (move.source, move.shape))
+    source, shape = (with_length(size, 1, channels) for size in (move.source, move.shape))
     return replace(move, form=replace(move.form, footprint=footprint), source=source, shape=shape)
 
 
@@ -109,14 +109,15 @@ def _moved(atom: Atom, shape: Size, place: int, *, gives: bool = False) -> Atom 
     fp = atom.form.footprint
     sizes = [n or 1 for axis, n in enumerate(shape) if axis not in (0, place)]
     form = Form(pointwise(fp.c_in, fp.c_out, fp.groups, sizes), place > 1, atom.form.offset)
-    source, result = (_with(shape, place, c) for c in (fp.c_in, fp.c_out))
+    source, result = (with_length(shape, place, c) for c in (fp.c_in, fp.c_out))
     if (result if gives else source) != shape:
         return None
     return replace(atom, form=form, source=source, shape=result)
 
 
-def _with(shape: Size, place: int, channels: int | None) -> Size:
-    return (*shape[:place], channels, *shape[place + 1 :])
+def with_length(shape: Size, axis: int, n: int | None) -> Size:
+    """The shape with another length along one axis."""
+    return (*shape[:axis], n, *shape[axis + 1 :])
 
 
 def gathered(parts: Sequence[Piece], *, moves_last: bool) -> tuple[list[Piece], list[Move | Atom]] | None:

@@ -213,7 +213,8 @@ class Tangle:
     calls: tuple[Any, ...]
 
 
-Piece = Atom | Scaling | Move | Other | Chain | Branches | Tangle
+Leaf = Atom | Scaling | Move | Other | Tangle
+Piece = Leaf | Chain | Branches
 
 
 def parts_of(piece: Piece) -> tuple[Piece, ...]:
@@ -221,7 +222,7 @@ def parts_of(piece: Piece) -> tuple[Piece, ...]:
     return piece.parts if isinstance(piece, Chain) else (piece,)
 
 
-def atoms(piece: Piece) -> Iterator[Piece]:
+def atoms(piece: Piece) -> Iterator[Leaf]:
     """The pieces that chains and branches are made of, in order."""
     if isinstance(piece, Chain | Branches):
         for part in piece.parts:
