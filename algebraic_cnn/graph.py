@@ -3,6 +3,7 @@
 Graph       inputs, calls in order of execution, constants (parameters and buffers), outputs
 Call        one ATen call: its op, its arguments, the shape of its result, where in the model it stands
 Ref         the value of an input, of a constant or of an earlier call, by name
+Submodule   a part of the model that a call runs as it sees fit: a branch, the body of a loop
 needed      the calls that some values need
 free batch  the first axis is symbolic: the graph runs on any batch size
 """
@@ -30,19 +31,33 @@ class Ref:
 
 
 @dataclass(frozen=True, eq=False)
+class Submodule:
+    """A part of the model that a call runs as it sees fit: a branch of ``torch.cond``, the body of a loop.
+
+    Attributes:
+        module: its calls, as ``torch.export`` drew them.
+    """
+
+    module: torch.fx.GraphModule
+
+
+@dataclass(frozen=True, eq=False)
 class Call:
     """One ATen call of the model.
 
     Attributes:
         name: the name of its value.
-        op: the ATen name without overload, such as "conv2d" or "add"; "operator.mul" for arithmetic on sizes.
+        op: the ATen name without overload, such as "conv2d" or "add"; with its namespace where that is another one,
+            "mylib::add"; "operator.mul" or "torch.sym_max" for arithmetic on sizes.
         target: the callable itself.
-        args: positional arguments, with ``Ref`` where an earlier value goes.
+        args: positional arguments, with ``Ref`` where an earlier value goes, and ``Submodule``.
         kwargs: keyword arguments, likewise.
         shape: shape of the result, None on symbolic axes; () for a size or a tuple of tensors.
         where: file, line and text of the model's source.
         module: dotted path of the module that made the call, "" for the model itself.
         dtype: of the result; None for a size or a tuple, and for calls that no model made.
+        size: the result as an expression in the network's free sizes, where it is a size that is not known; "N" is the
+            batch size, "n1_2" the length of axis 2 of input 1.
     """
 
     name: str
@@ -54,6 +69,7 @@ class Call:
     where: str
     module: str
     dtype: torch.dtype | None = None
+    size: str = ""
 
     def bound(self) -> dict[str, Any]:
         """Every argument by its name in the ATen schema, defaults filled in."""
@@ -65,10 +81,14 @@ class Call:
         return named | dict(self.kwargs)
 
     def resolved(self, values: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Positional and keyword arguments, with the value where a ``Ref`` stands."""
-        return pytree.tree_map(
-            lambda leaf: values[leaf.name] if isinstance(leaf, Ref) else leaf, (self.args, dict(self.kwargs))
-        )
+        """Positional and keyword arguments, with the value where a ``Ref`` or a ``Submodule`` stands."""
+
+        def value(leaf: Any) -> Any:
+            if isinstance(leaf, Ref):
+                return values[leaf.name]
+            return leaf.module if isinstance(leaf, Submodule) else leaf
+
+        return pytree.tree_map(value, (self.args, dict(self.kwargs)))
 
     def renamed(self, values: Mapping[str, Any]) -> Call:
         """The call with other values in the places of some."""
@@ -105,6 +125,11 @@ class Graph:
         input_dtypes: dtypes of the inputs; that of the first for all where it is empty.
         example_shapes: shapes of the inputs in the example, if they are known.
         sizes: the image sizes that it takes, if there is more than one.
+        batch_sizes: the least batch size for which the graph is the model, and the largest, None where there is none.
+        state: the buffers that the model writes, dotted paths by the names of their inputs.  They are the last of
+            ``inputs``, have no batch axis, and are no arguments of the model.
+        writes: of each of the last of ``outputs``, the input that takes its value when the calls are made: one of
+            ``state``, or an argument that the model overwrites.  They are no results of the model.
     """
 
     inputs: tuple[str, ...]
@@ -120,6 +145,9 @@ class Graph:
     input_dtypes: tuple[torch.dtype, ...] = ()
     example_shapes: tuple[tuple[int, ...], ...] = ()
     sizes: ImageSizes | None = None
+    batch_sizes: tuple[int, int | None] = (1, None)
+    state: Mapping[str, str] = field(default_factory=dict)
+    writes: tuple[str, ...] = ()
 
     @property
     def device(self) -> torch.device:
@@ -145,9 +173,13 @@ class Graph:
         """in_shape and out_shape without batch axis, of a graph with one input and one output tensor.
 
         Raises:
-            NotAffineError: if the graph has several inputs or outputs, or an output that is no tensor.
+            NotAffineError: if the graph has several inputs or outputs, writes what it is given, or has an output that
+                is no tensor.
             ShapeError: if an axis other than the batch is symbolic, or there is no batch axis.
         """
+        if self.writes:
+            got = ", ".join(self.state.get(name, name) for name in self.writes)
+            raise NotAffineError("a network that writes is no map of its input", expected="no writes", got=got)
         if len(self.inputs) != 1 or len(self.outputs) != 1 or not isinstance(self.outputs[0], Ref):
             got = f"{len(self.inputs)} inputs, {len(self.outputs)} outputs"
             raise NotAffineError("an affine map has one input and one output tensor", expected="1 and 1", got=got)

@@ -73,7 +73,7 @@ def _twin(call: Call) -> Any:
     """The functional overload with the same arguments, which overwrites nothing; None if there is none."""
     schema = call.target._schema  # pyright: ignore[reportFunctionMemberAccess]
     written = [a.name for a in schema.arguments if a.alias_info is not None and a.alias_info.is_write]
-    packet = getattr(torch.ops.aten, call.op.removesuffix("_"), None)
+    packet = None if "::" in call.op else getattr(torch.ops.aten, call.op.removesuffix("_"), None)
     twin = getattr(packet, schema.overload_name or "default", None)
     same = twin is not None and [a.name for a in twin._schema.arguments] == [a.name for a in schema.arguments]
     return twin if same and call.op.endswith("_") and written == [schema.arguments[0].name] else None

@@ -261,8 +261,12 @@ def _place(path: str) -> str:
 
 
 def _op(target: Any) -> str:
-    packet = getattr(target, "overloadpacket", None)
-    return packet.__name__ if packet is not None else f"{target.__module__.lstrip('_')}.{target.__name__}"
+    """The name of a call; ``mylib::neg`` is not the ``neg`` of ATen."""
+    namespace = getattr(target, "namespace", "")
+    packet = getattr(target, "overloadpacket", target)
+    if not namespace:
+        return f"{target.__module__.lstrip('_')}.{target.__name__}"
+    return packet.__name__ if namespace == "aten" else f"{namespace}::{packet.__name__}"
 
 
 def _refs(value: Any) -> Any:
