@@ -14,25 +14,24 @@ import itertools
 import time
 from collections.abc import Set
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from .affine import AffineMap
 from .any_size import Sampled, proven, sampled, seams_of
 from .arguments import bytes_allowed
 from .certificates.certificate import Certificate
 from .certificates.check import device as device_of
 from .certification import LEVELS
 from .certification import certify as certify_networks
+from .collapsed import Collapse
 from .derivation import MEMORY_BUDGET, METHODS, Progress, cheapest, derive_graph
 from .dynamic_shapes import left_bound
-from .errors import ShapeError, UncertifiedError, UnknownNameError
+from .errors import UncertifiedError, UnknownNameError
 from .forms import Dense, floating
-from .graph import Graph, Ref
+from .graph import Graph
 from .image_sizes import ImageSizes
 from .regions.averages import averaged
 from .regions.cost import Prices
@@ -42,73 +41,13 @@ from .regions.emission import emit
 from .regions.forks import spread
 from .regions.junctions import joined, network_of
 from .regions.measurement import doubtful, natively, race, runner, timed
-from .regions.region import part, regions
 from .regions.rewriting import Rewrite, rewrite
 from .regions.spelling import plain
 from .regions.tangles import untangled
-from .regions.warrant import changed, warrant
-from .report import Report, report_of
+from .regions.warrant import changed, parameters, warrant
+from .report import report_of
 from .ring import Float
 from .trace import trace
-
-
-@dataclass(frozen=True, eq=False)
-class Collapse:
-    """The result of ``collapse``.
-
-    Attributes:
-        model: the faster module; same signature, same outputs, same device.
-        report: what was done.
-        certificate: how it is known that nothing changed, or None if it was not asked for.
-        graph: the network as calls.
-        method: how W and B are derived.
-        memory_budget: bytes that they may take.
-        sizes: the image sizes that the model takes, if there is more than one; ``graph`` is at the example's.
-    """
-
-    model: nn.Module
-    report: Report
-    certificate: Certificate | None
-    graph: Graph
-    method: str = "auto"
-    memory_budget: int = MEMORY_BUDGET
-    sizes: ImageSizes | None = None
-
-    @cached_property
-    def affine(self) -> AffineMap | None:
-        """W and B in float64, when the whole model is affine with one input and one output; else None.
-
-        Raises:
-            TooLargeError: if W is beyond the memory budget.
-        """
-        if self.report.boundaries or len(self.graph.inputs) != 1 or len(self.graph.outputs) != 1:
-            return None
-        device = device_of(self.graph)
-        return derive_graph(self.graph, Float(), self.method, device=device, memory_budget=self.memory_budget)
-
-    def region(self, number: int) -> AffineMap:
-        """W and B in float64 of one region of the report, from the value it reads to the value that others read.
-
-        Args:
-            number: of the region in ``report.regions``.
-
-        Raises:
-            NotAffineError: if the region has several inputs or outputs: then no one W says what it is.
-            ShapeError: if there is no such region, or it mixes the samples of a batch.
-            TooLargeError: if W is beyond the memory budget.
-
-        >>> layers = torch.nn.Conv2d(1, 1, 2), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(4, 2)
-        >>> result = collapse(torch.nn.Sequential(*layers).eval(), torch.zeros(1, 1, 3, 3), measure=False)
-        >>> [result.region(number).W.shape for number in range(2)]
-        [(4, 9), (2, 4)]
-        """
-        network = network_of(self.graph)
-        count = len(self.report.regions)
-        if number not in range(count):
-            raise ShapeError("there is no such region", expected=f"0 to {count - 1}", got=repr(number), where="region")
-        found = regions(network)[number]
-        graph = part(self.graph, [Ref(name) for name in found.outputs], network.seams)
-        return derive_graph(graph, Float(), device=device_of(self.graph), memory_budget=self.memory_budget)
 
 
 def collapse(
@@ -190,7 +129,7 @@ def collapse(
     times = {pair.region.names: race for pair, race in zip(pairs, races, strict=True)}
     slow = {name for names, race in times.items() if race.lost for name in names}
     written = job.rewritten(careful=slow) if slow else written
-    after = written.rewritten.over(Float(), dtype=job.dtype)
+    after = replace(written.rewritten.over(Float(), dtype=job.dtype), parameters=parameters(written))
     clock.append(time.perf_counter())
     sizes, certificate = job.certificate(written, after, seams)
     after = after if sample is None else replace(after, input_shapes=sample.free.input_shapes, sizes=sizes)
@@ -261,7 +200,7 @@ def _densely(
     """The whole network as one ``Dense`` module; None if a race finds that it is slower."""
     graph, device = job.graph, device_of(job.graph)
     affine = derive_graph(graph, Float(), job.method, device=device, memory_budget=job.memory_budget, progress=progress)
-    dense = Dense.of(affine, dtype=job.dtype, device=device)
+    dense = Dense.of(affine, dtype=job.dtype, device=device).requires_grad_(any(graph.parameters.values()))
     clock.append(time.perf_counter())
     if measure:
         x = [torch.zeros(graph.batch or 1, *dense.in_shape, dtype=graph.dtype, device=device)]

@@ -130,6 +130,7 @@ class Graph:
             ``inputs``, have no batch axis, and are no arguments of the model.
         writes: of each of the last of ``outputs``, the input that takes its value when the calls are made: one of
             ``state``, or an argument that the model overwrites.  They are no results of the model.
+        parameters: of the constants that are parameters, or made of some, whether one of these requires a gradient.
     """
 
     inputs: tuple[str, ...]
@@ -148,6 +149,7 @@ class Graph:
     batch_sizes: tuple[int, int | None] = (1, None)
     state: Mapping[str, str] = field(default_factory=dict)
     writes: tuple[str, ...] = ()
+    parameters: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def device(self) -> torch.device:

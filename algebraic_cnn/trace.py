@@ -186,7 +186,9 @@ def _graph(program: ExportedProgram, calls: Sequence[Call], outputs: tuple[Any, 
     }
     inputs = [n for n in program.graph.nodes if n.op == "placeholder" and n.name in signature.user_inputs]
     constants = {name: values[target].detach() for name, target in lifted.items()}
-    calls = _fold(calls, constants)
+    owned = signature.inputs_to_parameters.items()
+    parameters = {name: bool(values[target].requires_grad) for name, target in owned}
+    calls = _fold(calls, constants, parameters)
     calls, used = needed(calls, [out.name for out in outputs if isinstance(out, Ref)])
     shapes = tuple(_shape(node) for node in inputs)
     dtypes = [node.meta["val"].dtype for node in inputs if isinstance(node.meta.get("val"), Tensor)]
@@ -206,6 +208,7 @@ def _graph(program: ExportedProgram, calls: Sequence[Call], outputs: tuple[Any, 
         input_dtypes=tuple(dtypes),
         example_shapes=tuple(tuple(x.shape) for x in examples if isinstance(x, Tensor)),
         sizes=image_sizes(program),
+        parameters={name: trained for name, trained in parameters.items() if name in used},
     )
 
 
@@ -215,8 +218,11 @@ def _own_dtype(inputs: Sequence[torch.dtype], constants: Iterable[Any]) -> torch
     return next((dtype for dtype in dtypes if dtype.is_floating_point), torch.get_default_dtype())
 
 
-def _fold(calls: Sequence[Call], constants: dict[str, Any]) -> list[Call]:
-    """The calls that remain when those on constants alone are carried out, into ``constants``, as torch does it."""
+def _fold(calls: Sequence[Call], constants: dict[str, Any], parameters: dict[str, bool]) -> list[Call]:
+    """The calls that remain when those on constants alone are carried out, into ``constants``, as torch does it.
+
+    What is made of parameters is one.
+    """
     remaining = []
     for call in calls:
         random = torch.Tag.nondeterministic_seeded in getattr(call.target, "tags", ())
@@ -225,7 +231,10 @@ def _fold(calls: Sequence[Call], constants: dict[str, Any]) -> list[Call]:
             continue
         args, kwargs = call.resolved(constants)
         with torch.no_grad():
-            constants[call.name] = call.target(*args, **kwargs)
+            value = constants[call.name] = call.target(*args, **kwargs)
+        made_of = [parameters[name] for name in call.refs() if name in parameters]
+        if made_of and isinstance(value, Tensor) and value.is_floating_point():
+            parameters[call.name] = any(made_of)
     return remaining
 
 

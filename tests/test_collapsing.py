@@ -123,14 +123,15 @@ def test_the_result_exports_saves_and_collapses_again(tmp_path) -> None:
     assert ops(again.model) == ops(result.model)
 
 
-def test_trainable_when_asked() -> None:
-    model = randomised(Block(4))
+@pytest.mark.parametrize("trained", [True, False])
+def test_trainable_where_the_model_was(trained: bool) -> None:
+    model = randomised(Block(4)).requires_grad_(trained)
     x = torch.randn(2, 4, 8, 8, dtype=torch.float64)
     new = collapse(model, x, measure=False).model
-    assert not any(p.requires_grad for p in new.parameters())
-    new.requires_grad_(True)
-    new(x).sum().backward()
-    assert all(p.grad is not None for p in new.parameters())
+    assert {p.requires_grad for p in new.parameters()} == {trained}
+    if trained:
+        new(x).sum().backward()
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in new.parameters())
 
 
 class Branching(nn.Module):

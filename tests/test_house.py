@@ -37,7 +37,7 @@ FLOORS = [
     *"certificates certificates.certificate certificates.rounding certificates.check certificates.trials".split(),
     *"certificates.seams certificates.identity certificates.parts certificates.box certificates.bounded".split(),
     *"certificates.modular certificates.rational certification pinning linear_region".split(),
-    *"regions.warrant regions.measurement report any_size collapsing".split(),
+    *"regions.warrant regions.measurement report collapsed any_size collapsing".split(),
     *"models data records checkpoint training homotopy testing plots report_figure bench experiments".split(),
     *"cli __main__".split(),
 ]

@@ -17,7 +17,7 @@ from .report_table import show_report
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-    from ..collapsing import Collapse
+    from ..collapsed import Collapse
 
 METHODS = ("auto", "forward", "adjoint", "recursion", "coloured", "stencil")
 DTYPES = ("float16", "bfloat16", "float32", "float64")

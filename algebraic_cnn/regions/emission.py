@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -25,11 +25,11 @@ def emit(graph: Graph, *, dtype: torch.dtype | None = None) -> fx.GraphModule:
 
     Args:
         graph: a graph; without ``in_spec`` its inputs become positional arguments.
-        dtype: of the module's floating parameters, each rounded once; default as they are.
+        dtype: of the module's floating numbers, each rounded once; default as they are.
 
     Returns:
-        A module in evaluation mode.  Parameters keep their dotted paths; none is trainable until its
-        ``requires_grad`` is set.
+        A module in evaluation mode with numbers of its own.  Parameters and buffers keep their dotted paths, and a
+        parameter is trainable where it was.
 
     >>> from algebraic_cnn.trace import trace
     >>> model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU()).eval()
@@ -40,12 +40,13 @@ def emit(graph: Graph, *, dtype: torch.dtype | None = None) -> fx.GraphModule:
     root, drawn = nn.Module(), fx.Graph()
     nodes = {name: drawn.placeholder(name) for name in graph.inputs}
     for name, shape in zip(graph.inputs, _lengths(graph), strict=True):
-        drawn.call_function(require_shape, (nodes[name], shape, name))
+        _guard(drawn, require_shape, nodes[name], shape, name)
     for one, other in _ties(graph):
-        drawn.call_function(require_same_size, (nodes[one[0]], nodes[other[0]], [one, other]))
-    for name, path in _paths(graph).items():
-        _register(root, path, graph.constants[name], dtype)
-        nodes[name] = drawn.get_attr(path)
+        _guard(drawn, require_same_size, nodes[one[0]], nodes[other[0]], [one, other])
+    paths = _paths(graph)
+    for name, value in _numbers(graph, dtype):
+        _register(root, paths[name], value)
+        nodes[name] = drawn.get_attr(paths[name])
 
     for call in graph.calls:
         args, kwargs = call.resolved(nodes)
@@ -53,6 +54,11 @@ def emit(graph: Graph, *, dtype: torch.dtype | None = None) -> fx.GraphModule:
     drawn.output([nodes[out.name] if isinstance(out, Ref) else out for out in graph.outputs])
     drawn.set_codegen(_codegen(graph))
     return fx.GraphModule(root, drawn).eval()
+
+
+def _guard(drawn: fx.Graph, function: Callable[..., None], *args: Any) -> None:
+    """A check of inputs; torch draws a module again when it is unpickled, and must then not look inside."""
+    drawn.call_function(function, args).meta["is_wrapped"] = True
 
 
 def require_shape(x: Tensor, shape: Sequence[int | Sequence[int] | None], name: str) -> None:
@@ -139,27 +145,50 @@ def _codegen(graph: Graph) -> _PyTreeCodeGen:
     return _PyTreeCodeGen(_PyTreeInfo(names, in_spec, out_spec))
 
 
+#: Names that a module has for itself.
+_OWN = frozenset(dir(fx.GraphModule(nn.Module(), fx.Graph())))
+
+
 def _paths(graph: Graph) -> dict[str, str]:
     """A dotted path for every tensor among the constants, the model's own where it has one."""
+    tensors = [name for name, value in graph.constants.items() if isinstance(value, Tensor)]
     paths: dict[str, str] = {}
     taken: set[str] = set()
-    for name, value in graph.constants.items():
-        if isinstance(value, Tensor):
-            path = graph.paths.get(name, name)
-            path = path if path not in taken else name
-            taken.add(path)
-            paths[name] = path
-    return paths
+    for name in sorted(tensors, key=lambda name: name not in graph.paths):
+        path = graph.paths.get(name, name)
+        while path.split(".")[0] in _OWN or path in taken or not taken.isdisjoint(f"{at}." for at in _ways(path)):
+            first, *rest = path.split(".")
+            path = ".".join([f"{first}_", *rest])
+        paths[name] = path
+        taken |= {f"{path}.", *_ways(path)}
+    return {name: paths[name] for name in tensors}
 
 
-def _register(root: nn.Module, path: str, value: Tensor, dtype: torch.dtype | None) -> None:
+def _ways(path: str) -> Iterator[str]:
+    """The path, and those of the modules on the way to it."""
+    parts = path.split(".")
+    return (".".join(parts[:stop]) for stop in range(1, len(parts) + 1))
+
+
+def _numbers(graph: Graph, dtype: torch.dtype | None) -> Iterator[tuple[str, Tensor]]:
+    """Copies of the constants: a parameter where it is one of the network's, one for what shares its memory there."""
+    shared: dict[Any, nn.Parameter] = {}
+    for name in _paths(graph):
+        value = graph.constants[name].detach()
+        copied = value.to(dtype if dtype and value.is_floating_point() else value.dtype, copy=True)
+        if name in graph.parameters:
+            key = (value.data_ptr(), value.dtype, value.shape, value.stride()) if value.numel() else name
+            copied = shared.setdefault(key, nn.Parameter(copied, graph.parameters[name]))
+        yield name, copied
+
+
+def _register(root: nn.Module, path: str, value: Tensor) -> None:
     *parents, name = path.split(".")
     for parent in parents:
         if not hasattr(root, parent):
             root.add_module(parent, nn.Module())
         root = getattr(root, parent)
-    if value.is_floating_point():
-        value = value.detach().to(dtype or value.dtype)
-        root.register_parameter(name, nn.Parameter(value, requires_grad=False))
+    if isinstance(value, nn.Parameter):
+        root.register_parameter(name, value)
     else:
         root.register_buffer(name, value)

@@ -69,6 +69,20 @@ def _same(new: object, old: object) -> bool:
     return new is not None and all(getattr(new, name) == getattr(old, name) for name in ("op", "args", "kwargs"))
 
 
+def parameters(rewrite: Rewrite) -> dict[str, bool]:
+    """The parameters of the rewritten network: the network's own, and what a region made of some of them.
+
+    A number of a region requires a gradient where a parameter of the region did.
+    """
+    own, shell = rewrite.network.graph.parameters, rewrite.rewritten.shell()
+    found = dict(own)
+    for pair in changed(rewrite):
+        made_of = [own[name] for name in pair.original.constants if name in own]
+        new = pair.new(shell).constants.keys() - rewrite.network.graph.constants.keys()
+        found |= dict.fromkeys(new, any(made_of)) if made_of else {}
+    return found
+
+
 def warrant(rewrite: Rewrite, examples: Mapping[str, Tensor], *, seed: int = 0) -> Certificate:
     """Whether every region of the rewritten network is the region of the network, but for one rounding of numbers.
 
