@@ -3,10 +3,8 @@
     Evaluator(graph, ring)       f over the ring, on batches of carriers
     linear=True                  f_W, the same with every added constant dropped [JV24, Thm 3.1]
     constant                     a value that does not depend on the input: computed once, as torch computes it
-    obstacle                     why a call is not affine in the input
-    affine_obstacle              the first such call of a graph
-    scalar                       the number that a Python number in the model's source is to the model
-    terms                        the most products that one element of a forward or backward pass sums
+    obstacles                    the calls that are not affine in the input, and why
+    affine_obstacle              the first of them
 
 Carriers are float64 tensors for the exact rings.  Backward passes through torch's autograd are exact as well: a hook
 reduces every gradient before the next call sees it.
@@ -14,8 +12,7 @@ reduces every gradient before the next call sees it.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,11 +22,11 @@ from torch.utils import _pytree as pytree
 
 from .errors import NonFiniteError, NotAffineError, ShapeError
 from .graph import Call, Graph, Ref
+from .precision import NOT_FINITE, disturbance, holds, is_place, is_scalar, taken, working_dtype
 from .ring import Float, Ring
 from .rules import RULES
 from .step import Step
-
-_SCALARS = ("self", "other", "alpha", "beta", "value")
+from .sums import terms
 
 
 @dataclass(eq=False)
@@ -64,7 +61,7 @@ class Evaluator:
         require_room(self.graph, self.ring)
         self._dependent = self.graph.dependent()
         self._constants = {name: value.to(self.device) for name, value in self.graph.constants.items()}
-        self._embedded: dict[str, Any] = {}
+        self._embedded: dict[tuple[str, torch.dtype], Any] = {}
         self._last_use = {name: i for i, call in enumerate(self.graph.calls) for name in call.refs()}
 
     def __call__(self, x: Tensor, *, linear: bool = False) -> Tensor:
@@ -108,11 +105,12 @@ class Evaluator:
     def _step(self, call: Call, values: dict[str, Any], linear: bool) -> Any:
         if call.name not in self._dependent or call.op.startswith("operator."):
             return self._natively(call, values)
-        raw = {name: self._raw(name, value, values) for name, value in call.bound().items()}
-        dependent = frozenset(name for name, value in call.bound().items() if self._depends(value))
-        ringed = {name: self._ringed(name, value, raw[name], linear) for name, value in call.bound().items()}
+        arguments, dtype = call.bound(), working_dtype(call, self.graph)
+        raw = {name: self._raw(call, name, value, values) for name, value in arguments.items()}
+        dependent = frozenset(name for name, value in arguments.items() if self._depends(value))
+        ringed = {name: self._ringed(call, name, value, raw[name], linear) for name, value in arguments.items()}
         ringed = {name: value for name, value in ringed.items() if value is not None}
-        y = RULES[call.op].apply(Step(call.target, raw, ringed, dependent, self.ring, linear, self.graph.dtype))
+        y = RULES[call.op].apply(Step(call.target, raw, ringed, dependent, self.ring, linear, dtype))
         for tensor in pytree.tree_leaves(y) if self.ring.exact else ():
             if isinstance(tensor, Tensor) and tensor.requires_grad:
                 tensor.register_hook(self._reduced)
@@ -130,30 +128,42 @@ class Evaluator:
     def _depends(self, value: Any) -> bool:
         return any(isinstance(leaf, Ref) and leaf.name in self._dependent for leaf in pytree.tree_leaves(value))
 
-    def _raw(self, name: str, value: Any, values: dict[str, Any]) -> Any:
+    def _raw(self, call: Call, name: str, value: Any, values: dict[str, Any]) -> Any:
+        """The argument as the model has it; a number, as the tensor or the float that torch computes with."""
         if is_scalar(name, value):
-            return scalar(self.graph, value)
-        return pytree.tree_map(lambda leaf: self._value(leaf, values), value)
+            return taken(call, value, self.graph).item()
+        found = pytree.tree_map(lambda leaf: self._value(leaf, values), value)
+        known = not isinstance(value, Ref) or value.name in self._dependent or is_place(name)
+        return found if known or not isinstance(found, Tensor) else self._operand(call, found)
 
-    def _ringed(self, name: str, value: Any, raw: Any, linear: bool) -> Any:
+    def _operand(self, call: Call, constant: Tensor) -> Tensor:
+        return taken(call, constant, self.graph)
+
+    def _ringed(self, call: Call, name: str, value: Any, raw: Any, linear: bool) -> Any:
         """The argument in the ring, or None for one that is no number of the network (a stride, an axis).
 
         What a list joins to values that depend on the input is an added constant: 0 in the linear part.
         """
         if isinstance(value, list | tuple) and self._depends(value):
-            items = [(item, self._ringed(name, item, part, linear)) for item, part in zip(value, raw, strict=True)]
+            parts = zip(value, raw, strict=True)
+            items = [(item, self._ringed(call, name, item, part, linear)) for item, part in parts]
             return [part * 0 if linear and not self._depends(item) else part for item, part in items]
         if isinstance(value, Ref):
-            if value.name in self._dependent or not isinstance(raw, Tensor) or not raw.is_floating_point():
+            if value.name in self._dependent or not isinstance(raw, Tensor) or is_place(name):
                 return raw
-            if value.name not in self._constants:
-                return self._embed(value.name, raw)
-            if value.name not in self._embedded:
-                self._embedded[value.name] = self._embed(value.name, raw)
-            return self._embedded[value.name]
+            return self._constant(value.name, self._operand(call, raw))
         if is_scalar(name, value):
             return self.ring.embed(torch.tensor(raw, dtype=torch.float64, device=self.device))
         return None
+
+    def _constant(self, name: str, numbers: Tensor) -> Any:
+        """A constant of the network in the ring, once for every dtype that calls need it in."""
+        if name not in self._constants:
+            return self._embed(name, numbers)
+        key = name, numbers.dtype
+        if key not in self._embedded:
+            self._embedded[key] = self._embed(name, numbers)
+        return self._embedded[key]
 
     def _embed(self, name: str, constant: Tensor) -> Any:
         """A constant in the ring; one that has NaN is called by the name that the model gives it."""
@@ -164,14 +174,9 @@ class Evaluator:
             raise NonFiniteError(what, expected=error.expected, where=where) from error
 
 
-def is_scalar(name: str, value: Any) -> bool:
-    """Whether an argument of that name is a number of the network, rather than a length or an axis."""
-    return name in _SCALARS and isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def scalar(graph: Graph, number: float) -> float:
-    """The number itself in a float64 network, else rounded to float32: torch's kernels compute with that."""
-    return float(number if graph.dtype == torch.float64 else torch.tensor(number, dtype=torch.float32))
+def scalar(graph: Graph, number: float, call: Call) -> float:
+    """The number that torch computes with in the place of a Python number of a call."""
+    return float(taken(call, number, graph))
 
 
 def require_affine(graph: Graph) -> None:
@@ -179,10 +184,13 @@ def require_affine(graph: Graph) -> None:
 
     Raises:
         NotAffineError: names the first call that is not affine and its source line.
+        NonFiniteError: if that is so for one of its constants alone.
     """
     found = affine_obstacle(graph)
     if found is not None:
         call, reason = found
+        if reason == NOT_FINITE:
+            raise NonFiniteError(f"{call.op}: {reason}", expected="finite numbers", where=call.where)
         raise NotAffineError(f"{call.op} is not affine in the input: {reason}", where=call.where)
 
 
@@ -200,88 +208,56 @@ def require_room(graph: Graph, ring: Ring) -> None:
 
 def affine_obstacle(graph: Graph) -> tuple[Call, str] | None:
     """The first call that is not affine in the graph's inputs, with the reason; None if there is none."""
-    dependent = graph.dependent()
+    return next(obstacles(graph), None)
+
+
+def obstacles(graph: Graph) -> Iterator[tuple[Call, str]]:
+    """The calls that are not affine in the graph's inputs, in order of execution, with the reasons."""
+    dependent, dtypes = graph.dependent(), graph.dtypes()
     for call in graph.calls:
         if call.name in dependent and call.op != "operator.getitem":
-            reason = obstacle(call, dependent)
+            reason = obstacle(call, graph, dependent, dtypes)
             if reason:
-                return call, reason
-    return None
+                yield call, reason
 
 
-def obstacle(call: Call, dependent: frozenset[str]) -> str:
-    """Why a call is not affine in the values that depend on the input; "" if it is."""
+def obstacle(call: Call, graph: Graph, dependent: frozenset[str], dtypes: Mapping[str, torch.dtype]) -> str:
+    """Why a call is not affine in the values that depend on the input; "" if it is.
+
+    Args:
+        call: of the graph.
+        graph: the network.
+        dependent: as ``graph.dependent()`` gives it.
+        dtypes: as ``graph.dtypes()`` gives it.
+    """
     rule = RULES.get(call.op)
     if rule is None:
         return "the table of affine calls does not have it"
     if call.dtype is not None and not call.dtype.is_floating_point:
-        return f"its numbers are {str(call.dtype).removeprefix('torch.')}, not real floating-point ones"
+        return f"its numbers are {_name(call.dtype)}, not real floating-point ones"
     arguments = call.bound()
-    varying = [
-        name
-        for name, value in arguments.items()
-        if any(isinstance(leaf, Ref) and leaf.name in dependent for leaf in pytree.tree_leaves(value))
-    ]
+    varying = {name: found for name, value in arguments.items() if (found := _varying(value, dependent))}
     wrong = [name for name in varying if name not in rule.affine_in]
     if wrong:
         return f"its argument {wrong[0]!r} depends on the input"
     if rule.bilinear and len(varying) > 1:
         return "two of its factors depend on the input"
-    return rule.accepts(arguments)
+    given = [dtypes[name] for names in varying.values() for name in names if name in dtypes]
+    return rule.accepts(arguments) or _conversion(call, arguments, given) or disturbance(call, graph, dependent)
 
 
-def terms(graph: Graph) -> int:
-    """How many products of two ring elements a forward or backward pass sums before it reduces, at most.
-
-    A forward pass sums over the inputs of a contraction, a backward pass over its outputs, over the places to which a
-    product spreads a value, and over all calls that use it; one more term is added for a bias.
-    """
-    sums = call_terms(graph)
-    shapes = {name: tuple(n or 1 for n in shape) for name, shape in graph.shapes().items()}
-    backward = dict.fromkeys(graph.dependent(), 0)
-    for call in graph.calls:
-        for name in backward.keys() & set(call.refs()) if call.name in sums else ():
-            backward[name] += max(sums[call.name], _spread(call, name, shapes))
-    return max(1, *sums.values(), *backward.values()) + 1 if sums else 2
+def _varying(value: Any, dependent: frozenset[str]) -> list[str]:
+    return [leaf.name for leaf in pytree.tree_leaves(value) if isinstance(leaf, Ref) and leaf.name in dependent]
 
 
-def _spread(call: Call, name: str, shapes: dict[str, tuple[int, ...]]) -> int:
-    """In how many products an element of the value ``name`` occurs, where the call may broadcast it."""
-    if call.op not in ("mul", "div", "matmul"):
-        return 1
-    inner = shapes[call.bound()["self"].name][-1] if call.op == "matmul" else 1
-    return math.prod(shapes[call.name]) * inner // max(1, math.prod(shapes[name]))
+def _conversion(call: Call, arguments: Mapping[str, Any], given: Sequence[torch.dtype]) -> str:
+    """Why what a call is given is converted before the call computes, as far as the dtypes are known."""
+    asked = arguments.get("dtype")
+    if isinstance(asked, torch.dtype) and any(dtype != asked for dtype in given):
+        return f"it changes the dtype to {_name(asked)}"
+    lost = [] if call.dtype is None else [dtype for dtype in given if not holds(call.dtype, dtype)]
+    return f"it rounds {_name(lost[0])} to {_name(call.dtype)}" if lost else ""
 
 
-def call_terms(graph: Graph) -> dict[str, int]:
-    """For every call that depends on the input: the products that one element of its output, or of its gradient, sums.
-
-    1 for a call that is no contraction.
-    """
-    shapes = {name: tuple(n or 1 for n in shape) for name, shape in graph.shapes().items()}
-    dependent = graph.dependent()
-    return {
-        call.name: max((_terms(size, call.op) for size in _factor_sizes(call, shapes, dependent)), default=1)
-        for call in graph.calls
-        if call.name in dependent
-    }
-
-
-def _factor_sizes(
-    call: Call, shapes: dict[str, tuple[int, ...]], dependent: frozenset[str]
-) -> Iterator[tuple[int, ...]]:
-    """Shapes of the constants whose products with the input the call sums."""
-    rule = RULES.get(call.op)
-    if rule is not None and rule.contraction:
-        arguments = call.bound()
-        for name in {rule.contraction, *(rule.affine_in if rule.bilinear else ())}:
-            value = arguments[name]
-            if isinstance(value, Ref) and value.name not in dependent:
-                yield shapes[value.name]
-
-
-def _terms(size: tuple[int, ...], op: str) -> int:
-    """Of a weight (c_out, c_in / groups, *kernel) or a matrix: the longer of the sums over its rows or columns."""
-    if len(size) < 2:
-        return math.prod(size)
-    return max(size[-2:]) if RULES[op].bilinear else math.prod(size) // min(size[:2])
+def _name(dtype: torch.dtype | None) -> str:
+    return str(dtype).removeprefix("torch.")

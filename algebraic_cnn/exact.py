@@ -24,13 +24,14 @@ from .arrays import require_finite
 from .crt import lift, primes_for
 from .derivation import MEMORY_BUDGET, Progress, derive_graph
 from .errors import ShapeError, TooLargeError
-from .evaluate import Evaluator, terms
+from .evaluate import Evaluator
 from .graph import Graph
 from .magnitudes.bounds import majorant
 from .magnitudes.heights import Denominator, denominator, height
 from .prime_field import PrimeField
 from .residues import Residues
 from .samples import require_samples_apart
+from .sums import terms
 from .trace import trace
 
 #: Bits to spare: ``lift`` wants numerators far below the product of the primes.

@@ -27,10 +27,11 @@ from torch.utils import _pytree as pytree
 from .affine import Shape
 from .assembly import Assembly, Value
 from .axes import folded, resized, running_sum
-from .evaluate import require_affine, scalar
+from .evaluate import require_affine
 from .geometry import padding_pairs
 from .graph import Call, Graph, Ref
 from .interpolation import WEIGHTED
+from .precision import working_dtype
 from .reading import Reading, float64
 from .recursion import SkipRecursion
 from .rules import DROPOUTS, MOVES, NEAREST, batch_norm_scale
@@ -133,7 +134,7 @@ def _linear(factor: str, weight: str, bias: str = "", *, transpose: bool = True)
         W = sp.csr_array(sp.kron(sp.eye_array(copies), matrix, format="csr"))
         b = a.get(bias)
         b = None if b is None else np.broadcast_to(float64(b), shape).reshape(-1)
-        return reading.assembly.layer(x * reading.strength(a.get("alpha", 1)), shape, reading.spend(W), b=b)
+        return reading.assembly.layer(x * reading.strength(call, a.get("alpha", 1)), shape, reading.spend(W), b=b)
 
     return read
 
@@ -149,7 +150,7 @@ def _sum(self_sign: int, other_sign: int, scaled: str = "other") -> Callable[...
     def read(reading: Reading, call: Call, a: Arguments) -> Value:
         shape, work = reading.shape(call), reading.assembly
         factors = {"self": Fraction(self_sign), "other": Fraction(other_sign)}
-        factors[scaled] *= reading.strength(a.get("alpha", 1))
+        factors[scaled] *= reading.strength(call, a.get("alpha", 1))
         values = {name: t for name, t in factors.items() if isinstance(a[name], Value)}
         total = reduce(work.sum, [reading.expanded(call, a[name], shape) * t for name, t in values.items()])
         for name in factors.keys() - values.keys():
@@ -166,7 +167,7 @@ def _product(reading: Reading, call: Call, a: Arguments) -> Value:
     value, factor = (a["self"], a["other"]) if isinstance(a["self"], Value) else (a["other"], a["self"])
     value = reading.expanded(call, value, reading.shape(call))
     if not isinstance(factor, Tensor) or factor.numel() == 1:
-        return value * reading.strength(factor)
+        return value * reading.strength(call, factor)
     W = sp.diags_array(reading.vector(call, factor, value.shape), format="csr")
     return reading.assembly.layer(value, value.shape, W)
 
@@ -223,23 +224,24 @@ def _move(reading: Reading, call: Call, a: Arguments) -> Any:
     values = [leaf for leaf in pytree.tree_leaves(a) if isinstance(leaf, Value)]
     *starts, count = accumulate((value.size for value in values), initial=0)
     first = iter(starts)
-    dtype = reading.graph.dtype if call.op in NEAREST else torch.float64
+    dtype = working_dtype(call, reading.graph) if call.op in NEAREST else torch.float64
     if count * reading.batch >= 1 / torch.finfo(dtype).eps:
         raise reading.refusal(call, f"{count} entries cannot be numbered in {dtype}")
+
+    chooses = call.op in ("index", "index_select", "repeat_interleave")  # its constants say which entries
 
     def numbered(leaf: Any) -> Any:
         if isinstance(leaf, Value):
             samples = torch.arange(reading.batch, dtype=dtype).reshape(-1, *[1] * len(leaf.shape)) * count
             return samples + 1 + next(first) + torch.arange(leaf.size).reshape(1, *leaf.shape)
-        chooses = call.op in ("index", "index_select")  # its constants say which entries
         return torch.zeros_like(leaf, dtype=dtype) if isinstance(leaf, Tensor) and not chooses else leaf
 
     def constant(leaf: Any) -> Any:
         if isinstance(leaf, Value):
             return torch.zeros(reading.batch, *leaf.shape, dtype=torch.float64)
-        return leaf.double() if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
+        return reading.numbers(call, leaf).double() if isinstance(leaf, Tensor) and not chooses else leaf
 
-    padding = {"value": scalar(reading.graph, a["value"] or 0)} if "value" in a else {}
+    padding = {"value": reading.numbers(call, a["value"] or 0).item()} if "value" in a else {}
     numbers = call.target(**pytree.tree_map(numbered, {**a, **({"value": 0} if padding else {})}))
     added = call.target(**pytree.tree_map(constant, {**a, **padding}))
     if isinstance(numbers, Tensor):

@@ -163,6 +163,12 @@ class Graph:
         shapes |= {name: tuple(tensor.shape) for name, tensor in self.constants.items() if isinstance(tensor, Tensor)}
         return shapes | {call.name: call.shape for call in self.calls}
 
+    def dtypes(self) -> dict[str, torch.dtype]:
+        """The dtype of every value by name, where it is known: inputs, constants and calls."""
+        dtypes = dict(zip(self.inputs, self.input_dtypes, strict=False))
+        dtypes |= {name: tensor.dtype for name, tensor in self.constants.items() if isinstance(tensor, Tensor)}
+        return dtypes | {call.name: call.dtype for call in self.calls if call.dtype is not None}
+
     def dependent(self) -> frozenset[str]:
         """Names of the values that depend on the entries of an input (not only on its sizes)."""
         names = set(self.inputs)

@@ -161,7 +161,7 @@ class _Writer:
         given, entries = Ref(next(call.refs())), math.prod(pattern.shape)
         flat = self.emit(f"{name}flat", aten.reshape.default, entries, given, [-1, entries])
         if call.op in _UNITS:
-            slope = scalar(self.source, call.bound().get("negative_slope", 0.0))
+            slope = scalar(self.source, call.bound().get("negative_slope", 0.0), call)
             state = pattern.states.ravel()
             factors = self.constant(f"{name}factors", np.where(state, 1.0, slope))
             value = self.emit(f"{name}value", aten.mul.Tensor, entries, flat, factors)

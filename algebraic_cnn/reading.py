@@ -18,8 +18,8 @@ from torch import Tensor
 from .affine import Shape
 from .assembly import Assembly, Value
 from .errors import NonFiniteError, NotAffineError
-from .evaluate import scalar
 from .graph import Call, Graph
+from .precision import taken
 from .toeplitz.selection import selection_matrix
 
 
@@ -52,22 +52,26 @@ class Reading:
             raise self.refusal(call, f"its result has no batch axis in front (shape {call.shape})")
         return tuple(int(n or 0) for n in call.shape[1:])
 
-    def strength(self, number: Any) -> Fraction:
-        """A Python number or a tensor of one entry, exactly.
+    def strength(self, call: Call, number: Any) -> Fraction:
+        """A Python number or a tensor of one entry, exactly as the call takes it.
 
         Raises:
             NonFiniteError: if it is NaN or infinite.
         """
-        value = number.item() if isinstance(number, Tensor) else scalar(self.graph, number)
+        value = self.numbers(call, number).item()
         if not math.isfinite(value):
             raise NonFiniteError("a strength must be finite", got=value, where="recursion_of")
         return Fraction(value)
 
+    def numbers(self, call: Call, constant: Any) -> Tensor:
+        """The numbers that the call computes with in the place of a constant."""
+        return taken(call, constant, self.graph)
+
     def vector(self, call: Call, constant: Any, shape: Shape) -> np.ndarray:
         """A constant repeated over the shape, flat."""
         if not isinstance(constant, Tensor):
-            return np.full(math.prod(shape), float(self.strength(constant)))
-        array = float64(constant)
+            return np.full(math.prod(shape), float(self.strength(call, constant)))
+        array = float64(self.numbers(call, constant))
         if array.ndim > len(shape):
             if (array != array[:1]).any():
                 raise self.refusal(call, "it treats the samples of a batch differently")

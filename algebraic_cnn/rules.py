@@ -139,8 +139,8 @@ def _sum(sign: int, factor: str = "other") -> Callable[[Step], Tensor]:
 
 def _divide(step: Step) -> Tensor:
     divisor = step.raw["other"]
-    divisor = divisor if isinstance(divisor, Tensor) else torch.tensor(float(divisor), dtype=torch.float64)
-    return step.ring.divide(step["self"], divisor.to(step["self"].device))
+    divisor = divisor.detach() if isinstance(divisor, Tensor) else torch.tensor(divisor, dtype=torch.float64)
+    return step.ring.divide(step["self"], divisor.double().to(step["self"].device))
 
 
 def _total(step: Step) -> Tensor:

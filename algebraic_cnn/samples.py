@@ -19,11 +19,12 @@ import torch
 from torch import Tensor
 
 from .errors import NotAffineError
-from .evaluate import Evaluator, terms
+from .evaluate import Evaluator
 from .graph import Call, Graph, Ref, Size
 from .prime_field import PrimeField
 from .primes import random_prime
 from .rules import DROPOUTS, NEAREST
+from .sums import terms
 
 Arguments = dict[str, Any]
 Test = Callable[[Arguments, Size, Size], bool]

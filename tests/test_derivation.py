@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from algebraic_cnn.derivation import cheapest, derive
 from algebraic_cnn.errors import NonFiniteError, NotAffineError, ShapeError, TooLargeError, UnknownNameError
-from algebraic_cnn.evaluate import Evaluator, terms
+from algebraic_cnn.evaluate import Evaluator
 from algebraic_cnn.prime_field import PrimeField
 from algebraic_cnn.primes import largest_modulus
+from algebraic_cnn.sums import terms
 from algebraic_cnn.trace import trace
 
 METHODS = ("forward", "adjoint", "recursion")  # those for any affine network

@@ -25,8 +25,8 @@ ALGEBRA = [
 FLOORS = [
     *ALGEBRA,
     *"image_sizes graph inplace refusal resizing dynamic_shapes trace programs".split(),
-    *"onnx_files onnx_operators onnx_reading step".split(),
-    *"interpolation rules evaluate residues watched".split(),
+    *"onnx_files onnx_operators onnx_reading precision step".split(),
+    *"interpolation rules sums evaluate residues watched".split(),
     *"samples magnitudes magnitudes.bounds magnitudes.heights magnitudes.norms magnitudes.gains".split(),
     *"reading axes extract derivation exact".split(),
     *"regions regions.source regions.mixing regions.spacing regions.resampling regions.atoms regions.spelling".split(),

@@ -19,11 +19,12 @@ from torch import Tensor, nn
 
 from algebraic_cnn.derivation import derive
 from algebraic_cnn.errors import NotAffineError
-from algebraic_cnn.evaluate import Evaluator, affine_obstacle, terms
+from algebraic_cnn.evaluate import Evaluator, affine_obstacle
 from algebraic_cnn.graph import Graph
 from algebraic_cnn.prime_field import PrimeField
 from algebraic_cnn.primes import random_prime
 from algebraic_cnn.rules import RULES
+from algebraic_cnn.sums import terms
 from algebraic_cnn.trace import trace
 
 aten = torch.ops.aten

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from algebraic_cnn import PrimeField, Rationals, derive
-from algebraic_cnn.evaluate import terms
 from algebraic_cnn.primes import random_prime
+from algebraic_cnn.sums import terms
 from algebraic_cnn.trace import trace
 
 N = 20021

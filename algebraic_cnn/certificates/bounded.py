@@ -21,7 +21,8 @@ from torch import Tensor
 from ..affine import AffineMap
 from ..evaluate import affine_obstacle
 from ..graph import Graph
-from ..magnitudes.bounds import UNIT_ROUNDOFF, gamma
+from ..precision import UNIT_ROUNDOFF
+from ..sums import gamma
 from .box import Box, over_a_box
 from .certificate import Certificate, Witness
 from .check import Check, Network, device, dtype, native, stated

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from ..affine import AffineMap
 from ..errors import ShapeError
-from ..magnitudes.bounds import UNIT_ROUNDOFF, gamma
+from ..precision import UNIT_ROUNDOFF
+from ..sums import gamma
 from .certificate import Certificate, Witness
 from .check import Check, Network, derived, dtype, native, stated
 from .rounding import box_error, derivation_error, ieee_kernels

@@ -20,11 +20,12 @@ from torch import Tensor
 
 from ..affine import AffineMap
 from ..derivation import Progress, derive_graph
-from ..evaluate import Evaluator, affine_obstacle, terms
+from ..evaluate import Evaluator, affine_obstacle
 from ..graph import Graph, Ref
 from ..prime_field import PrimeField
 from ..ring import Float
 from ..rules import DROPOUTS, MOVES
+from ..sums import terms
 from ..watched import Watched
 
 Network = Graph | AffineMap

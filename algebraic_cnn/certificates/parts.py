@@ -22,8 +22,9 @@ from torch import Tensor
 from ..errors import ShapeError
 from ..evaluate import Evaluator
 from ..graph import Graph, Ref
-from ..magnitudes.bounds import UNIT_ROUNDOFF, call_roundings, gamma, roundings
+from ..precision import UNIT_ROUNDOFF
 from ..ring import Float, Majorant, Ring
+from ..sums import call_roundings, gamma, roundings
 from .certificate import Certificate, Witness
 from .check import device
 from .rounding import ieee_kernels

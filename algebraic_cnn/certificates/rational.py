@@ -17,7 +17,7 @@ import torch
 from ..affine import AffineMap
 from ..crt import nearest
 from ..exact import exact_map
-from ..magnitudes.bounds import UNIT_ROUNDOFF
+from ..precision import UNIT_ROUNDOFF
 from ..ring import Rationals
 from .certificate import Certificate, Witness
 from .check import Check, Network, dtype, stated

@@ -36,9 +36,10 @@ from torch.utils import _pytree as pytree
 
 from ..derivation import MEMORY_BUDGET
 from ..graph import Call, Graph
-from ..magnitudes.bounds import UNIT_ROUNDOFF, call_roundings, gamma
 from ..magnitudes.gains import gains
+from ..precision import UNIT_ROUNDOFF
 from ..ring import Float, Majorant
+from ..sums import call_roundings, gamma
 from ..watched import Values, Watched
 
 #: The smallest positive number: what gradual underflow can take from one product, at most.

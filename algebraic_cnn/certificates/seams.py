@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from ..errors import NotAffineError, ShapeError
-from ..evaluate import Evaluator, obstacle, scalar
+from ..evaluate import Evaluator, obstacles, scalar
 from ..graph import Call, Graph, Ref
 from ..prime_field import PrimeField
 from .trials import uniform
@@ -58,7 +58,7 @@ def cut(graph: Graph) -> Cut:
     >>> [call.op for call in pieces.graph.calls], [call.op for call in pieces.seams]
     (['linear', 'linear'], ['relu'])
     """
-    dependent = graph.dependent()
+    foreign = {call.name for call, _ in obstacles(graph)}
     seams: dict[str, int] = {}
     sources: dict[str, Source] = {name: (-1, i) for i, name in enumerate(graph.inputs)}
     calls, seam_calls = [], []
@@ -67,7 +67,7 @@ def cut(graph: Graph) -> Cut:
             raise NotAffineError(f"{call.op} draws random numbers", where=call.where)
         if call.op == "operator.getitem" and call.args[0].name in seams:
             sources[call.name] = (seams[call.args[0].name], call.args[1])
-        elif call.name in dependent and call.op != "operator.getitem" and obstacle(call, dependent):
+        elif call.name in foreign:
             seams[call.name] = len(seam_calls)
             sources[call.name] = (len(seam_calls), 0)
             seam_calls.append(call)
@@ -126,7 +126,7 @@ def _identity(call: Call, graph: Graph) -> tuple[Any, ...]:
 
     def leaf_identity(leaf: Any) -> Any:
         if not isinstance(leaf, Ref):
-            return repr(scalar(graph, leaf) if isinstance(leaf, float) else leaf)
+            return repr(scalar(graph, leaf, call) if isinstance(leaf, float) else leaf)
         if leaf.name not in graph.constants:
             return "given"
         constant = graph.constants[leaf.name].detach().cpu()

@@ -23,12 +23,13 @@ from torch.utils import _pytree as pytree
 from .. import interpolation
 from ..affine import AffineMap
 from ..errors import NonFiniteError
-from ..evaluate import Evaluator, is_scalar, scalar
+from ..evaluate import Evaluator
 from ..graph import Call, Graph, Ref, Size
 from ..interpolation import WEIGHTED
+from ..precision import UNIT_ROUNDOFF, is_place, is_scalar, taken, working_dtype
 from ..ring import Majorant
 from ..rules import batch_norm_scale
-from .bounds import BATCH_NORMS, UNIT_ROUNDOFF, gamma, roundings, window
+from ..sums import BATCH_NORMS, gamma, roundings, window
 
 _PRECISION = {dtype: 1 - math.frexp(u)[1] for dtype, u in UNIT_ROUNDOFF.items()}
 _SUMS = ("add", "sub", "rsub")
@@ -131,12 +132,12 @@ def _of_call(call: Call, graph: Graph, dependent: frozenset[str]) -> tuple[Denom
     if call.op in WEIGHTED:
         sizes = {name: torch.empty([n or 1 for n in shape], device="meta") for name, shape in graph.shapes().items()}
         raw = {name: sizes[v.name] if isinstance(v, Ref) else v for name, v in arguments.items()}
-        numbers = map(_dyadic, interpolation.factors(call.target, raw, graph.dtype))
+        numbers = map(_dyadic, interpolation.factors(call.target, raw, working_dtype(call, graph)))
         return reduce(Denominator.__mul__, numbers, Denominator()), Denominator()
     added = {"bias"} | ({"self", "other"} if call.op in _SUMS else {"self"} if call.op == "addmm" else set())
     factors, offsets = Denominator(), Denominator()
     for name, value in arguments.items():
-        for constant in _numbers(name, value, graph, dependent):
+        for constant in _numbers(call, name, value, graph, dependent):
             if call.op == "div" and name == "other":
                 factors = factors * _inverse(constant)
             elif name in added:
@@ -146,13 +147,13 @@ def _of_call(call: Call, graph: Graph, dependent: frozenset[str]) -> tuple[Denom
     return factors, offsets
 
 
-def _numbers(name: str, value: Any, graph: Graph, dependent: frozenset[str]) -> Iterator[Tensor]:
-    for leaf in pytree.tree_leaves(value):
+def _numbers(call: Call, name: str, value: Any, graph: Graph, dependent: frozenset[str]) -> Iterator[Tensor]:
+    for leaf in () if is_place(name) else pytree.tree_leaves(value):
         if isinstance(leaf, Ref):
             if leaf.name in graph.constants and leaf.name not in dependent:
-                yield graph.constants[leaf.name]
+                yield taken(call, graph.constants[leaf.name], graph)
         elif is_scalar(name, leaf):
-            yield torch.tensor(scalar(graph, leaf), dtype=torch.float64)
+            yield taken(call, leaf, graph)
 
 
 def _dyadic(constant: Any) -> Denominator:

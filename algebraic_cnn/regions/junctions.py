@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ..evaluate import obstacle
+from ..evaluate import obstacles
 from ..graph import Call, Graph, Ref
 from ..rules import RULES
 from ..stencils.pieces import Atom, Branches, Piece, chained, identity, is_identity
@@ -82,12 +82,12 @@ def network_of(graph: Graph) -> Network:
     network = Network(Source.of(graph))
     dependent = network.source.dependent
     foreign: set[str] = set()
-    dtypes = _dtypes(graph)
+    dtypes, reasons = _dtypes(graph), {call.name: reason for call, reason in obstacles(graph)}
     for call in graph.calls:
         if call.name not in dependent:
             network.pinned |= dependent & set(call.refs())
             continue
-        reason = "" if call.op == "operator.getitem" else obstacle(call, dependent) or _stranger(call, dtypes, graph)
+        reason = "" if call.op == "operator.getitem" else reasons.get(call.name) or _stranger(call, dtypes, graph)
         if reason or (call.op == "operator.getitem" and foreign & set(call.refs())):
             foreign.add(call.name)
             network.boundaries += [(call, reason)] if reason else []

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ..arguments import padding_pairs, per_axis
-from ..evaluate import scalar
 from ..graph import Call, Ref, Size
+from ..precision import taken
 from ..ring import Ring
 from ..rules import batch_norm_scale
 from ..stencils.kernels import conv_footprint, conv_transpose_footprint, pointwise, transposed_taps
@@ -21,27 +21,27 @@ from .source import Arguments, Reader, Source, atom_of, sizes_of
 
 
 def _convolution(source: Source, call: Call, a: Arguments) -> Piece | None:
-    weight, x = source.tensor(a["weight"]), a["input"]
-    if weight is None or len(source.shape(x)) != weight.ndim or (a["bias"] and source.tensor(a["bias"]) is None):
+    weight, x = source.tensor(a["weight"], call), a["input"]
+    if weight is None or len(source.shape(x)) != weight.ndim or (a["bias"] and source.tensor(a["bias"], call) is None):
         return None
     rank, sizes = weight.ndim - 2, sizes_of(source.shape(x))
     stride, dilation = (per_axis(a[name], rank, name, least=1) for name in ("stride", "dilation"))
-    offset = source.numbers(a["bias"]) if a["bias"] is not None else None
+    offset = source.numbers(a["bias"], call) if a["bias"] is not None else None
     if a.get("transposed", "output_padding" in a):
         padding = per_axis(a["padding"], rank, "padding", least=0)
         extra = per_axis(a["output_padding"], rank, "output_padding", least=0)
         options = {"stride": stride, "dilation": dilation, "groups": a["groups"]}
         footprint = conv_transpose_footprint(weight.shape, sizes, padding=padding, output_padding=extra, **options)
-        embed = source.numbers(a["weight"])
+        embed = source.numbers(a["weight"], call)
         taps = lambda ring: transposed_taps(embed(ring), footprint, padding, dilation)  # noqa: E731
         return atom_of(source, call, x, footprint, taps, offset=offset)
     padding = padding_pairs(a["padding"], weight.shape[2:], stride, dilation)
-    less, groups, taps = thin(weight.numpy(), a["groups"]), a["groups"], source.numbers(a["weight"])
+    less, groups, taps = thin(weight.numpy(), a["groups"]), a["groups"], source.numbers(a["weight"], call)
     shape: Sequence[int] = weight.shape
     if less is not None:
         shape, groups = less(np.empty(weight.shape)).shape, groups * less.blocks
         padding = less.padding(padding, tuple(weight.shape[2:]), dilation)
-        taps = lambda ring: less(source.numbers(a["weight"])(ring))  # noqa: E731
+        taps = lambda ring: less(source.numbers(a["weight"], call)(ring))  # noqa: E731
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     footprint = conv_footprint(shape, sizes, **options)
     return atom_of(source, call, x, footprint, taps, offset=offset, thin=less is not None)
@@ -51,36 +51,36 @@ def _matrix(factor: str, weight: str, bias: str = "", *, transposed: bool = Fals
     """x A along the last axis of x; the weight is A or its transpose."""
 
     def read(source: Source, call: Call, a: Arguments) -> Piece | None:
-        x, matrix = a[factor], source.tensor(a[weight])
+        x, matrix = a[factor], source.tensor(a[weight], call)
         added = a.get(bias)
         if matrix is None or matrix.ndim != 2 or not source.varies(x):
             return None
-        if added is not None and ((b := source.tensor(added)) is None or b.ndim > 1):
+        if added is not None and ((b := source.tensor(added, call)) is None or b.ndim > 1):
             return None
         if a.get("alpha", 1) != 1 or a.get("beta", 1) != 1:
             return None
-        shape, embed = source.shape(x), source.numbers(a[weight])
+        shape, embed = source.shape(x), source.numbers(a[weight], call)
         c_out, c_in = matrix.shape if transposed else matrix.shape[::-1]
         footprint = pointwise(c_in, c_out, 1, [n or 1 for n in shape[1:-1]])
         taps = embed if transposed else lambda ring: np.ascontiguousarray(embed(ring).T)
-        offset = source.numbers(added) if added is not None else None
+        offset = source.numbers(added, call) if added is not None else None
         if offset is not None and b.numel() == 1 < c_out:
-            offset = lambda ring: np.repeat(source.numbers(added)(ring).reshape(-1), c_out)  # noqa: E731
+            offset = lambda ring: np.repeat(source.numbers(added, call)(ring).reshape(-1), c_out)  # noqa: E731
         return atom_of(source, call, x, footprint, taps, offset=offset, last=len(shape) > 2)
 
     return read
 
 
 def _batch_norm(source: Source, call: Call, a: Arguments) -> Piece | None:
-    raw = {name: source.tensor(a[name]) for name in ("weight", "bias", "running_mean", "running_var")}
+    raw = {name: source.tensor(a[name], call) for name in ("weight", "bias", "running_mean", "running_var")}
     if raw["running_var"] is None or raw["running_mean"] is None or a.get("training"):
         return None
     scale = batch_norm_scale({**raw, "eps": a["eps"]}).numpy()
-    mean, bias = source.numbers(a["running_mean"]), source.numbers(a["bias"]) if raw["bias"] is not None else None
+    mean, bias = source.numbers(a["running_mean"], call), source.numbers(a["bias"], call)
 
     def offset(ring: Ring) -> Array:
         shift = ring.negate(ring.reduce(mean(ring) * ring.embed(scale)))
-        return shift if bias is None else ring.reduce(shift + bias(ring))
+        return shift if raw["bias"] is None else ring.reduce(shift + bias(ring))
 
     shape = source.shape(a["input"])
     footprint = pointwise(len(scale), len(scale), len(scale), sizes_of(shape))
@@ -99,10 +99,10 @@ def _place(constant: Tensor, shape: Size) -> str:
 
 def _product(source: Source, call: Call, a: Arguments) -> Piece | None:
     x, factor = (a["self"], a["other"]) if source.varies(a["self"]) else (a["other"], a["self"])
-    constant, shape = source.tensor(factor), source.shape(x)
+    constant, shape = source.tensor(factor, call), source.shape(x)
     if constant is None or shape != call.shape or a.get("rounding_mode") or (call.op == "div" and x is not a["self"]):
         return None
-    place, embed = _place(constant, shape), source.numbers(factor)
+    place, embed = _place(constant, shape), source.numbers(factor, call)
     if place in ("map", "unlike"):
         return None
 
@@ -124,7 +124,7 @@ def _scaling(shape: Size, place: str, call: Call, scale: Callable[[Ring, int], A
 
 def multiple(source: Source, call: Call, number: float, sign: int) -> Piece:
     """x times a number of the network and a sign."""
-    factor = sign * scalar(source.graph, number)
+    factor = sign * taken(call, number, source.graph).item()
     if factor == 1:
         return identity(call.shape)
     scale = lambda ring, channels: np.repeat(ring.embed(np.array(factor)), channels)  # noqa: E731
@@ -140,8 +140,8 @@ def _sum(sign: int, scaled: str = "other") -> Callable[..., Piece | None]:
 
     def read(source: Source, call: Call, a: Arguments) -> Piece | None:
         x, name = (a["self"], "other") if source.varies(a["self"]) else (a["other"], "self")
-        constant, shape = source.tensor(a[name]), source.shape(x)
-        alpha = source.tensor(a.get("alpha", 1))
+        constant, shape = source.tensor(a[name], call), source.shape(x)
+        alpha = source.tensor(a.get("alpha", 1), call)
         if constant is None or alpha is None or shape != call.shape or _place(constant, shape) == "unlike":
             return None
         factor = {each: sign * alpha if each == scaled else torch.ones(()) for each in ("self", "other")}
@@ -155,9 +155,9 @@ def _sum(sign: int, scaled: str = "other") -> Callable[..., Piece | None]:
 
 def _shifted(source: Source, call: Call, shape: Size, constant: Ref, factors: tuple[Array, Array]) -> Piece:
     """own x + added c, ``factors`` being own and added."""
-    tensor = source.tensor(constant)
+    tensor = source.tensor(constant, call)
     place = "none" if tensor is None else _place(tensor, shape)
-    embed = source.numbers(constant)
+    embed = source.numbers(constant, call)
 
     def at(last: bool) -> Atom:
         axis = len(shape) - 1 if last else 1

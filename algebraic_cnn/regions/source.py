@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..evaluate import scalar
 from ..graph import Call, Graph, Ref, Size
+from ..precision import taken
 from ..ring import Ring
 from ..stencils.pieces import Array, Atom, Form, Offset, Piece
 from ..stencils.stencil import Footprint
@@ -51,23 +51,28 @@ class Source:
         """Shape of a value."""
         return self.shapes[value.name]
 
-    def tensor(self, value: Any) -> Tensor | None:
-        """A constant of the network in float64 on the CPU; a number becomes what it is to the network's kernels."""
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return torch.tensor(scalar(self.graph, value), dtype=torch.float64)
-        constant = self.graph.constants.get(value.name) if isinstance(value, Ref) else None
-        return constant.detach().cpu().double() if isinstance(constant, Tensor) else None
+    def tensor(self, value: Any, call: Call) -> Tensor | None:
+        """A constant of the network in float64 on the CPU, its numbers those that the call computes with."""
+        found = self._operand(value, call)
+        return None if found is None else found.double()
 
-    def numbers(self, value: Any) -> Numbers:
+    def numbers(self, value: Any, call: Call) -> Numbers:
         """The same over a ring."""
-        return lambda ring: ring.embed(self._array(value))
+        return lambda ring: ring.embed(self._array(value, call))
 
-    def _array(self, value: Any) -> Array:
-        constant = self.graph.constants.get(value.name) if isinstance(value, Ref) else None
-        if isinstance(constant, Tensor) and constant.dtype == torch.float32:
-            return constant.detach().cpu().numpy()  # rings take float32 faster than the same numbers in float64
-        tensor = self.tensor(value)
-        return np.zeros(()) if tensor is None else tensor.numpy()
+    def _operand(self, value: Any, call: Call) -> Tensor | None:
+        constant = self.graph.constants.get(value.name) if isinstance(value, Ref) else value
+        if not isinstance(constant, Tensor | bool | int | float):
+            return None
+        found = taken(call, constant, self.graph)
+        return found.detach().cpu()
+
+    def _array(self, value: Any, call: Call) -> Array:
+        found = self._operand(value, call)
+        if found is None:
+            return np.zeros(())
+        # Rings take float32 faster than the same numbers in float64.
+        return found.numpy() if found.dtype == torch.float32 else found.double().numpy()
 
 
 Reader = Callable[[Source, Call, Arguments], Piece | None]

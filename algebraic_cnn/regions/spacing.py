@@ -144,7 +144,7 @@ def _pad(source: Source, call: Call, a: Arguments) -> Piece | None:
 
     def offset(ring: Ring) -> Array:
         image = Stencil(footprint, np.ones(footprint.taps_shape))(np.ones((footprint.c_in, *sizes_of(shape))), ring)
-        return ring.reduce((1 - image) * source.numbers(a["value"])(ring))
+        return ring.reduce((1 - image) * source.numbers(a["value"], call)(ring))
 
     return atom_of(source, call, x, footprint, one, offset=offset, kind=Offset.MAP)
 

@@ -22,12 +22,13 @@ from torch import Tensor
 
 from ..certificates.certificate import Certificate, Witness, fingerprint
 from ..errors import NonFiniteError
-from ..evaluate import Evaluator, terms
+from ..evaluate import Evaluator
 from ..graph import Graph, Ref
 from ..magnitudes.heights import denominator
 from ..prime_field import PrimeField
 from ..primes import prime_interval, random_prime, unlucky
 from ..ring import Majorant
+from ..sums import terms
 from .region import Region, part, regions
 from .rewriting import Rewrite
 

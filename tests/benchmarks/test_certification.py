@@ -20,11 +20,12 @@ from algebraic_cnn.bench.defects import network
 from algebraic_cnn.bench.timing import interleaved_seconds
 from algebraic_cnn.certificates.check import native, residues
 from algebraic_cnn.certificates.rounding import forward_error
-from algebraic_cnn.evaluate import Evaluator, terms
+from algebraic_cnn.evaluate import Evaluator
 from algebraic_cnn.exact import exact_map, exact_outputs
 from algebraic_cnn.prime_field import PrimeField
 from algebraic_cnn.primes import random_prime
 from algebraic_cnn.ring import Float
+from algebraic_cnn.sums import terms
 from algebraic_cnn.trace import trace
 
 

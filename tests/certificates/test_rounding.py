@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from algebraic_cnn.certificates.rounding import forward_error
 from algebraic_cnn.graph import Graph
-from algebraic_cnn.magnitudes.bounds import call_roundings, gamma, majorant, roundings
+from algebraic_cnn.magnitudes.bounds import majorant
 from algebraic_cnn.magnitudes.gains import gains
 from algebraic_cnn.magnitudes.norms import conv_norm, matrix_norm
 from algebraic_cnn.models import LinearCNN, SkipSpec
+from algebraic_cnn.sums import call_roundings, gamma, roundings
 from algebraic_cnn.toeplitz import conv_matrix
 from algebraic_cnn.trace import trace
 

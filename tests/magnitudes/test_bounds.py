@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from algebraic_cnn.magnitudes.bounds import call_roundings
+from algebraic_cnn.sums import call_roundings
 from algebraic_cnn.trace import trace
 
 

@@ -12,10 +12,12 @@ from torch import nn
 from algebraic_cnn.affine import AffineMap
 from algebraic_cnn.graph import Graph
 from algebraic_cnn.layers import affine_map
-from algebraic_cnn.magnitudes.bounds import UNIT_ROUNDOFF, gamma, majorant, roundings
+from algebraic_cnn.magnitudes.bounds import majorant
 from algebraic_cnn.models import LinearCNN
 from algebraic_cnn.models.resize import Subsample, ZeroChannels
+from algebraic_cnn.precision import UNIT_ROUNDOFF
 from algebraic_cnn.recursion import Layer, Skip, SkipRecursion
+from algebraic_cnn.sums import gamma, roundings
 
 
 def recursion_by_hand(net: LinearCNN, dtype: Any = np.float64) -> SkipRecursion:

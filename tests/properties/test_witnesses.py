@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 
 from algebraic_cnn.affine import AffineMap
 from algebraic_cnn.derivation import derive_graph
-from algebraic_cnn.evaluate import Evaluator, terms
+from algebraic_cnn.evaluate import Evaluator
 from algebraic_cnn.graph import Graph
 from algebraic_cnn.magnitudes.bounds import majorant
 from algebraic_cnn.prime_field import PrimeField
 from algebraic_cnn.primes import random_prime
 from algebraic_cnn.ring import Float, Rationals, Ring
+from algebraic_cnn.sums import terms
 from algebraic_cnn.testing import (
     Network,
     affine_modules,
