@@ -99,7 +99,7 @@ def test_a_quotient_divides_by_the_operand(dtype: torch.dtype, value: int) -> No
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=name_of)
 @pytest.mark.parametrize("other", [*DTYPES, *INTEGERS], ids=name_of)
-def test_a_dtype_holds_another_if_the_way_there_and_back_changes_nothing(dtype: torch.dtype, other: torch.dtype) -> None:
+def test_a_dtype_holds_another_if_the_way_there_changes_nothing(dtype: torch.dtype, other: torch.dtype) -> None:
     if other.is_floating_point:
         limits = torch.finfo(other)
         extremes = [limits.max, limits.tiny, 1 + limits.eps, limits.tiny * limits.eps]
@@ -231,9 +231,10 @@ def test_integers_that_differ_by_a_prime_differ(level: str) -> None:
 
 
 def test_what_leaves_the_range_is_said() -> None:
-    assert out_of_range(torch.tensor([65504.0, -65504.0, 0.0]), torch.float16) == ""
-    assert out_of_range(torch.tensor([65520.0]), torch.float16) == "1 of 1 numbers is beyond float16 and becomes infinite"
-    assert out_of_range(torch.tensor([1e-8, 2e-8, 1.0]), torch.float16) == "2 of 3 numbers are below float16 and become 0"
+    half = torch.float16
+    assert out_of_range(torch.tensor([65504.0, -65504.0, 0.0]), half) == ""
+    assert out_of_range(torch.tensor([65520.0]), half) == "1 of 1 numbers is beyond float16 and becomes infinite"
+    assert out_of_range(torch.tensor([1e-8, 2e-8, 1.0]), half) == "2 of 3 numbers are below float16 and become 0"
     assert out_of_range(torch.tensor([1e300]).double(), torch.bfloat16).endswith("becomes infinite")
 
 
