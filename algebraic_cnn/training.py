@@ -26,6 +26,7 @@ from .certificates.certificate import versions
 from .checkpoint import read_checkpoint, restore, write_checkpoint
 from .data import Dataset
 from .errors import GeometryError, NonFiniteError
+from .overruns import SafeConvolutions
 from .records import write_records
 
 Progress = Callable[[int, int, str], None]
@@ -43,7 +44,7 @@ class Recipe:
         weight_decay: factor of the squared norm in the loss.
         seed: of the order of the images and of Dropout; the model's own initial weights are the caller's.
         amp: compute in bfloat16 where torch's autocast does so.
-        channels_last: keep the channels of a pixel together in memory.
+        channels_last: keep the channels of a pixel together in memory, where torch computes gradients rightly so.
 
     Raises:
         GeometryError: if a number is out of its range.
@@ -228,10 +229,11 @@ class _Run:
         images, labels = self.data.train_images[batch].to(device), self.data.train_labels[batch].to(device)
         if self.recipe.channels_last:
             images = images.to(memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.recipe.amp):
-            loss = nn.functional.cross_entropy(self.model(images), labels)
-        self.optimizer.zero_grad()
-        loss.backward()
+        with SafeConvolutions():  # whatever the recipe: a model may bring a layout of its own
+            with torch.autocast(device.type, torch.bfloat16, enabled=self.recipe.amp):
+                loss = nn.functional.cross_entropy(self.model(images), labels)
+            self.optimizer.zero_grad()
+            loss.backward()
         self.optimizer.step()
         return float(loss.detach())
 

@@ -38,7 +38,7 @@ FLOORS = [
     *"certificates.seams certificates.identity certificates.parts certificates.box certificates.bounded".split(),
     *"certificates.modular certificates.rational certification pinning linear_region".split(),
     *"regions.warrant regions.measurement report collapsed any_size collapsing".split(),
-    *"models data records checkpoint training homotopy testing plots report_figure bench experiments".split(),
+    *"models data records checkpoint overruns training homotopy testing plots report_figure bench experiments".split(),
     *"cli __main__".split(),
 ]
 LONGEST = 300
