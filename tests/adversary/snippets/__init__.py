@@ -1,0 +1,1 @@
+"""Ordinary torch, a file for each style; importing a file puts its networks into ``corpus.SNIPPETS``."""
