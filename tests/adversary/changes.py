@@ -102,10 +102,7 @@ def _of_python(place: Place) -> Iterator[Change]:
             continue
         for other in variants(now, ""):
             if kind == "size" or other >= 0:
-                args = (*node.args[:j], other, *node.args[j + 1 :])
-                yield place.change(
-                    kind, op, f"{op} {now} to {other}", lambda g, m, args=args: setattr(m, "args", _same(g, args))
-                )
+                yield place.change(kind, op, f"{op} {now} to {other}", _positional(j, other))
     if node.target in _OPERATORS:
         for other in _OPERATORS:
             if other is not node.target:

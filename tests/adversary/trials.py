@@ -111,7 +111,7 @@ def gaps(subject: Subject, net: nn.Module) -> list[Gap]:
 
 
 def truth(subject: Subject, change: Change, found: list[Gap]) -> str:
-    """What is so: "different", "same", "undecided" where torch cannot tell, "partial" where one of them does not run."""
+    """What is so: "different", "same", "undecided" where torch cannot tell, "partial" where one does not run."""
     if any(gap.what == "raises" for gap in found):
         return "partial"
     if any(gap.different for gap in found):
