@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 DOCS := .venv/.docs
+# A process for each processor, at most four.  One that dies is replaced: its test has failed, and the others go on.
+WORKERS := -n logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test deep coverage lint types proofs notebooks docs bench clean
@@ -23,14 +25,14 @@ demo: $(STAMP)  ## train a linear ResNet34, collapse it, certify it, time it (wr
 	$(BIN)/algebraic-cnn demo
 
 test: $(STAMP)  ## the tests, with the examples of docstrings and README
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
 
 deep: $(STAMP)  ## the property tests on many more examples (long)
-	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest tests --ignore tests/properties
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest $(WORKERS) tests --ignore tests/properties
 	$(BIN)/python -m tests.properties.deep deep.jsonl
 
 coverage: $(STAMP)  ## the tests again, with the branches they miss
-	$(BIN)/python -m pytest --cov --cov-report=term-missing
+	$(BIN)/python -m pytest $(WORKERS) --cov --cov-report=term-missing
 
 lint: $(STAMP)  ## ruff
 	$(BIN)/ruff check

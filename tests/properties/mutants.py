@@ -7,7 +7,6 @@ NoPlace     the network has no place for that mistake: it has no skip to drop, n
 from __future__ import annotations
 
 import copy
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -18,9 +17,6 @@ from torch import Tensor, nn
 from algebraic_cnn.graph import Graph
 from algebraic_cnn.models import LinearCNN
 from algebraic_cnn.trace import trace
-
-#: check and mutation to how many mutants it told apart; conftest.py prints it.
-CAUGHT: Counter[str] = Counter()
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 _CROP = {1: nn.ConstantPad1d, 2: nn.ConstantPad2d}
