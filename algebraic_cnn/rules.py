@@ -4,7 +4,7 @@ A rule sees a ``Step`` and uses four primitives only: call the ATen kernel on ca
 then ``ring.reduce``.  So the code that runs the network mod p is the code that runs it in floating point.
 
     RULES        ATen name -> Rule
-    MOVES        the calls that only move, drop and repeat entries; NEAREST among them
+    MOVES        the calls that only move, drop and repeat entries; NEAREST among them; REPEATS may repeat
     contraction  a call that sums products with a constant (convolution, linear); its terms limit the modulus
 
 A layer is added to the library by one line of ``RULES``; tests/test_rules.py then checks it in every ring.
@@ -223,6 +223,12 @@ MOVES = (
     "lift_fresh_copy select slice narrow split split_with_sizes chunk unbind flip roll pixel_shuffle pixel_unshuffle "
     "index_select channel_shuffle movedim swapaxes repeat unflatten reflection_pad1d reflection_pad2d reflection_pad3d "
     "replication_pad1d replication_pad2d replication_pad3d im2col unfold index tril triu tile repeat_interleave"
+).split() + NEAREST
+
+#: Moves that may take an input to several places.
+REPEATS = (
+    "expand repeat tile repeat_interleave index index_select im2col unfold reflection_pad1d reflection_pad2d "
+    "reflection_pad3d replication_pad1d replication_pad2d replication_pad3d"
 ).split() + NEAREST
 
 DROPOUTS = ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")

@@ -36,7 +36,7 @@ FLOORS = [
     *"regions.rewriting regions.region regions.tangles regions.emission forms".split(),
     *"certificates certificates.certificate certificates.rounding certificates.check certificates.trials".split(),
     *"certificates.seams certificates.identity certificates.parts certificates.box certificates.bounded".split(),
-    *"certificates.modular certificates.rational certification pinning linear_region".split(),
+    *"certificates.accuracy certificates.modular certificates.rational certification pinning linear_region".split(),
     *"regions.warrant regions.measurement report collapsed any_size collapsing".split(),
     *"models data records checkpoint overruns training homotopy testing plots report_figure bench experiments".split(),
     *"cli __main__".split(),

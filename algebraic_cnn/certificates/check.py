@@ -11,7 +11,7 @@ derived     the W and b of a network in float64, derived as ``derive`` does it
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from ..evaluate import Evaluator, affine_obstacle
 from ..graph import Graph, Ref
 from ..prime_field import PrimeField
 from ..ring import Float
-from ..rules import DROPOUTS, MOVES
+from ..rules import DROPOUTS, MOVES, REPEATS
 from ..sums import terms
 from ..watched import Watched
 
@@ -129,7 +129,8 @@ def native(network: Network, x: Tensor) -> Tensor:
 def stated(network: Network, memory_budget: int) -> AffineMap | None:
     """The dense map that the network states in its own numbers: an ``AffineMap``, or one contraction and moves.
 
-    Probing one contraction multiplies its weights by ones and adds zeros, hence rounds nothing.
+    Every entry of W must be one weight: then probing multiplies weights by ones and adds zeros, hence rounds nothing.
+    That is so unless the moves before the contraction repeat an input, which the contraction may then add to itself.
     """
     if isinstance(network, AffineMap):
         return network.to("dense")
@@ -137,7 +138,24 @@ def stated(network: Network, memory_budget: int) -> AffineMap | None:
     steps = [call for call in network.calls if call.name in dependent and call.op not in (*MOVES, *DROPOUTS)]
     if len(network.inputs) != 1 or len(steps) != 1 or not steps[0].op.startswith(("linear", "addmm", "conv")):
         return None
-    return derive_graph(network, Float(), device=device(network), memory_budget=memory_budget)
+    arguments = steps[0].bound()
+    weight = arguments.get("mat2", arguments.get("weight"))
+    if weight.name not in network.constants or any(arguments.get(name, 1) != 1 for name in ("alpha", "beta")):
+        return None
+    given = {"device": device(network), "memory_budget": memory_budget}
+    repeats = any(call.op in REPEATS for call in network.calls)
+    if repeats and derive_graph(_counting(network, weight.name), Float(), **given).W.max(initial=0) > 1:
+        return None
+    return derive_graph(network, Float(), **given)
+
+
+def _counting(network: Graph, weight: str) -> Graph:
+    """The network with a weight of ones and biases of zeros: entries of W are how many weights the network's sum."""
+    constants = {
+        name: torch.full_like(value, name == weight) if value.is_floating_point() else value
+        for name, value in network.constants.items()
+    }
+    return replace(network, constants=constants)
 
 
 def derived(network: Network, method: str, memory_budget: int) -> AffineMap:

@@ -1,7 +1,8 @@
 """The level "modular": identities decided modulo random primes at random points.
 
     identical   the two networks are the same function over the rationals (identity.py)
-    rounded     W and b given are those of the original, derived in float64 and rounded once, equal to the last bit
+    rounded     W and b given are those of the original, derived in float64 and rounded once, equal to the last bit;
+                and at least half of the bits of that derivation are right (accuracy.py)
     Euler       that derivation is right as a computation over the rationals: f(x) = f_W(x) + f(0) and
                 <u, f_W(x)> = <grad <u, f_W>(x), x>.  A polynomial map satisfies Euler's identity if and only if it is
                 linear, and then its backward pass is its adjoint; so each probe gives a column or a row of W.
@@ -18,6 +19,7 @@ from ..affine import AffineMap
 from ..evaluate import Evaluator
 from ..graph import Graph
 from ..prime_field import PrimeField
+from .accuracy import HALF, lost
 from .certificate import Certificate, Witness
 from .check import Check, derived, device, dtype, stated
 from .identity import identical
@@ -48,11 +50,16 @@ def _rounded(check: Check, given: AffineMap) -> Certificate:
         return Certificate(what, "modular", True)
     what = "the map derived from the network equals the network over the rational numbers, and the W and b given are "
     what += f"that derivation in float64, rounded to {precision}, equal to the last bit."
+    graph = check.original
+    bits = 10 * check.points + 1  # of both checks, so that the sum of their errors is half of that
+    if not lost(graph, expected, np.random.default_rng(check.seed), bits).max(initial=0.0) <= HALF:
+        what = "numbers cancel so far in the derivation of W and b in float64 that fewer than half of its bits are "
+        return Certificate(f"{what}those of the network's map over the rational numbers.", "modular", False)
     holds = Certificate(what, "modular", True)
     fails = replace(holds, statement="the derivation of W and b does not reproduce the network.", ok=False)
-    graph = check.original
-    trials = Trials((graph,), 2, 10 * check.points)
-    return trials.run(lambda field, generator: _euler(graph, field, generator), check, holds, fails)
+    trials = Trials((graph,), 2, bits)
+    found = trials.run(lambda field, generator: _euler(graph, field, generator), check, holds, fails)
+    return replace(found, error_probability=(found.error_probability or 0.0) + 2.0**-bits) if found.ok else found
 
 
 def _euler(graph: Graph, field: PrimeField, generator: np.random.Generator) -> Witness | None:

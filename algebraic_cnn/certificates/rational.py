@@ -3,7 +3,7 @@
     equal       the exact W and B of both networks are the same
     nearest     W and b given are the exact ones, each rounded to the nearest float: on any machine, by any method
     explained   they are not all the nearest, but no entry is further off than a derivation in float64 and one rounding
-                can take it, by a bound proved for each entry (rounding.py)
+                can take it, by a bound proved for each entry (rounding.py), and half of its bits are right
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ..crt import nearest
 from ..exact import exact_map
 from ..precision import UNIT_ROUNDOFF
 from ..ring import Rationals
+from .accuracy import HALF
 from .certificate import Certificate, Witness
 from .check import Check, Network, dtype, stated
 from .rounding import derivation_error
@@ -81,7 +82,7 @@ def _explained(check: Check, exact: AffineMap, given: AffineMap, refused: Certif
     observed, bound = np.concatenate(errors), np.concatenate(allowed)
     worst = int((observed - bound).argmax())
     outcome = replace(refused, observed=float(observed[worst]), bound=float(bound[worst]))
-    if observed[worst] > bound[worst]:
+    if observed[worst] > bound[worst] or _meaningless(exact, given, dtype(check.collapsed)):
         return outcome
     precision = str(dtype(check.collapsed)).removeprefix("torch.")
     best = nearest(np.append(exact.W, exact.b), precision)
@@ -89,6 +90,15 @@ def _explained(check: Check, exact: AffineMap, given: AffineMap, refused: Certif
     what = f"W and b given are as close to the exact ones as a derivation in float64 and one rounding are; {off} of "
     what += f"{len(observed)} entries are not the nearest floats."
     return replace(outcome, statement=what, ok=True, witness=None)
+
+
+def _meaningless(exact: AffineMap, given: AffineMap, precision: torch.dtype) -> bool:
+    """Whether a derivation lost more than half of its bits by cancellation, beside the one rounding of its result."""
+    W, b = (array.astype(np.float64) for array in (exact.W, exact.b))
+    own = [Rationals().embed(array) for array in (given.W, given.b)]
+    off = np.column_stack([exact.W - own[0], exact.b - own[1]]).astype(np.float64)
+    sizes = np.maximum(abs(W).max(1, initial=0.0), abs(b))
+    return bool((abs(off).max(1, initial=0.0) > HALF * sizes + _half_spacing(sizes, precision)).any())
 
 
 def _half_spacing(sizes: np.ndarray, precision: torch.dtype) -> np.ndarray:
