@@ -197,7 +197,7 @@ class _Job:
 def _densely(
     job: _Job, written: Rewrite, measure: bool, progress: Progress | None, clock: list[float]
 ) -> Collapse | None:
-    """The whole network as one ``Dense`` module; None if a race finds that it is slower."""
+    """The whole network as one ``Dense`` module; None if a race finds that it is slower, or no float64 derives it."""
     graph, device = job.graph, device_of(job.graph)
     affine = derive_graph(graph, Float(), job.method, device=device, memory_budget=job.memory_budget, progress=progress)
     dense = Dense.of(affine, dtype=job.dtype, device=device).requires_grad_(any(graph.parameters.values()))
@@ -212,7 +212,10 @@ def _densely(
     if job.level is not None:
         example = dense.weight.new_zeros(graph.batch or 1, *dense.in_shape)
         options = {"level": job.level, "method": job.method, "memory_budget": job.memory_budget}
-        certificate = _required(certify_networks(graph, dense, example, **options))
+        certificate = certify_networks(graph, dense, example, **options)
+        if not certificate.ok and certificate.witness is None:
+            return None  # the numbers of the map cancel too far to be derived in float64
+        _required(certificate)
     clock.append(time.perf_counter())
     method = cheapest(graph) if job.method == "auto" else job.method
     seconds = _spans(clock, ("trace", "derive", "measure", "certify"))
