@@ -14,6 +14,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import takewhile
 
 import torch
@@ -24,7 +25,7 @@ from .graph import Graph
 from .image_sizes import ImageSizes
 from .regions.junctions import network_of
 from .regions.rewriting import Rewrite
-from .resizing import at
+from .resizing import at, followed
 
 Values = Mapping[str, int]
 Judge = Callable[[Rewrite], Certificate]
@@ -226,10 +227,13 @@ def _together(free: Graph, points: Sequence[Values], found: Sequence[Certificate
     return replace(found[0], statement=said, error_probability=error, **more)
 
 
-def seams_of(rewrite: Rewrite) -> dict[str, torch.Tensor]:
-    """The values at which regions begin, without their numbers."""
-    shapes = rewrite.network.graph.shapes()
-    return {
-        name: torch.empty([2 if n is None else n for n in shapes[name]], device="meta")
-        for name in rewrite.network.seams
-    }
+def seams_of(rewrite: Rewrite) -> Callable[[int], dict[str, torch.Tensor]]:
+    """Batch size -> the values at which regions begin, without their numbers."""
+    graph, seams = rewrite.network.graph, rewrite.network.seams
+
+    @lru_cache
+    def values(batch: int) -> dict[str, torch.Tensor]:
+        found = followed(graph, graph.input_shapes, batch)
+        return {name: found[name] for name in seams if isinstance(found[name], torch.Tensor)}
+
+    return values

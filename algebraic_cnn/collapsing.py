@@ -14,6 +14,7 @@ import itertools
 import time
 from collections.abc import Set
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -44,7 +45,7 @@ from .regions.measurement import doubtful, natively, race, runner, timed
 from .regions.rewriting import Rewrite, rewrite
 from .regions.spelling import plain
 from .regions.tangles import untangled
-from .regions.warrant import changed, parameters, warrant
+from .regions.warrant import Examples, changed, parameters, warrant
 from .report import report_of
 from .ring import Float
 from .trace import trace
@@ -122,10 +123,10 @@ def collapse(
             return found
         written = job.rewritten(careful=written.network.affine)
         del clock[2:]
-    seams = natively(graph, written.network.seams)
+    seams = lru_cache(lambda batch: natively(graph, written.network.seams, batch))
     pairs = doubtful(changed(written), written.rewritten.shell(), job.prices) if measure else []
     clock.append(time.perf_counter())
-    races = timed(pairs, written.rewritten.over(Float(), dtype=graph.dtype), seams) if pairs else []
+    races = timed(pairs, written.rewritten.over(Float(), dtype=graph.dtype), seams(1)) if pairs else []
     times = {pair.region.names: race for pair, race in zip(pairs, races, strict=True)}
     slow = {name for names, race in times.items() if race.lost for name in names}
     written = job.rewritten(careful=slow) if slow else written
@@ -170,7 +171,7 @@ class _Job:
         return single and not written.network.boundaries and mergers == ["dense"] and len(plans) == 1
 
     def certificate(
-        self, written: Rewrite, after: Graph, seams: dict[str, torch.Tensor]
+        self, written: Rewrite, after: Graph, seams: Examples
     ) -> tuple[ImageSizes | None, Certificate | None]:
         """The image sizes that the result takes, if more than one, and the certificate that was asked for.
 

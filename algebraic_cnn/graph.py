@@ -3,6 +3,7 @@
 Graph       inputs, calls in order of execution, constants (parameters and buffers), outputs
 Call        one ATen call: its op, its arguments, the shape of its result, where in the model it stands
 Ref         the value of an input, of a constant or of an earlier call, by name
+Rows        a first axis that grows with the batch but is not as long
 Submodule   a part of the model that a call runs as it sees fit: a branch, the body of a loop
 needed      the calls that some values need
 free batch  the first axis is symbolic: the graph runs on any batch size
@@ -30,6 +31,48 @@ class Ref:
     name: str
 
 
+class Rows(int):
+    """The length of a first axis that goes with the batch size N and is not N, such as 16 N or N - 1.
+
+    As an int it is the length for one sample, 1 at least.  It equals another that is alike at two batch sizes, and no
+    int.
+
+    Attributes:
+        lengths: for batches of two and of three.
+
+    >>> Rows.of(32, 48), Rows.of(32, 48) == Rows.of(32, 48), Rows.of(32, 48) == 16
+    (Rows.of(32, 48), True, False)
+    """
+
+    lengths: tuple[int, int]
+
+    @classmethod
+    def of(cls, two: int, three: int) -> Rows:
+        """From the lengths for batches of two and of three."""
+        rows = cls(max(1, 2 * two - three))
+        rows.lengths = two, three
+        return rows
+
+    @classmethod
+    def drawn(cls, length: Any) -> Rows | None:
+        """A free first axis as ``torch.export`` has it: None where it is a symbol itself, as the batch size is."""
+        expression = length.node.expr
+        lengths = [expression.subs(dict.fromkeys(expression.free_symbols, n)) for n in (2, 3)]
+        return None if expression.is_Symbol else cls.of(*map(int, lengths))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Rows) and other.lengths == self.lengths
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self.lengths)
+
+    def __repr__(self) -> str:
+        return f"Rows.of{self.lengths}"
+
+
 @dataclass(frozen=True, eq=False)
 class Submodule:
     """A part of the model that a call runs as it sees fit: a branch of ``torch.cond``, the body of a loop.
@@ -52,7 +95,8 @@ class Call:
         target: the callable itself.
         args: positional arguments, with ``Ref`` where an earlier value goes, and ``Submodule``.
         kwargs: keyword arguments, likewise.
-        shape: shape of the result, None on symbolic axes; () for a size or a tuple of tensors.
+        shape: shape of the result, None on symbolic axes, ``Rows`` on a first one that is not as long as the batch;
+            () for a size or a tuple of tensors.
         where: file, line and text of the model's source.
         module: dotted path of the module that made the call, "" for the model itself.
         dtype: of the result; None for a size or a tuple, and for calls that no model made.

@@ -1,6 +1,7 @@
 """A network that takes many image sizes, at one of them.
 
     Length     a number that a network works out from the sizes of its inputs, and the name of the value that it is
+    followed   graph, shapes of its inputs -> every value without its numbers
     at         graph, values of its symbols -> the graph of those image sizes alone: every shape and number known
     unbound    calls in which every ``Length`` is again the value that it came from
 
@@ -19,7 +20,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 
 from .errors import ShapeError
-from .graph import Call, Graph, Ref, Size
+from .graph import Call, Graph, Ref, Rows, Size
 from .image_sizes import ImageSizes
 from .refusal import quiet
 
@@ -55,7 +56,7 @@ def at(graph: Graph, values: Mapping[str, int]) -> Graph:
         ShapeError: if torch refuses a call with these image sizes; names the call and its source line.
     """
     shapes = (graph.sizes or ImageSizes({}, {})).shapes(graph.inputs, graph.input_shapes, values)
-    found = [_followed(graph, shapes, batch) for batch in (_BATCHES if graph.batch is None else (graph.batch,))]
+    found = [followed(graph, shapes, batch) for batch in (_BATCHES if graph.batch is None else (graph.batch,))]
     first, last = found[0], found[-1]
     lengths = {
         call.name: Length.of(first[call.name], call.name)
@@ -87,10 +88,20 @@ def _leaves(call: Call) -> list[Any]:
     return pytree.tree_leaves((call.args, dict(call.kwargs)))
 
 
-def _followed(graph: Graph, shapes: Sequence[Size], batch: int) -> dict[str, Any]:
-    """Every value without its numbers."""
+def followed(graph: Graph, shapes: Sequence[Size], batch: int) -> dict[str, Any]:
+    """Every value of a graph without its numbers, by name.
+
+    Args:
+        graph: the network.
+        shapes: of its inputs, None for the batch axis.
+        batch: how long that is.
+
+    Raises:
+        ShapeError: if torch refuses a call with these sizes; names the call and its source line.
+    """
     device = graph.device
-    dtypes = graph.input_dtypes or (graph.dtype,) * len(graph.inputs)
+    known = len(graph.input_dtypes) == len(graph.inputs)
+    dtypes = graph.input_dtypes if known else (graph.dtype,) * len(graph.inputs)
     with torch.no_grad(), quiet(), FakeTensorMode() as mode:
         values: dict[str, Any] = {name: _fake(mode, x, graph.dtype, device) for name, x in graph.constants.items()}
         for name, shape, dtype in zip(graph.inputs, shapes, dtypes, strict=True):
@@ -102,7 +113,7 @@ def _followed(graph: Graph, shapes: Sequence[Size], batch: int) -> dict[str, Any
             except Exception as error:  # torch's refusals are of many classes
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                 got = [list(shape[1:]) for shape in shapes]
-                what = f"the network's {call.op} takes no image of this size ({reason})"
+                what = f"the network's {call.op} takes no input of this size ({reason})"
                 raise ShapeError(what, got=got[0] if len(got) == 1 else got, where=call.where) from error
     return values
 
@@ -115,7 +126,10 @@ def _fake(mode: FakeTensorMode, x: Any, dtype: torch.dtype, device: torch.device
 
 
 def _common(first: Any, last: Any) -> Size:
-    """The shape of a value, None on axes that are longer in the larger batch."""
+    """The shape of a value: None on axes longer in the larger batch, ``Rows`` on a first one that is not the batch."""
     if not isinstance(first, Tensor) or not isinstance(last, Tensor):
         return ()
-    return tuple(int(n) if n == m else None for n, m in zip(first.shape, last.shape, strict=True))
+    shape: list[int | None] = [int(n) if n == m else None for n, m in zip(first.shape, last.shape, strict=True)]
+    if shape[:1] == [None] and (lengths := (int(first.shape[0]), int(last.shape[0]))) != _BATCHES:
+        shape[0] = Rows.of(*lengths)
+    return tuple(shape)

@@ -18,11 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import NotAffineError
+from .errors import NotAffineError, ShapeError
 from .evaluate import Evaluator
 from .graph import Call, Graph, Ref, Size
 from .prime_field import PrimeField
 from .primes import random_prime
+from .resizing import followed
 from .rules import DROPOUTS, NEAREST
 from .sums import terms
 
@@ -51,10 +52,20 @@ def require_samples_apart(graph: Graph, device: torch.device | str = "cpu") -> N
     Traceback (most recent call last):
     algebraic_cnn.errors.NotAffineError: the samples of a batch are not treated each by itself, ... got mean [at ...]
     """
-    call = doubtful(graph)
-    if call is not None and _mixed(graph, device):
+    call = None if apart(graph, device) else doubtful(graph)
+    if call is not None:
         what = "the samples of a batch are not treated each by itself, so there is no map of one sample"
         raise NotAffineError(what, expected="calls that keep samples apart", got=call.op, where=call.where)
+
+
+def apart(graph: Graph, device: torch.device | str = "cpu") -> bool:
+    """Whether an affine graph treats every sample of a batch by itself, and all alike.
+
+    Args:
+        graph: affine, with any number of inputs and outputs.
+        device: where to run it.
+    """
+    return doubtful(graph) is None or not _mixed(graph, device)
 
 
 def doubtful(graph: Graph) -> Call | None:
@@ -89,6 +100,11 @@ def _mixed(graph: Graph, device: torch.device | str) -> bool:
     rng = np.random.default_rng(0)
     field = PrimeField(random_prime(terms(graph), rng))
     sizes = _SIZES if graph.batch is None else (graph.batch, graph.batch)
+    try:
+        for size in sizes:
+            followed(graph, graph.input_shapes, size)
+    except ShapeError:  # it takes no such batch: samples go in pairs, or in windows
+        return True
     run, rows = Evaluator(graph, field, device), []
     shared = [_residues(field, 1, shape, rng) for shape in graph.input_shapes]
     for size, place in zip(sizes, (0, sizes[1] - 1), strict=True):

@@ -21,7 +21,7 @@ from torch.utils import _pytree as pytree
 
 from .dynamic_shapes import binding, fixed, image_sizes, per_argument, violated
 from .errors import ShapeError, TraceError, TrainingModeError
-from .graph import Call, Graph, Ref, Size, needed
+from .graph import Call, Graph, Ref, Rows, Size, needed
 from .inplace import functional, is_identity
 from .refusal import line_in, quiet, refusal
 
@@ -159,7 +159,8 @@ def _keeps_batch_free(program: ExportedProgram) -> bool:
     nodes = list(program.graph.nodes)
     inputs = [n for n in nodes if n.op == "placeholder" and n.name in program.graph_signature.user_inputs]
     outputs = [value for value in nodes[-1].args[0] if isinstance(value, torch.fx.Node)]
-    return all(_shape(node)[:1] in ((), (None,)) for node in inputs + outputs)
+    firsts = [n for node in inputs + outputs for n in _shape(node)[:1]]
+    return all(n is None or isinstance(n, Rows) for n in firsts)
 
 
 def _without_dropouts(program: ExportedProgram) -> ExportedProgram:
@@ -290,4 +291,5 @@ def _shape(node: torch.fx.Node) -> Size:
     value = node.meta.get("val")
     if not isinstance(value, Tensor):
         return ()
-    return tuple(map(fixed, value.shape))
+    sizes = tuple(map(fixed, value.shape))
+    return sizes if sizes[:1] != (None,) else (Rows.drawn(value.shape[0]), *sizes[1:])

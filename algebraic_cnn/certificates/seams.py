@@ -161,7 +161,7 @@ def _sizes(shape: tuple[int | None, ...], batch: int | None) -> Iterator[int]:
     if None in shape[1:]:
         raise ShapeError("only the batch axis may be symbolic", got=shape)
     for n in shape:
-        yield (batch or 1) if n is None else n
+        yield (batch or 1) if n is None else int(n)
 
 
 def values(

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..graph import Call, Ref, Size
+from ..graph import Call, Ref, Rows, Size
 
 _VIEWS = frozenset(
     "view _unsafe_view permute transpose t squeeze unsqueeze expand alias detach select slice narrow split "
@@ -139,4 +139,4 @@ def expense(
 
 
 def _length(shape: Iterable[int | None], batch: int) -> int:
-    return math.prod(batch if n is None else n for n in shape)
+    return math.prod(batch if n is None else n * batch if isinstance(n, Rows) else n for n in shape)

@@ -18,12 +18,13 @@ from dataclasses import dataclass, replace
 from functools import reduce
 
 from ..graph import Call, Graph, Ref, Size
+from ..samples import apart
 from ..stencils.circular import unrolled, wraps
 from ..stencils.moves import gathered, moves_through
 from ..stencils.phases import Grouping
 from ..stencils.pieces import Atom, Branches, Chain, Form, Move, Piece, Scaling, Tangle, chained, form, settled
 from .cost import Expense, Prices, expense
-from .dense import dense
+from .dense import alone, dense
 from .drafting import LIKE, Draft, Emit
 from .elsewhere import Elsewhere
 from .lifting import Sheet, lifted
@@ -233,7 +234,8 @@ class Cutter:
 
     def _dense(self, piece: Piece, before: Expense, allowed: float) -> Plan:
         """One matrix, if it can pay at small and large batches and fits the budget; else a plan of infinite cost."""
-        if any(None in shape[1:] or len(shape) < 2 for shape in (piece.source, piece.shape)):
+        ends = (piece.source, piece.shape)
+        if any(None in shape[1:] or len(shape) < 2 or shape[0] != self.graph.batch for shape in ends):
             return NEVER
         if self.elsewhere is not None and not self.elsewhere.constant(piece):
             return NEVER
@@ -244,6 +246,8 @@ class Cutter:
         given, matrix = self.given(piece), dense(piece, self.given(piece), self.memory_budget, self.method)
         after, many = self._spent(piece, matrix), replace(self, batch=_MANY * self.batch)
         if many.priced(piece, matrix).cost > many.priced(piece, given).cost or (self.sure and not after.within(before)):
+            return NEVER
+        if not apart(alone(self.graph, piece, given, LIKE), self.graph.device):
             return NEVER
         return Plan(after.total, matrix, (Merger("dense", calls, before.total, after.total),))
 

@@ -52,14 +52,14 @@ class Race:
     lost: bool
 
 
-def natively(graph: Graph, seams: frozenset[str], *, seed: int = 0) -> dict[str, Tensor]:
+def natively(graph: Graph, seams: frozenset[str], batch: int = 1, *, seed: int = 0) -> dict[str, Tensor]:
     """The values of some names in one run of a graph, on normal random inputs (zeros where they are integers)."""
     generator = torch.Generator().manual_seed(seed)
     dtypes = graph.input_dtypes or (graph.dtype,) * len(graph.inputs)
     values: dict[str, Any] = dict(graph.constants)
     examples = graph.example_shapes if len(graph.example_shapes) == len(graph.inputs) else graph.input_shapes
     for name, shape, given, dtype in zip(graph.inputs, graph.input_shapes, examples, dtypes, strict=True):
-        sizes = [n or (1 if axis == 0 else m or 1) for axis, (n, m) in enumerate(zip(shape, given, strict=True))]
+        sizes = [n or (batch if axis == 0 else m or 1) for axis, (n, m) in enumerate(zip(shape, given, strict=True))]
         x = torch.randn(sizes, generator=generator) if dtype.is_floating_point else torch.zeros(sizes)
         values[name] = x.to(graph.device, dtype)
     last = {name: place for place, call in enumerate(graph.calls) for name in call.refs()}

@@ -75,7 +75,7 @@ class Work:
         """The same numbers under another shape."""
         if self.draft.shapes[x.name] == shape:
             return x
-        return self.call("reshape", x, [-1 if n is None else n for n in shape], shape=shape)
+        return self.call("reshape", x, [-1, *shape[1:]], shape=shape)
 
 
 def realise(draft: Draft, x: Ref, piece: Piece, like: Call) -> Ref | None:
@@ -121,9 +121,11 @@ def _scaled(work: Work, x: Ref) -> Ref:
 
 
 def _matrix(work: Work, x: Ref) -> Ref:
-    """x W^T + b along the last axis."""
-    weight = work.number("weight", (work.whole.footprint.c_out, work.whole.footprint.c_in), work.taps)
-    return _with_map(work, work.call("linear", x, weight, _bias(work), shape=work.piece.shape))
+    """x W^T + b along the last axis; axes of length 1 beside it may come or go."""
+    c_out, c_in = work.whole.footprint.c_out, work.whole.footprint.c_in
+    weight = work.number("weight", (c_out, c_in), work.taps)
+    y = work.call("linear", x, weight, _bias(work), shape=(*work.draft.shapes[x.name][:-1], c_out))
+    return work.shaped(_with_map(work, y), work.piece.shape)
 
 
 def _pixel(work: Work, x: Ref) -> Ref:

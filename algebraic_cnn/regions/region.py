@@ -73,4 +73,5 @@ def part(graph: Graph, outputs: Sequence[Ref], seams: Iterable[str]) -> Graph:
         out_spec=None,
         batch=graph.batch,
         dtype=graph.dtype,
+        batch_sizes=graph.batch_sizes,
     )

@@ -44,8 +44,8 @@ def _spelled(graph: Graph, norms: Mapping[str, Call], cuts: Mapping[str, list[in
     made = {call.name: call for call in graph.calls if call.name in cuts}
     for call in graph.calls:
         first = call.args[0] if call.args else None
-        if call.op in ("reshape_as", "view_as") and shapes[call.args[1].name].count(None) <= 1:
-            sizes = [-1 if n is None else n for n in shapes[call.args[1].name]]
+        if call.op in ("reshape_as", "view_as") and shapes[call.args[1].name][1:].count(None) == 0:
+            sizes = [-1, *shapes[call.args[1].name][1:]]
             target = torch.ops.aten.reshape.default
             yield replace(call, op="reshape", target=target, args=(first, sizes), kwargs={})
         elif call.op == "operator.getitem" and isinstance(first, Ref) and first.name in norms and call.args[1] == 0:

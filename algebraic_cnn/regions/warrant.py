@@ -12,8 +12,9 @@ References:
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,13 +22,14 @@ import torch
 from torch import Tensor
 
 from ..certificates.certificate import Certificate, Witness, fingerprint
-from ..errors import NonFiniteError
+from ..errors import NonFiniteError, ShapeError, TraceError
 from ..evaluate import Evaluator
 from ..graph import Graph, Ref
 from ..magnitudes.heights import denominator
 from ..prime_field import PrimeField
 from ..primes import prime_interval, random_prime, unlucky
 from ..ring import Majorant
+from ..samples import doubtful
 from ..sums import terms
 from .region import Region, part, regions
 from .rewriting import Rewrite
@@ -84,12 +86,18 @@ def parameters(rewrite: Rewrite) -> dict[str, bool]:
     return found
 
 
-def warrant(rewrite: Rewrite, examples: Mapping[str, Tensor], *, seed: int = 0) -> Certificate:
+#: Values of the right shapes for the seams, by the length of a free batch axis.
+Examples = Callable[[int], Mapping[str, Tensor]]
+
+
+def warrant(rewrite: Rewrite, examples: Examples, *, seed: int = 0) -> Certificate:
     """Whether every region of the rewritten network is the region of the network, but for one rounding of numbers.
+
+    A region that surely treats samples apart is run on one sample, any other on batches of two sizes.
 
     Args:
         rewrite: the network and what it became.
-        examples: a value of the right shape for every seam.
+        examples: batch size -> a value of the right shape for every seam.
         seed: of the primes and points.
 
     Returns:
@@ -103,14 +111,17 @@ def warrant(rewrite: Rewrite, examples: Mapping[str, Tensor], *, seed: int = 0) 
         new = pair.new(shell)
         sums = max(terms(pair.original), terms(new))
         low, _ = prime_interval(sums)
-        height = _height(pair, rewrite.rewritten.over(Majorant(), within=new), examples)
+        batches = _batches(pair, new, examples)
+        magnitudes = rewrite.rewritten.over(Majorant(), within=new)
+        height = max(_height(pair, magnitudes, examples(batch)) for batch in batches)
         chance = min(1.0, unlucky(height, sums) + 1 / low)
         count = math.ceil(math.log(ERROR / len(pairs)) / math.log(chance)) if chance < 1 else _MOST
         error += chance**count
-        for _ in range(count):
+        for batch in batches * count:
             field = PrimeField(random_prime(sums, generator))
             primes.append(field.p)
-            witness = _difference(pair, rewrite.rewritten.over(field, within=new), field, examples, generator)
+            numbers = rewrite.rewritten.over(field, within=new)
+            witness = _difference(pair, numbers, field, examples(batch), generator)
             if witness is not None:
                 what = f"the region that ends at {pair.region.calls[-1].where} is not what replaces it."
                 return replace(found, statement=what, ok=False, witness=witness, primes=tuple(primes))
@@ -119,6 +130,31 @@ def warrant(rewrite: Rewrite, examples: Mapping[str, Tensor], *, seed: int = 0) 
     what = f"each of the {len(pairs)} rewritten regions is the same function over the rational numbers as before, "
     what += "its numbers then computed in float64 and rounded once."
     return replace(found, statement=what, error_probability=min(1.0, error), primes=tuple(primes), points=len(primes))
+
+
+#: A network that takes no two of so many batch sizes is compared at the one that it takes.
+_FEW = 16
+
+
+def _batches(pair: Pair, new: Graph, examples: Examples) -> list[int]:
+    """At which batch sizes a region is compared: one sample says it all where samples are surely apart."""
+    least, most = pair.original.batch_sizes
+    if pair.original.batch is not None:
+        return [pair.original.batch]
+    apart = doubtful(pair.original) is None and doubtful(new) is None
+    last = least + _FEW if most is None else min(most, least + _FEW)
+    first = least if apart else min(max(2, least), last)
+    taken = (batch for batch in range(first, last + 1) if _takes(examples, batch))
+    return list(itertools.islice(taken, 1 if apart else 2)) or [least]
+
+
+def _takes(examples: Examples, batch: int) -> bool:
+    """Whether the network runs on a batch of this size: where samples go in pairs, it does not on three."""
+    try:
+        examples(batch)
+    except (ShapeError, TraceError):
+        return False
+    return True
 
 
 def _height(pair: Pair, magnitudes: Graph, examples: Mapping[str, Tensor]) -> float:
@@ -131,11 +167,8 @@ def _height(pair: Pair, magnitudes: Graph, examples: Mapping[str, Tensor]) -> fl
 
 
 def _size(graph: Graph, examples: Mapping[str, Tensor]) -> float:
-    """An upper bound of the entries of |W| and |B|; a free axis is as long as in the examples."""
-    ones = []
-    for name, shape in zip(graph.inputs, graph.input_shapes, strict=True):
-        sizes = [n or m for n, m in zip(shape, examples[name].shape, strict=True)]
-        ones.append(torch.ones(sizes, dtype=torch.float64))
+    """An upper bound of the entries of |W| and |B|, for inputs of the examples' shapes."""
+    ones = [torch.ones(examples[name].shape, dtype=torch.float64) for name in graph.inputs]
     with torch.no_grad():
         return max(float(value.max()) for value in Evaluator(graph, Majorant()).run(ones))
 
@@ -151,6 +184,8 @@ def _difference(
     with torch.no_grad():
         before, after = (Evaluator(g, field).run([points[name] for name in g.inputs]) for g in (pair.original, new))
     for name, y, z in zip(pair.region.outputs, before, after, strict=True):
+        if y.shape != z.shape:
+            return Witness(f"the rank of {name}, of shapes {tuple(y.shape)} and {tuple(z.shape)}", y.ndim, z.ndim)
         wrong = field.reduce(y - z).flatten().nonzero()
         if len(wrong):
             place = int(wrong[0])

@@ -80,7 +80,7 @@ def around(stencil: Piece, moves: Sequence[Move | Atom], moves_last: bool) -> Em
             elif move.order is not None:
                 x = draft.call(like, "permute", x, list(move.order), shape=move.shape)
             else:
-                x = draft.call(like, "reshape", x, [-1 if n is None else n for n in move.shape], shape=move.shape)
+                x = draft.call(like, "reshape", x, [-1, *move.shape[1:]], shape=move.shape)
         return x if moves_last else realise(draft, x, stencil, like) or x
 
     return emit

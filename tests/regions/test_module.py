@@ -1,4 +1,4 @@
-"""The module that a collapse gives is an ordinary one: it pickles, trains on, keeps what was a buffer, and owns its numbers."""
+"""The module that a collapse gives is an ordinary one: it pickles, trains on, keeps buffers, and owns its numbers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def block() -> tuple[nn.Module, Tensor]:
 def test_it_pickles(block) -> None:
     model, x = block
     new = collapse(model, x, measure=False).model
-    again = pickle.loads(pickle.dumps(new))
+    again = pickle.loads(pickle.dumps(new))  # noqa: S301
     assert torch.equal(again(x), new(x))
     with pytest.raises(ValueError, match="another shape"):
         again(x[:, :2])
