@@ -14,8 +14,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-import zipfile
-import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,11 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from . import limits
 from .errors import DataError, NonFiniteError, ShapeError, UnknownNameError
-from .files import whole_file
+from .npz import Header, read_npz, write_npz
 
 Shape = tuple[int, ...]
-
-#: What NumPy and zipfile raise over a file that is missing, damaged or of another kind.
-UNREADABLE = (OSError, KeyError, ValueError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,32 +230,44 @@ class AffineMap:
         if sp.issparse(self.W):
             csr = self.W.tocsr()
             W = {"data": csr.data, "indices": csr.indices, "indptr": csr.indptr}
-        with whole_file(path) as unfinished, unfinished.open("wb") as file:
-            np.savez_compressed(file, b=self.b, in_shape=self.in_shape, out_shape=self.out_shape, **W)
-        return Path(path)
+        shapes = {"in_shape": np.array(self.in_shape, np.int64), "out_shape": np.array(self.out_shape, np.int64)}
+        return write_npz(path, {**W, "b": self.b, **shapes})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> AffineMap:
         """Reads a map that ``save`` wrote; nothing is unpickled.
 
         Raises:
-            DataError: if the file is missing, damaged, or not such a map.
+            DataError: if the file is missing, damaged, too large, not such a map, or carries no sum of its content.
         """
+        file = read_npz(path, _are_a_map)
         try:
-            with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                b, in_shape, out_shape = file["b"], tuple(file["in_shape"]), tuple(file["out_shape"])
-                if "W" in file:
-                    return cls(file["W"], b, in_shape, out_shape)
-                parts = (file["data"], file["indices"], file["indptr"])
-                W = sp.csr_array(parts, shape=(math.prod(out_shape), math.prod(in_shape)))
-                W.check_format()  # SciPy's products trust the indices
-                return cls(W, b, in_shape, out_shape)
-        except UNREADABLE as error:
+            shapes = [_shape(file[name], name) for name in ("in_shape", "out_shape")]
+            if "W" in file:
+                return cls(file["W"], file["b"], *shapes)
+            parts = (file["data"], file["indices"], file["indptr"])
+            W = sp.csr_array(parts, shape=(math.prod(shapes[1]), math.prod(shapes[0])))
+            W.check_format()  # SciPy's products trust the indices
+            return cls(W, file["b"], *shapes)
+        except (ValueError, TypeError, OverflowError) as error:
             raise DataError("not a readable map", expected=".npz written by AffineMap.save", where=path) from error
 
     def _require(self, condition: bool, what: str, expected: object, got: object) -> None:
         if not condition:
             raise ShapeError(what, expected=expected, got=got, where="AffineMap")
+
+
+def _are_a_map(headers: Mapping[str, Header]) -> bool:
+    """Whether arrays with these headers are W, b and the shapes of a map: asked before any is unpacked."""
+    axes = {name: header.shape for name, header in headers.items()}
+    shapes = {"b", "in_shape", "out_shape"}
+    if not all(axes.get(name, (limits.AXES + 1,)) <= (limits.AXES,) for name in shapes - {"b"}):
+        return False
+    if axes.keys() == shapes | {"W"}:
+        return len(axes["W"]) == 2 and axes["b"] == axes["W"][:1]
+    if axes.keys() == shapes | {"data", "indices", "indptr"}:
+        return axes["data"] == axes["indices"] and axes["indptr"] == tuple(n + 1 for n in axes["b"])
+    return False
 
 
 def _shape(value: Any, name: str) -> Shape:

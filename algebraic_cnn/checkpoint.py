@@ -1,15 +1,19 @@
 """A training run on the disk: one ``.safetensors`` file, whole or not there, from which it goes on bit for bit.
 
+The file carries a sum of every bit of it, so that a run does not go on from a damaged one.
+
     model/...       parameters and buffers
     momentum/...    the optimizer's momentum of each parameter
     more/...        what else the run has to remember
     notes           JSON: see `NOTES`
+    sha256          of the file, with zeros where this sum stands
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +22,16 @@ from typing import Any
 import torch
 from torch import nn
 
+from . import limits
 from .errors import DataError
-from .files import whole_file
+from .files import read_bytes, write_bytes
+from .plain_json import compact, parsed
 
 Tensors = Mapping[str, torch.Tensor]
 #: recipe: what decides the run; records: what it has achieved; companion: how far what goes along with it has come
 NOTES = ("recipe", "records", "companion")
+_ZEROS = 64 * "0"
+_SUM = re.compile(rb'"sha256":"[0-9a-f]{64}"')
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,30 +59,43 @@ def write_checkpoint(
     Raises:
         DataError: if the file cannot be written.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     parts = {"model": model.state_dict(), "momentum": momenta(model, optimizer), "more": more}
     tensors = {f"{part}/{name}": value.contiguous() for part, group in parts.items() for name, value in group.items()}
-    with whole_file(path) as unfinished:
-        save_file(tensors, unfinished, metadata={name: json.dumps(note) for name, note in notes.items()})
+    metadata = {name: compact(note).decode() for name, note in notes.items()} | {"sha256": _ZEROS}
+    write_bytes(path, _summed(save(tensors, metadata)))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read a run.
 
     Raises:
-        DataError: if the file is damaged.
+        DataError: if the file is damaged, too large, or carries no sum of its content.
     """
-    from safetensors import safe_open
+    from safetensors.torch import load
 
-    with _told(path), safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        notes = {name: json.loads(metadata[name]) for name in NOTES}
+    content = read_bytes(path, limit=limits.CHECKPOINT, expected="a checkpoint")
+    with _told(path):
+        length = int.from_bytes(content[:8], "little")
+        if not 2 <= length <= min(len(content) - 8, limits.JSON):
+            raise ValueError("its header is not as long as it says")
+        if content != _summed(content):
+            raise ValueError("its sum is wrong, or it carries none")
+        metadata = parsed(content[8 : 8 + length], path)["__metadata__"]
+        notes = {name: parsed(metadata[name].encode(), path) for name in NOTES}
         groups: dict[str, dict[str, torch.Tensor]] = {"model": {}, "momentum": {}, "more": {}}
-        for key in file.keys():  # noqa: SIM118
+        for key, tensor in load(content).items():
             part, _, name = key.partition("/")
-            groups[part][name] = file.get_tensor(key)
+            groups[part][name] = tensor
     return Checkpoint(notes, **groups)
+
+
+def _summed(content: bytes) -> bytes:
+    """The file with the sum of itself, where one stands or is to stand; else nothing."""
+    empty, found = _SUM.subn(b'"sha256":"' + _ZEROS.encode() + b'"', content, count=1)
+    total = hashlib.sha256(empty).hexdigest().encode()
+    return _SUM.sub(b'"sha256":"' + total + b'"', empty, count=1) if found else b""
 
 
 def restore(path: Path, checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

@@ -12,16 +12,20 @@ References:
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from . import limits
 from .errors import DataError, GeometryError, UnknownNameError
+from .files import read_bytes
 
 MNIST_FILES = (
     "train-images-idx3-ubyte",
@@ -135,38 +139,47 @@ def read_idx(path: str | os.PathLike[str], axes: int) -> np.ndarray:
     """The array of bytes in an IDX file, plain or gzipped, with that number of axes.
 
     Raises:
-        DataError: if the file cannot be read, is not such a file, or is not as long as its header says.
+        DataError: if the file cannot be read, is not such a file, is too large, or is not as long as its header says.
     """
     path = Path(path)
-    content = _content(path)
-    expected, magic = bytes((0, 0, _UNSIGNED_BYTE, axes)), content[:4]
+    raw = read_bytes(path, limit=limits.IMAGES, expected="an IDX file")
+    stream: Any = gzip.GzipFile(fileobj=io.BytesIO(raw)) if path.suffix == ".gz" else io.BytesIO(raw)
+    start = 4 + 4 * axes
+    header = _read(stream, start, path)
+    expected, magic = bytes((0, 0, _UNSIGNED_BYTE, axes)), header[:4]
     if magic != expected:
         what = f"not an IDX file of bytes with {axes} axes"
         raise DataError(what, expected=f"first bytes {expected.hex(' ')}", got=magic.hex(" ") or "no bytes", where=path)
-    start = 4 + 4 * axes
-    if len(content) < start:
-        raise DataError("a truncated header", expected=f"{start} bytes", got=f"{len(content)} bytes", where=path)
-    shape = tuple(int(n) for n in np.frombuffer(content[4:start], dtype=">u4"))
-    if math.prod(shape) == 0:
+    if len(header) < start:
+        raise DataError("a truncated header", expected=f"{start} bytes", got=f"{len(header)} bytes", where=path)
+    shape = tuple(int(n) for n in np.frombuffer(header[4:], dtype=">u4"))
+    size = math.prod(shape)
+    if size == 0:
         raise DataError("an IDX file without entries", expected="positive sizes", got=shape, where=path)
-    if len(content) - start != math.prod(shape):
-        sizes = {"expected": f"{math.prod(shape)} entries of {shape}", "got": f"{len(content) - start} bytes"}
+    if size > limits.IMAGES:
+        raise DataError("too large to be read", expected=f"at most {limits.IMAGES:,} bytes", got=shape, where=path)
+    content = _read(stream, size + 1, path)  # to the end, where gzip keeps its sum
+    if len(content) != size:
+        got = f"{len(content)} bytes" if len(content) < size else "more bytes"
+        sizes = {"expected": f"{size} entries of {shape}", "got": got}
         raise DataError("the file is not as long as its header says", **sizes, where=path)
-    return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
+    return np.frombuffer(content, dtype=np.uint8).reshape(shape)
 
 
 def _find(folder: Path, name: str) -> Path | None:
     return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
 
 
-def _content(path: Path) -> bytes:
+def _read(stream: Any, length: int, path: Path) -> bytes:
+    """The next bytes, unpacked in small pieces: a gigabyte of zeros is a megabyte of gzip."""
+    parts, left = [], length
     try:
-        raw = path.read_bytes()
-        return gzip.decompress(raw) if path.suffix == ".gz" else raw
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        while left and (part := stream.read(min(left, 2**20))):
+            parts.append(part)
+            left -= len(part)
+    except (EOFError, OSError, zlib.error) as error:
         raise DataError(f"damaged gzip data ({error})", where=path) from error
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror or error})", where=path) from error
+    return b"".join(parts)
 
 
 def _labelled(folder: Path, images_name: str, labels_name: str) -> tuple[torch.Tensor, torch.Tensor]:

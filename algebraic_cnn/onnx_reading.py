@@ -8,18 +8,21 @@ The numbers are the file's own, bit for bit; only an attribute of a node is read
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .errors import DataError, TraceError
+from . import limits
+from .errors import AlgebraicError, DataError, TraceError
 from .extras import required
+from .files import read_bytes
+from .onnx_files import require_inside, require_whole
 from .onnx_operators import OPERATORS, Attributes
 
 
@@ -34,18 +37,33 @@ def load_onnx(path: str | os.PathLike[str]) -> tuple[nn.Module, tuple[Tensor, ..
 
     Raises:
         MissingExtraError: if the extra "onnx" is not installed.
-        DataError: if the file is missing, damaged, or no ONNX model.
+        DataError: if the file is missing, damaged, too large, no ONNX model, or keeps numbers in other files.
         TraceError: if the table does not have an operator of it; names the operator and its node.
     """
     onnx = required("onnx", "onnx")
-    if not Path(path).is_file():
-        raise DataError("there is no such file", expected="an .onnx file", where=path)
+    content = read_bytes(path, limit=limits.ONNX, expected="an .onnx file")
     try:
-        model = onnx.load(os.fspath(path))
+        model = onnx.load_model_from_string(content)
+    except Exception as error:  # the parser raises errors of many classes
+        raise _no_model(error, path) from error
+    require_whole(content, model, path)
+    require_inside(model, path)
+    try:
         onnx.checker.check_model(model)
-    except Exception as error:  # the parser and the checker raise errors of many classes
-        reason = (str(error) or type(error).__name__).strip().splitlines()[0]
-        raise DataError(f"not an ONNX model ({reason})", where=path) from error
+        return _network(onnx, model, path)
+    except AlgebraicError:
+        raise
+    except Exception as error:  # so do the checker, and the reader of constants
+        raise _no_model(error, path) from error
+
+
+def _no_model(error: Exception, path: object) -> DataError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return DataError(f"not an ONNX model ({reason})", where=path)
+
+
+def _network(onnx: Any, model: Any, path: object) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """The module of a model whose parts were checked, and inputs for it."""
     graph = model.graph
     constants = {tensor.name: _constant(onnx.numpy_helper.to_array(tensor)) for tensor in graph.initializer}
     nodes = []
@@ -61,7 +79,7 @@ def load_onnx(path: str | os.PathLike[str]) -> tuple[nn.Module, tuple[Tensor, ..
         name = node.name or f"{node.op_type}_{index}"
         nodes.append((name, node.op_type, attributes, tuple(node.input), tuple(node.output)))
     inputs = [value for value in graph.input if value.name not in constants]
-    examples = tuple(_example(onnx, value) for value in inputs)
+    examples = tuple(_example(onnx, value, path) for value in inputs)
     outputs = tuple(value.name for value in graph.output)
     return OnnxNetwork(nodes, constants, [value.name for value in inputs], outputs).eval(), examples
 
@@ -78,10 +96,13 @@ def _constant(array: Any) -> Any:
     return torch.from_numpy(array.copy())
 
 
-def _example(onnx: Any, value: Any) -> Tensor:
+def _example(onnx: Any, value: Any, path: object) -> Tensor:
     kind = value.type.tensor_type
     shape = [axis.dim_value or 2 for axis in kind.shape.dim]
     dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
+    if min(shape, default=1) < 1 or math.prod(shape) * dtype.itemsize > limits.SAMPLES:
+        expected = f"at most {limits.SAMPLES:,} bytes"
+        raise DataError(f"the input {value.name} is too large", expected=expected, got=tuple(shape), where=path)
     return torch.zeros(shape, dtype=getattr(torch, str(dtype)))
 
 

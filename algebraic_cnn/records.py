@@ -1,20 +1,24 @@
 """Records of experiments: one JSON object per line, appended as soon as it is known and safe from then on.
 
-    append_record   one more line, on the disk before it returns
-    read_records    all whole lines; a last line without its end was cut off by a crash and does not count
-    write_records   a whole file at once
+append_record   one more line, on the disk before it returns
+read_records    all whole lines; a last line that was cut off by a crash does not count
+write_records   a whole file at once
+sha256          of every record and of all before it: a line that was changed, lost, or moved is noticed
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from . import limits
 from .errors import DataError
-from .files import whole_file
+from .files import read_bytes, write_bytes
+from .plain_json import parsed, sealed, unsealed
 
 Record = Mapping[str, Any]
 
@@ -23,7 +27,7 @@ def append_record(path: str | os.PathLike[str], record: Record) -> None:
     """Append one record; only one process may do so at a time.
 
     Raises:
-        DataError: if the file cannot be written.
+        DataError: if the file cannot be written, or is no file of records.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -35,14 +39,21 @@ def append_record(path: str | os.PathLike[str], record: Record) -> None:
     [{'t': 0.5}, {'t': 1.0}]
     """
     path = Path(path)
-    line = json.dumps(record).encode() + b"\n"
+    whole = _whole(path)
+    last = _value(whole[-1], path, len(whole)).get("sha256", "") if whole else ""
+    line = _line(sealed(record, str(last)))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab+") as file:
-            file.truncate(_whole(path.read_bytes()))
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+            kept = sum(map(len, whole)) + len(whole)
+            file.truncate(kept)
+            try:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(kept)  # no half of a line stays behind
+                raise
     except OSError as error:
         raise DataError(f"cannot be written ({error.strerror or error})", where=path) from error
 
@@ -51,14 +62,15 @@ def read_records(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """The records in a file, none if there is no such file.
 
     Raises:
-        DataError: if it cannot be read, or a line other than an unfinished last one is no record; names the line.
+        DataError: if it cannot be read, or a line other than an unfinished last one is damaged; names the line.
     """
     path = Path(path)
-    try:
-        content = path.read_bytes() if path.exists() else b""
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror or error})", where=path) from error
-    return [_record(line, path, number) for number, line in enumerate(content[: _whole(content)].splitlines(), 1)]
+    records, before = [], ""
+    for number, line in enumerate(_whole(path), 1):
+        value = _value(line, path, number)
+        records.append(unsealed(value, f"{path}:{number}", before))
+        before = str(value["sha256"])
+    return records
 
 
 def write_records(path: str | os.PathLike[str], records: Iterable[Record]) -> None:
@@ -67,20 +79,37 @@ def write_records(path: str | os.PathLike[str], records: Iterable[Record]) -> No
     Raises:
         DataError: if it cannot be written.
     """
-    with whole_file(path) as unfinished:
-        unfinished.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    chain = itertools.accumulate(records, lambda last, record: sealed(record, last["sha256"]), initial={"sha256": ""})
+    write_bytes(path, b"".join(map(_line, itertools.islice(chain, 1, None))))
 
 
-def _whole(content: bytes) -> int:
-    """How many bytes are whole lines."""
-    return content.rfind(b"\n") + 1
+def _line(record: Record) -> bytes:
+    return json.dumps(record).encode() + b"\n"
 
 
-def _record(line: bytes, path: Path, number: int) -> dict[str, Any]:
+def _whole(path: Path) -> list[bytes]:
+    """The lines of a file that have their ends, if what follows is the beginning of a record and no damaged one."""
+    if not path.exists():
+        return []
+    *lines, rest = read_bytes(path, limit=limits.RECORDS, expected="a .jsonl file").split(b"\n")
+    if rest and (not rest.startswith(b"{") or _is_record(rest[:-1])):
+        raise DataError("a damaged record", where=f"{path}:{len(lines) + 1}")
+    return lines
+
+
+def _is_record(line: bytes) -> bool:
     try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"a damaged record ({error})", where=f"{path}:{number}") from error
+        return isinstance(parsed(line, ""), dict)
+    except DataError:
+        return False
+
+
+def _value(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    where = f"{path}:{number}"
+    try:
+        record = parsed(line, where)
+    except DataError as error:
+        raise DataError(f"a damaged record ({error.what})", where=where) from error
     if not isinstance(record, dict):
-        raise DataError("a record is a JSON object", got=type(record).__name__, where=f"{path}:{number}")
+        raise DataError("a record is a JSON object", got=type(record).__name__, where=where)
     return record

@@ -17,14 +17,15 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "algebraic_cnn"
 ALGEBRA = [
-    *"errors extras files arrays arguments".split(),
+    *"errors extras limits files plain_json archives npz arrays arguments".split(),
     *"geometry dyadic prime_field primes crt ring matrices pattern toeplitz affine".split(),
     *"layers stencils stencils.lattice stencils.stencil stencils.kernels stencils.phases stencils.zeros".split(),
     *"stencils.pieces stencils.moves stencils.circular stencils.folding recursion symbolic assembly".split(),
 ]
 FLOORS = [
     *ALGEBRA,
-    *"image_sizes graph inplace refusal resizing dynamic_shapes trace programs".split(),
+    *"image_sizes graph inplace refusal resizing dynamic_shapes trace".split(),
+    *"programs.expressions programs.texts programs.declared programs.payloads programs".split(),
     *"onnx_files onnx_operators onnx_reading precision step".split(),
     *"interpolation rules sums evaluate residues watched".split(),
     *"samples magnitudes magnitudes.bounds magnitudes.heights magnitudes.norms magnitudes.gains".split(),

@@ -8,7 +8,6 @@ fingerprint  SHA-256 of the numbers and calls of a network: a certificate speaks
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -22,8 +21,8 @@ import torch
 from .. import __version__
 from ..affine import AffineMap
 from ..errors import DataError
-from ..files import read_json, write_json
 from ..graph import Graph
+from ..plain_json import built, read_json, sealed, spelled, unsealed, write_json
 
 
 def versions() -> dict[str, str]:
@@ -113,8 +112,8 @@ class Certificate:
         return f"{verdict} ({self.level}): {self.statement}{chance}{measured}{against}"
 
     def to_json(self) -> str:
-        """The certificate as JSON."""
-        return json.dumps(dataclasses.asdict(self), indent=2)
+        """The certificate as JSON, with a sum of its content."""
+        return json.dumps(sealed(spelled(self)), indent=2)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the certificate as JSON, whole or not at all; returns the path.
@@ -122,31 +121,27 @@ class Certificate:
         Raises:
             DataError: if the file cannot be written.
         """
-        write_json(path, dataclasses.asdict(self))
-        return Path(path)
+        return write_json(path, sealed(spelled(self)))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Certificate:
         """Reads a certificate that ``save`` wrote.
 
+        The sum notices damage, and no forgery: who does not trust the file repeats the check.
+
         Raises:
-            DataError: if the file is missing, is not JSON, or is not a certificate.
+            DataError: if the file is missing, is not JSON, is not a certificate, is damaged or carries no sum.
         """
-        value = read_json(path)
+        value = unsealed(read_json(path), path)
         try:
-            witness = None if value["witness"] is None else Witness(**value["witness"])
-            pairs = {name: tuple(value[name]) for name in ("primes", "fingerprints")}
-            loaded = cls(**{**value, **pairs, "witness": witness})
-            if json.loads(loaded.to_json()) != value or not _sound(loaded):
-                raise TypeError("entries of the wrong types")
-        except (TypeError, KeyError) as error:
-            raise DataError("not a certificate", expected="JSON written by Certificate.save", where=path) from error
-        return loaded
+            return built(cls, value)
+        except ValueError as error:
+            expected = "JSON written by Certificate.save"
+            raise DataError(f"not a certificate ({error})", expected=expected, where=path) from error
 
     def speaks_of(self, original: Graph | AffineMap, collapsed: Graph | AffineMap) -> bool:
         """Whether this certificate was made for these very networks, as ``trace`` gives them."""
         return self.fingerprints == (fingerprint(original), fingerprint(collapsed))
-
 
     def require_networks(self, original: Graph | AffineMap, collapsed: Graph | AffineMap) -> None:
         """Refuse a certificate that was made for other networks.
@@ -160,18 +155,6 @@ class Certificate:
             if got != expected:
                 what = f"the certificate speaks of another network: the SHA-256 of the {name} differs"
                 raise DataError(what, expected=f"{expected[:16]}...", got=f"{got[:16]}...")
-
-
-def _sound(certificate: Certificate) -> bool:
-    """Whether what a reader relies on is of its type."""
-    numbers = (certificate.error_probability, certificate.bound, certificate.observed, certificate.likely)
-    return (
-        isinstance(certificate.statement, str)
-        and isinstance(certificate.ok, bool)
-        and all(number is None or isinstance(number, float) for number in numbers)
-        and all(isinstance(prime, int) for prime in certificate.primes)
-        and [type(print_) for print_ in certificate.fingerprints] == [str, str]
-    )
 
 
 def fingerprint(network: Graph | AffineMap) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import NotAffineError
+from ..files import apart
 from .options import LEVELS, AsJson, Device, MemoryBudget, Seed, bytes_of, chosen, device_of, print_json
 from .report_table import show_report
 
@@ -63,6 +64,7 @@ def collapse_command(
         chosen("dtype", dtype, DTYPES)
     files = {"model": out, "map": map, "certificate": certificate, "picture": picture, "onnx": onnx}
     _require_endings(files)
+    apart([model], files.values())
 
     import torch
 
@@ -94,6 +96,7 @@ def certify_command(
     Weights that another tool computed anew, by fusing a BatchNorm for instance, differ by rounding: see level bounded.
     """
     chosen("level", level, LEVELS)
+    apart([original, other, check], [save])
 
     from .. import Certificate, certify
 

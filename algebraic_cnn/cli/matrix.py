@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import DataError, GeometryError, UnknownNameError
+from ..errors import GeometryError, UnknownNameError
+from ..files import apart
 from .options import AsJson, Device, MemoryBudget, bytes_of, device_of, per_axis, print_json, sizes
 
 _SCREEN = (40, 40)
@@ -51,6 +53,7 @@ def toeplitz_command(
     """Write a convolution as the doubly block Toeplitz matrix that it is."""
     input_shape = _input_shape(shape, groups)
     _require(device, out)
+    apart([weight], [out, picture])
     axes = len(input_shape) - 1
     values = _weight(weight, out_channels, input_shape[0] // groups, per_axis(kernel, axes, "the kernel"), axes, seed)
     how: dict[str, Any] = {
@@ -133,15 +136,9 @@ def _weight(path: Path | None, c_out: int, c_in: int, taps: int | tuple[int, ...
         if seed is not None:
             return np.random.default_rng(seed).integers(-9, 10, size=shape).astype(float)
         return np.arange(1.0, 1 + np.prod(shape)).reshape(shape)
-    try:
-        weight = np.load(path, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise DataError("there is no such file", expected="a .npy file", where=path) from error
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"not an array of numbers ({str(error).splitlines()[0]})", where=path) from error
-    if not isinstance(weight, np.ndarray):
-        raise DataError("not one array", expected="a .npy file", where=path)
-    return weight
+    from ..npz import read_npy
+
+    return read_npy(path)
 
 
 def _letters(shape: tuple[int, ...]) -> Any:
@@ -162,10 +159,11 @@ def _latex(weight: Any, input_shape: tuple[int, ...], how: dict[str, Any]) -> st
 def _save(matrix: Any, path: Path) -> None:
     import scipy.sparse as sp
 
-    from ..files import whole_file
+    from ..files import write_bytes
 
-    with whole_file(path) as unfinished, unfinished.open("wb") as file:
-        sp.save_npz(file, matrix)
+    buffer = io.BytesIO()
+    sp.save_npz(buffer, matrix)
+    write_bytes(path, buffer.getvalue())
 
 
 def _drawn(matrix: Any) -> str:

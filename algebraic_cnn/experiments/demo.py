@@ -21,8 +21,8 @@ from ..bench.timing import interleaved_seconds
 from ..collapsing import collapse
 from ..data import DATASETS, Dataset, load_dataset
 from ..errors import UnknownNameError
-from ..files import write_json
 from ..models.resnet import RESNETS
+from ..plain_json import write_json
 from ..plots import rows_figure, save_figure
 from ..programs import save_program
 from ..trace import export

@@ -14,6 +14,7 @@ from torch import nn
 from algebraic_cnn import AffineMap, Certificate, Witness, certify
 from algebraic_cnn.certificates.certificate import fingerprint
 from algebraic_cnn.errors import DataError
+from algebraic_cnn.plain_json import sealed
 from algebraic_cnn.trace import trace
 
 WITNESS = Witness("output 3 at the integer input recorded here", 5.0, -7.0, 101, [1.0, -50.0])
@@ -60,7 +61,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 def test_a_file_whose_entries_have_other_types_is_refused(tmp_path: Path, field: str) -> None:
     value = json.loads(NO.to_json()) | {field: {"a": [1]}}
     path = tmp_path / "certificate.json"
-    path.write_text(json.dumps(value))
+    path.write_text(json.dumps(sealed(value)))
     with pytest.raises(DataError, match="not a certificate"):
         Certificate.load(path)
 

@@ -119,7 +119,7 @@ def test_a_damaged_file_of_records_is_refused_by_line(starts: Path, tmp_path: Pa
 
 def test_records_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(DataError, match="no regular file"):
         append_record(tmp_path / "folder", {"a": 1})
     with pytest.raises(DataError, match="cannot be read"):
         read_records(tmp_path / "folder")
