@@ -23,6 +23,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import limits
+from .arrays import whole
 from .errors import DataError, NonFiniteError, ShapeError, UnknownNameError
 from .npz import Header, read_npz, write_npz
 
@@ -34,7 +35,8 @@ class AffineMap:
     """f(x) = W x + b on row-major flattened tensors [JV24, Thm 3.1].
 
     Args:
-        W: matrix of shape (prod(out_shape), prod(in_shape)), dense, SciPy sparse or of objects.
+        W: matrix of shape (prod(out_shape), prod(in_shape)), dense, SciPy sparse or of objects; integers of fewer bits
+            become int64.
         b: vector of length prod(out_shape).
         in_shape: shape of x without batch axis, such as (c, h, w).
         out_shape: shape of f(x) without batch axis.
@@ -59,6 +61,9 @@ class AffineMap:
     __array_ufunc__ = None  # so that NumPy's numbers leave ``s * f`` to the map
 
     def __post_init__(self) -> None:
+        for name, array in (("W", self.W), ("b", self.b)):
+            if isinstance(array, np.ndarray) or (name == "W" and sp.issparse(array)):
+                object.__setattr__(self, name, whole(array))
         for name in ("in_shape", "out_shape"):
             object.__setattr__(self, name, _shape(getattr(self, name), name))
         for name, array in (("W", self.W), ("b", self.b)):

@@ -35,6 +35,42 @@ def holds_integers(x: Any) -> bool:
     return not (x.is_floating_point() or x.is_complex() or str(x.dtype) == "torch.bool")
 
 
+def whole(x: Any) -> Any:
+    """Integers and truth values as int64, or as Python's integers where one is beyond it; other arrays as they are.
+
+    Sums and products of shorter integers would wrap.
+
+    Args:
+        x: a NumPy array, or a SciPy sparse one, which holds no Python integers.
+
+    >>> int(whole(np.array([100, 100], np.int8)).sum()), whole(np.array([2**63], np.uint64))
+    (200, array([9223372036854775808], dtype=object))
+    """
+    if x.dtype.kind not in "biu" or x.dtype == np.int64:
+        return x
+    if x.dtype.itemsize < 8 or magnitude(x) < 2**63:
+        return x.astype(np.int64)
+    return x.astype(object) if isinstance(x, np.ndarray) else x
+
+
+def integral(x: np.ndarray) -> bool:
+    """Whether every entry of an array is an integer, whatever its dtype.
+
+    >>> integral(np.array([1.0, -2.0])), integral(np.array([0.5]))
+    (True, False)
+    """
+    return x.dtype.kind in "biu" or (x.dtype.kind == "f" and bool((x == np.rint(x)).all()))
+
+
+def magnitude(x: Any) -> int:
+    """The largest absolute value of an array of integers, as Python's integer; 0 if there is none.
+
+    >>> magnitude(np.array([-128, 5], np.int8))
+    128
+    """
+    return max(int(x.max()), -int(x.min())) if x.shape and min(x.shape) else (abs(int(x)) if not x.shape else 0)
+
+
 def fractions(values: Iterable[Any], where: str) -> list[Fraction]:
     """The rationals that numbers are.
 
@@ -75,4 +111,5 @@ def require_finite(x: Any, where: str) -> None:
     Raises:
         NonFiniteError: if an entry of x is NaN or infinite.
     """
-    largest(x, where)
+    if not hasattr(x, "dtype") or not holds_integers(x):
+        largest(x, where)

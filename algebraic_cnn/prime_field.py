@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from .arrays import as_float64, fractions, holds_integers, namespace
+from .arrays import fractions, holds_integers, namespace, whole
 from .dyadic import Dyadic, digits
 from .errors import ShapeError
 
@@ -100,9 +100,16 @@ class PrimeField:
         xp = namespace(x)
         x = np.asarray(x) if xp is np else x
         if holds_integers(x) or str(x.dtype).endswith("bool"):
-            return self.reduce(as_float64(x % self.p if holds_integers(x) else x))  # float64 would round from 2^53 on
+            return self._of_integers(x)
         residues = np.empty(x.shape) if xp is np else xp.empty(x.shape, dtype=xp.float64, device=x.device)
         return self.embed_into(residues, Dyadic.of(x))
+
+    def _of_integers(self, x: Any) -> Any:
+        """By NumPy: torch has no remainder of its unsigned integers, and short ones cannot hold p."""
+        xp = namespace(x)
+        array = whole(x if xp is np else x.detach().cpu().numpy())
+        residues = self.reduce((array % self.p).astype(np.float64))
+        return residues if xp is np else xp.from_numpy(np.asarray(residues)).to(x.device)
 
     def embed_into(self, residues: Any, x: Dyadic) -> Any:
         """The same for floats whose exponents are known already.

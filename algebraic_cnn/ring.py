@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 import scipy.sparse as sp
 
-from .arrays import as_float64, fractions, namespace, require_finite
+from .arrays import as_float64, fractions, holds_integers, namespace, require_finite
 from .errors import ShapeError, UnknownNameError
 from .prime_field import PrimeField
 
@@ -148,13 +148,21 @@ class Majorant:
         return "float64"
 
     def embed(self, x: Any) -> Any:
-        """The absolute values as float64.
+        """The absolute values as float64, rounded up where integers or rationals are no floats.
 
         Raises:
             NonFiniteError: if an entry is NaN or infinite.
+            ShapeError: if an entry is no number.
         """
+        xp = namespace(x)
+        if xp is np and np.asarray(x).dtype == object:
+            x = np.asarray(x)
+            exact = fractions(x.ravel().tolist(), "Majorant.embed")
+            return np.array([_above(abs(value)) for value in exact], dtype=np.float64).reshape(x.shape)
         require_finite(x, "Majorant.embed")
-        return abs(as_float64(x))
+        values = abs(as_float64(x))
+        above = xp.nextafter(values, xp.full_like(values, np.inf))
+        return xp.where(values < 2.0**53, values, above) if holds_integers(x) else values
 
     def reduce(self, x: Any) -> Any:
         """The array itself."""
@@ -171,6 +179,12 @@ class Majorant:
     def divide(self, x: Any, n: Any) -> Any:
         """x / |n| entry by entry."""
         return x / abs(namespace(x).asarray(n, dtype=x.dtype))
+
+
+def _above(value: Fraction) -> float:
+    """A float that is no smaller."""
+    nearest = float(value)
+    return nearest if Fraction(nearest) >= value else float(np.nextafter(nearest, np.inf))
 
 
 @dataclass(frozen=True)
@@ -193,9 +207,9 @@ class Rationals:
             NonFiniteError: if an entry is NaN or infinite.
             ShapeError: if an entry is no rational number.
         """
-        array = np.asarray(x.todense() if sp.issparse(x) else x)
-        rationals = np.empty(array.shape, dtype=object)
-        rationals.ravel()[:] = fractions(array.ravel().tolist(), "Rationals.embed")
+        array = x if namespace(x) is not np else np.asarray(x.todense() if sp.issparse(x) else x)
+        rationals = np.empty(tuple(array.shape), dtype=object)
+        rationals.reshape(-1)[:] = fractions(array.reshape(-1).tolist(), "Rationals.embed")
         return rationals
 
     def reduce(self, x: Any) -> Any:

@@ -15,6 +15,7 @@ from sympy import Symbol
 
 from algebraic_cnn import Float, NonFiniteError, PrimeField, Rationals, ShapeError, TraceError, UnknownNameError, derive
 from algebraic_cnn.dyadic import _IN_CACHE, Dyadic
+from algebraic_cnn.ring import Majorant
 
 PRIMES = st.sampled_from([3, 5, 101, 65537, 67108859])
 
@@ -45,6 +46,32 @@ def test_residues_of_integers_are_exact_beyond_what_floats_hold(values: list[int
     F, expected = PrimeField(p), [residue(Fraction(value), p) for value in values]
     assert F.embed(np.array(values, dtype=np.int64)).tolist() == expected
     assert F.embed(torch.tensor(values, dtype=torch.int64)).tolist() == expected
+
+
+INTEGERS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool"]
+
+
+@pytest.mark.parametrize("name", INTEGERS)
+@given(st.lists(st.integers(-(2**64), 2**64), min_size=1, max_size=8), PRIMES)
+def test_integers_of_every_width_are_what_they_are_in_every_ring(name: str, values: list[int], p: int) -> None:
+    dtype = np.dtype(name)
+    low, high = (0, 1) if name == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    numbers = [low + value % (high - low + 1) for value in (*values, low, high)]
+    array = np.array(numbers, dtype=dtype)
+    F, expected = PrimeField(p), [residue(Fraction(value), p) for value in numbers]
+    for x in (array, torch.from_numpy(array)):
+        assert F.embed(x).tolist() == expected
+        assert Rationals().embed(x).tolist() == numbers
+        above = Majorant().embed(x).tolist()
+        assert all(abs(value) <= Fraction(bound) <= abs(value) * (1 + Fraction(1, 2**51))
+                   for value, bound in zip(numbers, above, strict=True))  # fmt: skip
+
+
+def test_a_majorant_of_rationals_is_no_smaller() -> None:
+    values = [Fraction(1, 3), Fraction(-2, 3), Fraction(2**60 + 1), Fraction(0)]
+    above = Majorant().embed(np.array(values, dtype=object))
+    assert all(abs(value) <= Fraction(bound) for value, bound in zip(values, above.tolist(), strict=True))
+    assert above[3] == 0
 
 
 @given(st.integers(1, 300), PRIMES, st.integers(0, 2**32 - 1))

@@ -112,7 +112,7 @@ def _size(network: Graph | AffineMap) -> float:
     """An upper bound of the entries of |W| and |B|."""
     if isinstance(network, AffineMap):
         dense = network.to("dense")
-        return float(max(np.max(abs(dense.W), initial=0.0), np.max(abs(dense.b), initial=0.0)))
+        return max(float(np.max(Majorant().embed(array), initial=0.0)) for array in (dense.W, dense.b))
     sizes = [[(network.batch or 1) if n is None else n for n in shape] for shape in network.input_shapes]
     ones = [torch.ones(size, dtype=torch.float64, device=network.device) for size in sizes]
     with torch.no_grad():

@@ -6,9 +6,10 @@ output r.
 
 from __future__ import annotations
 
+from .adjoint import DotTest, dot_test
 from .conv import bias_vector, conv_matrix, conv_transpose_matrix
 from .formats import FORMATS, MEMORY_BUDGET, convert
-from .operator import DotTest, conv_operator, dot_test
+from .operator import conv_operator
 from .padding import pad_matrix
 from .pooling import adaptive_avg_pool_matrix, avg_pool_matrix
 from .rearrange import (

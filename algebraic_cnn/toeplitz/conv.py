@@ -52,7 +52,8 @@ def conv_matrix(
 
     Args:
         weight: (c_out, c_in / groups, *kernel), any number of spatial axes: a NumPy array, a torch tensor, or an object
-            array of SymPy expressions, fractions or ints.
+            array of SymPy expressions, fractions or ints.  Integers of any width count as int64, so that entries in
+            which padding adds taps do not wrap; as Python's integers, for "dense" and SymPy's formats, beyond that.
         input_shape: (c_in, *spatial), no batch axis.
         stride: step between outputs; an int, or one per axis.
         padding: an int, one int per axis, one (before, after) pair per axis, "same" or "valid".

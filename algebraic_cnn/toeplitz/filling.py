@@ -8,12 +8,13 @@ The kernel may be a NumPy array of any dtype, Python objects included, or a torc
 from __future__ import annotations
 
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..arrays import namespace
+from ..arrays import magnitude, namespace, whole
 from ..errors import ShapeError, UnknownNameError
 from ..geometry import Geometry
 from ..pattern import conv_pattern
@@ -77,9 +78,19 @@ def filled(plan: Plan, kernel: Any, format: str, memory_budget: int) -> Any:
     """
     shape, nnz = plan.pattern.shape, plan.pattern.nnz
     check_budget(shape, nnz, kernel.dtype.itemsize, format, memory_budget)
-    data = plan.values(merged(kernel, plan.pattern.axes)) if namespace(kernel) is np else _gathered(plan, kernel)
+    data = plan.values(_summed(plan, kernel)) if namespace(kernel) is np else _gathered(plan, kernel)
     dtype = index_dtype(shape, nnz)
     return FORMATS[format](Entries(data, plan.indices(dtype), plan.indptr(dtype), shape))
+
+
+def _summed(plan: Plan, kernel: NDArray[Any]) -> NDArray[Any]:
+    """The kernel by slots; sums of integers that might leave int64 are computed, and if they do, kept, as Python's."""
+    axes = plan.pattern.axes
+    most = prod(max(map(len, axis.slots), default=1) for axis in axes)
+    if most == 1 or kernel.dtype != np.int64 or magnitude(kernel) * most < 2**63:
+        return merged(kernel, axes)
+    sums = merged(kernel.astype(object), axes)
+    return sums.astype(np.int64) if magnitude(sums) < 2**63 else sums
 
 
 def _gathered(plan: Plan, kernel: Any) -> Any:
@@ -114,6 +125,8 @@ def kernel_of(weight: Any, format: str) -> Any:
 def as_array(x: Any) -> NDArray[Any]:
     """A NumPy array from an array, nested sequences or a torch tensor (bfloat16, unknown to NumPy, as float32).
 
+    Integers and truth values become int64, or Python's integers where one is beyond: sums of them do not wrap.
+
     Args:
         x: what to convert.
 
@@ -130,9 +143,9 @@ def as_array(x: Any) -> NDArray[Any]:
             raise ShapeError("the sequences are ragged", got=error, where="weight") from None
         if array.dtype.kind not in "biufcO":
             raise ShapeError("the entries are no numbers", expected="numbers", got=array.dtype, where="weight")
-        return array
+        return whole(array)
     detached = x.detach().cpu()
-    return (detached.float() if str(x.dtype) == "torch.bfloat16" else detached).numpy()
+    return whole((detached.float() if str(x.dtype) == "torch.bfloat16" else detached).numpy())
 
 
 def entry_dtype(dtype: DTypeLike | None, format: str) -> np.dtype[Any]:

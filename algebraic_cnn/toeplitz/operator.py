@@ -10,9 +10,9 @@ The twin of ``conv_matrix``: the same arguments, the same numbers, memory of the
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
 from ..arguments import Padding
+from ..arrays import integral, magnitude, whole
 from ..errors import ShapeError
 from ..geometry import Geometry, conv_geometry
 from .filling import as_array
@@ -43,7 +44,8 @@ def conv_operator(
     """The operator W of a cross-correlation: ``W @ x`` and ``W.T @ y`` without an explicit matrix.
 
     Args:
-        weight: (c_out, c_in / groups, *kernel), a NumPy array or a torch tensor of numbers.
+        weight: (c_out, c_in / groups, *kernel), a NumPy array or a torch tensor of numbers.  Integers, here and in the
+            vectors, count as int64, or as Python's integers where sums might leave that: nothing wraps.
         input_shape: (c_in, *spatial), no batch axis.
         stride: step between outputs; an int, or one per axis.
         padding: an int, one int per axis, one (before, after) pair per axis, "same" or "valid".
@@ -70,23 +72,49 @@ def conv_operator(
     kernel = kernel.reshape(geometry.groups, -1, *kernel.shape[1:])
     pairs = zip(geometry.spatial, geometry.padding, strict=True)
     sources = [pad_numbers(numbered((n,)), [pair], padding_mode) for n, pair in pairs]
-    forward = partial(_convolved, geometry, kernel, sources)
-    adjoint = partial(_correlated, geometry, kernel.conj(), sources)
+    return _Convolution(_functions(geometry, kernel, sources), _functions(geometry, abs(kernel), sources), kernel)
+
+
+def _functions(geometry: Geometry, kernel: Kernel, sources: Sequence[Source]) -> LinearOperator:
+    forward = partial(_whole, _convolved, geometry, kernel, sources)
+    adjoint = partial(_whole, _correlated, geometry, kernel.conj(), sources)
     functions: dict[str, Any] = {
         "matvec": lambda x: forward(x.reshape(-1, 1)).reshape(-1),
         "rmatvec": lambda y: adjoint(y.reshape(-1, 1)).reshape(-1),
         "matmat": forward,
         "rmatmat": adjoint,
     }
-    return _Checked(LinearOperator(**functions, shape=geometry.shape, dtype=kernel.dtype))
+    return LinearOperator(**functions, shape=geometry.shape, dtype=kernel.dtype)
 
 
-class _Checked(LinearOperator):
-    """An operator that says in our words which vectors it takes; so do its transpose and its adjoint."""
+def _whole(product: Any, geometry: Geometry, kernel: Kernel, sources: Sequence[Source], x: NDArray[Any]) -> Any:
+    """The product, its integers as int64, or as Python's where sums might leave that."""
+    x = whole(x)
+    if kernel.dtype == x.dtype == np.int64:
+        most = kernel.size * prod(len(source) for source in sources)
+        if magnitude(kernel) * magnitude(x) * most >= 2**63:
+            kernel = kernel.astype(object)
+    return product(geometry, kernel, sources, x)
 
-    def __init__(self, of: LinearOperator) -> None:
+
+class _Convolution(LinearOperator):
+    """A convolution that says in our words which vectors it takes; so do its transpose and its adjoint.
+
+    Args:
+        of: what computes it.
+        absolute: what computes it with the absolute values of its weights.
+        kernel: its weights.
+
+    Attributes:
+        magnitudes: the operator with the absolute values of its weights; its entries bound those of the operator.
+        integral: whether its weights are integers.
+        terms: products that an entry of W x or W^T y sums, at most, beside those of two inputs or outputs.
+    """
+
+    def __init__(self, of: LinearOperator, absolute: LinearOperator, kernel: Kernel) -> None:
         super().__init__(of.dtype, of.shape)
-        self.of = of
+        self.of, self.magnitudes, self.kernel = of, absolute, kernel
+        self.integral, self.terms = integral(kernel), kernel.size
 
     def _matvec(self, x: Any) -> Any:
         return self.of.matvec(x)
@@ -113,10 +141,10 @@ class _Checked(LinearOperator):
         return super().rmatmat(self._fitting(X, self.shape[0]))
 
     def _transpose(self) -> LinearOperator:
-        return _Checked(self.of.T)
+        return _Convolution(self.of.T, self.magnitudes.T, self.kernel)
 
     def _adjoint(self) -> LinearOperator:
-        return _Checked(self.of.H)
+        return _Convolution(self.of.H, self.magnitudes.H, self.kernel)
 
     def _fitting(self, x: Any, length: int) -> Any:
         if np.ndim(x) not in (1, 2) or np.shape(x)[0] != length:
@@ -171,60 +199,3 @@ def _folded(image: NDArray[Any], source: Source, n: int, axis: int) -> NDArray[A
     folded = np.zeros((n, *first.shape[1:]), image.dtype)
     np.add.at(folded, source[source != NOTHING], first[source != NOTHING])
     return np.moveaxis(folded, 0, axis)
-
-
-@dataclass(frozen=True)
-class DotTest:
-    """Both sides of <A x, y> = <x, A^T y>, and how far apart rounding allows them to be.
-
-    Attributes:
-        forward: <A x, y>.
-        backward: <x, A^T y>.
-        bound: 0 for a matrix of integers, else the rounding bound.
-    """
-
-    forward: float
-    backward: float
-    bound: float
-
-    @property
-    def ok(self) -> bool:
-        """Whether the two sides agree."""
-        return abs(self.forward - self.backward) <= self.bound
-
-
-def dot_test(operator: Any, *, magnitudes: Any = None, seed: int = 0) -> DotTest:
-    """The adjoint test <A x, y> = <x, A^T y> for random vectors of small integers.
-
-    Both sides are sums of the products y_r a_rc x_c, so that with floats they differ by at most
-    2 gamma_{m + n} |y|^T |A| |x|, gamma_k = k u / (1 - k u); and with integers, below 2^53, by nothing.
-
-    Args:
-        operator: a LinearOperator or a matrix, with ``@``, ``.T`` and ``.shape``; real.
-        magnitudes: the same operator with the absolute values of its entries; None says that the entries are integers.
-        seed: of the random vectors.
-
-    Returns:
-        Both sides and the bound; ``.ok`` is the verdict.
-
-    Raises:
-        ShapeError: if it is no operator.
-
-    >>> W = conv_operator(np.array([[[1.0, 2.0]]]), (1, 8), padding=2, padding_mode="reflect")
-    >>> dot_test(W).ok
-    True
-
-    References:
-        Claerbout (1992), Earth Soundings Analysis, the dot-product test; Higham (2002), eq. 3.5.
-    """
-    if len(getattr(operator, "shape", ())) != 2:
-        expected, got = "a matrix or a LinearOperator", type(operator).__name__
-        raise ShapeError("there is no operator to test", expected=expected, got=got, where="dot_test")
-    rows, columns = operator.shape
-    random = np.random.default_rng(seed)
-    x, y = random.integers(-9, 10, columns).astype(np.float64), random.integers(-9, 10, rows).astype(np.float64)
-    forward, backward = float((operator @ x) @ y), float(x @ (operator.T @ y))
-    if magnitudes is None:
-        return DotTest(forward, backward, 0.0)
-    unit = (rows + columns) * float(np.finfo(operator.dtype).eps)
-    return DotTest(forward, backward, unit / (1 - unit) * float((magnitudes @ abs(x)) @ abs(y)))
