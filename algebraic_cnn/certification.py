@@ -1,5 +1,6 @@
 """Is this network the same function as that one?  An exact answer where the field has a tolerance.
 
+    auto        the strongest of the others that decides: equal, equal but for rounding, different, or undecided
     modular     both are run modulo random primes at random points, with the very numbers that the floats are.  Equal
                 residues: the same function over the rationals, but for a stated probability.  Unequal: different, and
                 the point is a witness.  A collapse rounds W and B once, which is no identity; then its derivation is
@@ -13,8 +14,9 @@ The names of the checks are the keys of ``LEVELS``.
 
 from __future__ import annotations
 
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,19 +24,22 @@ from torch import Tensor
 
 from .affine import AffineMap
 from .arguments import bytes_allowed
+from .certificates.automatic import automatic
 from .certificates.bounded import bounded, sampled
 from .certificates.certificate import Certificate, fingerprint
 from .certificates.check import Check, Network, device, signature
+from .certificates.interface import unlike_inputs
 from .certificates.modular import modular
 from .certificates.rational import rational
-from .certificates.seams import cut
 from .derivation import MEMORY_BUDGET, METHODS, Progress
 from .errors import ShapeError, UnknownNameError
+from .evaluate import affine_obstacle
 from .graph import Graph
 from .samples import require_samples_apart
 from .trace import trace
 
 LEVELS: dict[str, Callable[[Check], Certificate]] = {
+    "auto": automatic,
     "sampled": sampled,
     "bounded": bounded,
     "modular": modular,
@@ -47,9 +52,9 @@ def certify(
     collapsed: Any,
     example: Any = None,
     *,
-    level: str = "modular",
+    level: str = "auto",
     points: int = 8,
-    seed: int = 0,
+    seed: int | None = None,
     method: str = "auto",
     inputs: Tensor | None = None,
     box: tuple[Any, Any] | None = None,
@@ -62,10 +67,11 @@ def certify(
         original: a module, an exported program, a traced ``Graph`` or an ``AffineMap``.
         collapsed: the other one, likewise.
         example: an input tensor (N, *in_shape); not needed where neither is a module.
-        level: "sampled", "bounded", "modular" or "rational".
+        level: "auto", "sampled", "bounded", "modular" or "rational".
         points: how hard to look.  At level "modular" the probability of error is at most 2^(-10 points), whatever
             number of random primes and inputs that takes; at other levels the number of random inputs.
-        seed: seed of the primes and inputs; the stated probability is over it.
+        seed: seed of the primes and inputs; the stated probability is over it.  None draws it from the system.  Whoever
+            knows the seed beforehand can make two different networks that pass: give one only to repeat a check.
         method: how ``collapsed`` was derived, as ``derive`` was told; only then can it be equal to the last bit.
         inputs: the inputs (N, *in_shape) at which level "bounded" compares outputs; default ``points`` random ones.
         box: two bounds, numbers or tensors of shape in_shape; level "bounded" then speaks of all inputs between them.
@@ -93,24 +99,42 @@ def certify(
         raise UnknownNameError("no such method", expected=("auto", *METHODS), got=method, where="certify")
     if not isinstance(points, int) or points < 1:
         raise ShapeError("a check needs points", expected="an integer from 1 on", got=repr(points), where="certify")
-    if not isinstance(seed, int) or seed < 0:
+    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):
         raise ShapeError("a seed is an integer", expected="0, 1, ...", got=repr(seed), where="certify")
+    seed = secrets.randbits(63) if seed is None else seed
     if inputs is not None and not isinstance(inputs, Tensor):
         raise ShapeError("inputs are no tensor", expected="(N, *in_shape)", got=type(inputs).__name__, where="certify")
     memory_budget = bytes_allowed(memory_budget)
     start = time.perf_counter()
     networks = [_network(model, example) for model in (original, collapsed)]
-    first, second = (signature(network) for network in networks)
-    if first != second:
-        raise ShapeError("the networks differ in their shapes", expected=first, got=second, where="certify")
-    for network in networks:
-        if isinstance(network, Graph):
-            require_samples_apart(cut(network).graph, device(network))
+    _require_comparable(networks, level)
     silent = progress or (lambda done, total: None)
     check = Check(networks[0], networks[1], points, seed, method, memory_budget, silent, inputs, box)
     certificate = LEVELS[level](check)
     prints = (fingerprint(networks[0]), fingerprint(networks[1]))
     return replace(certificate, fingerprints=prints, points=points, seed=seed, seconds=time.perf_counter() - start)
+
+
+def _require_comparable(networks: Sequence[Network], level: str) -> None:
+    """Refuse networks of which the one cannot be given what the other is given.
+
+    Raises:
+        ShapeError: if they cannot.
+        NotAffineError: if a level that compares maps of one sample is asked for networks that mix samples.
+    """
+    first, second = networks
+    if isinstance(first, Graph) and isinstance(second, Graph):
+        reason = unlike_inputs(first, second)
+        if reason:
+            raise ShapeError(f"the networks differ in their inputs: {reason}", where="certify")
+        if level in ("auto", "modular") or any(affine_obstacle(graph) for graph in (first, second)):
+            return
+    shapes = [signature(network) for network in networks]
+    if shapes[0] != shapes[1]:
+        raise ShapeError("the networks differ in their shapes", expected=shapes[0], got=shapes[1], where="certify")
+    for network in networks:
+        if isinstance(network, Graph):
+            require_samples_apart(network, device(network))
 
 
 def _network(model: Any, example: Any) -> Network:

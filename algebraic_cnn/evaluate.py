@@ -97,6 +97,14 @@ class Evaluator:
                     del values[name]
         return [self._value(out, values) for out in self.graph.outputs]
 
+    def step(self, call: Call, values: dict[str, Any]) -> Any:
+        """One call of the graph on the values given."""
+        return self._step(call, values, False)
+
+    def value(self, leaf: Any, values: dict[str, Any]) -> Any:
+        """What stands for an argument or an output: a value, a constant, or the leaf itself."""
+        return self._value(leaf, values)
+
     def _value(self, leaf: Any, values: dict[str, Any]) -> Any:
         if not isinstance(leaf, Ref):
             return leaf

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .certificates.seams import cut
+from .certificates.seams import seam_calls
 from .errors import NotAffineError
 from .evaluate import scalar
 from .graph import Call, Graph, Ref, needed
@@ -60,7 +60,8 @@ def activations(graph: Graph) -> tuple[Call, ...]:
     Raises:
         NotAffineError: if one is neither a ReLU, a LeakyReLU nor a max-pool; names the call and its source line.
     """
-    calls = cut(graph).seams
+    foreign = seam_calls(graph)
+    calls = tuple(call for call in graph.calls if call.name in foreign)
     for call in calls:
         if call.op not in (*_POOLS, *_UNITS):
             raise NotAffineError(f"{call.op} is no ReLU, LeakyReLU or max-pool", where=call.where)

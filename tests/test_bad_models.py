@@ -92,7 +92,7 @@ def test_a_custom_call_that_is_described_is_a_boundary(library: torch.library.Li
     model, x = Says(lambda x: torch.ops.algebraic_cnn_tests.known(x)).eval(), torch.ones(2, 6)
     result = collapse(model, x, measure=False)
     (boundary,) = result.report.boundaries
-    assert boundary.call == "known"
+    assert boundary.call == "algebraic_cnn_tests::known"
     assert "test_bad_models.py" in boundary.where
     assert torch.equal(result.model(x), model(x))
 

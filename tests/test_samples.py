@@ -64,7 +64,6 @@ def test_samples_that_are_mixed_are_refused(name: str) -> None:
     for refused in (
         lambda: derive(graph),
         lambda: derive(graph, method="adjoint"),
-        lambda: certify(graph, graph),
         lambda: certify(graph, graph, level="bounded"),
         lambda: exact_map(graph),
         lambda: exact_outputs(graph, EXAMPLE),
@@ -93,14 +92,23 @@ def test_a_batch_size_that_is_fixed_is_checked_at_that_size() -> None:
     assert torch.equal(derive(apart)(x), x.flatten(1).flip(1).reshape(4, 2, 3))
 
 
-def test_a_network_with_nonlinear_parts_is_checked_between_them() -> None:
+@pytest.mark.parametrize("name", MIXED)
+def test_a_certificate_of_mixed_samples_speaks_of_the_batch_sizes_that_were_tried(name: str) -> None:
+    model = Function(MIXED[name]).eval()
+    certificate = certify(model, model, EXAMPLE, level="modular")
+    assert certificate.ok
+    known = name.startswith("the number of samples")  # an expression in the batch size, the same in both
+    assert ("every batch size" if known else "for batches of 1, 2, 3, 5, 8.") in certificate.statement
+
+
+def test_networks_that_differ_in_batches_of_two_only_are_different() -> None:
     class Mixing(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            return (x - x.mean(0)).relu()
+            return (x.mean(0, keepdim=True) + 0 * x).relu()
 
-    model = Mixing().eval()
-    with pytest.raises(NotAffineError, match="samples of a batch"):
-        certify(model, model, EXAMPLE)
+    plain = Function(lambda x: x.relu()).eval()
+    assert not certify(Mixing().eval(), plain, EXAMPLE, level="modular").ok
+    assert torch.equal(Mixing()(EXAMPLE[:1] + 1), plain(EXAMPLE[:1] + 1))
 
 
 def test_an_ordinary_network_needs_no_run() -> None:

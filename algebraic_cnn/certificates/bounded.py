@@ -82,10 +82,11 @@ def _compared(check: Check, x: Tensor, holds: Certificate) -> Certificate:
     likely = float(error.likely[row, place])
     what = f"{holds.statement} {kernels(check.original, check.collapsed)}"
     figures = {"bound": float(error.bound[row, place]), "observed": float(observed[row, place]), "likely": likely}
+    figures["size"] = float(first[row, place].abs())
     outcome = replace(holds, statement=what, **figures)
     if not bool(torch.isfinite(error.bound).all()):
         what = f"no finite bound exists in this precision, so that outputs at {len(x)} inputs cannot be judged."
-        return replace(outcome, statement=what, ok=False)
+        return replace(outcome, statement=what, ok=False, undecided=True)
     if bool((observed <= error.bound).all()):
         return outcome
     values = float(first[row, place]), float(second[row, place])

@@ -80,6 +80,10 @@ class Certificate:
         fingerprints: SHA-256 of the original and of the other.
         seconds: how long the check took.
         versions: of the software that made it.
+        size: how large the value is in which ``observed`` was found, else None.
+        rounded: whether what holds is equality but for rounding.
+        undecided: whether nothing was decided; ``ok`` is then False.
+        interface: whether the networks differ in what a user sees of them: outputs, their nesting, what is written.
 
     >>> print(Certificate("the two are equal.", "modular", True, error_probability=2.0**-80))
     Yes (modular): the two are equal. A false statement would pass with probability at most 8.3e-25.
@@ -99,9 +103,20 @@ class Certificate:
     fingerprints: tuple[str, str] = ("", "")
     seconds: float = 0.0
     versions: dict[str, str] = field(default_factory=versions)
+    size: float | None = None
+    rounded: bool = False
+    undecided: bool = False
+    interface: bool = False
+
+    @property
+    def verdict(self) -> str:
+        """"equal", "rounding" (equal but for rounding), "different" or "undecided"."""
+        if self.undecided or not self.ok:
+            return "undecided" if self.undecided else "different"
+        return "rounding" if self.rounded or self.level in ("bounded", "sampled") else "equal"
 
     def __str__(self) -> str:
-        verdict = "Yes" if self.ok else "No"
+        verdict = "Undecided" if self.undecided else "Yes" if self.ok else "No"
         chance = ""
         if self.ok and self.error_probability is not None:
             chance = f" A false statement would pass with probability at most {self.error_probability:.1e}."

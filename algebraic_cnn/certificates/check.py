@@ -20,11 +20,13 @@ from torch import Tensor
 
 from ..affine import AffineMap
 from ..derivation import Progress, derive_graph
+from ..errors import NotAffineError, ShapeError
 from ..evaluate import Evaluator, affine_obstacle
 from ..graph import Graph, Ref
 from ..prime_field import PrimeField
 from ..ring import Float
 from ..rules import DROPOUTS, MOVES, REPEATS
+from ..samples import require_samples_apart
 from ..sums import terms
 from ..watched import Watched
 
@@ -58,14 +60,27 @@ class Check:
     box: tuple[Any, Any] | None = None
 
     @property
-    def affine(self) -> bool:
-        """Whether the original is one affine map."""
-        return isinstance(self.original, AffineMap) or affine_obstacle(self.original) is None
+    def alike(self) -> bool:
+        """Whether both are affine maps of one sample, with the same shapes."""
+        maps = all(isinstance(network, AffineMap) or is_map(network) for network in (self.original, self.collapsed))
+        return maps and shapes(self.original) == shapes(self.collapsed)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The common input shape, without batch axis."""
         return shapes(self.original)[0]
+
+
+def is_map(graph: Graph) -> bool:
+    """Whether a graph is one affine map of one sample: one input, one output, nothing written, no samples mixed."""
+    if affine_obstacle(graph) is not None:
+        return False
+    try:
+        graph.single()
+        require_samples_apart(graph, device(graph))
+    except (NotAffineError, ShapeError):
+        return False
+    return True
 
 
 def shapes(network: Network) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -1,71 +1,176 @@
 """Are two networks the same function over the rationals?
 
-    affine     f(x) = g(x) at random points of F_p^n
-    seamed     networks with calls that are not affine: these must be the same calls, and the affine map from inputs and
-               seams to seams and outputs must be the same at random points (seams.py); the first place where it is not
-               is named, with its source line
+    maps       f(x) = g(x) at random points of F_p^n, where one of them is an explicit map
+    networks   the same interface (interface.py), and, their calls that are not affine paired (matching.py), the same
+               affine maps from inputs and calls to calls and outputs at random points; the first place where it is
+               not so is named, with its source line
+    batches    every batch size, where no call mixes samples or counts them; else those that were tried
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from torch import Tensor
 
+from ..errors import ShapeError
 from ..graph import Graph
 from ..prime_field import PrimeField
 from ..residues import Residues
+from ..samples import doubtful, require_samples_apart
 from .certificate import Certificate, Witness
 from .check import Check, device, residues
-from .seams import cut, points, unlike, values
+from .interface import unlike_outputs
+from .matching import Matching, matched
+from .seams import Cut, cut, points, unlike, values
+from .sized import Sized
 from .trials import Trials, difference, uniform
 
-_AFFINE = "the two networks are the same function over the rational numbers."
+_AFFINE = "the two networks are the same function over the rational numbers"
 _ROUNDED = " (Weights that were computed anew in floating point, by fusing a BatchNorm for instance, make another "
 _ROUNDED += "function, by rounding; level 'bounded' says whether that is all.)"
 _DIFFERENT = f"the two networks are not the same function over the rational numbers.{_ROUNDED}"
-_SEAMED = "the two networks make the same {} affine, in the same order, and every affine part "
-_SEAMED += "between them is the same function over the rational numbers; so the two are the same function."
+_SEAMED = "the two networks make the same {} affine, and every affine part between them is the same function over the "
+_SEAMED += "rational numbers; so the two are the same function"
+_PART = f"an affine part of the two networks is not the same function over the rational numbers.{_ROUNDED}"
+
+#: Batch sizes that are tried where a call mixes the samples of a batch, or counts them.
+BATCHES = (1, 2, 3, 5, 8)
+
+#: A batch size at which calls are looked at: a length that few other axes have.
+_TYPICAL = 7
 
 
 def identical(check: Check) -> Certificate:
     """Whether every output of the one network is that of the other."""
     if isinstance(check.original, Graph) and isinstance(check.collapsed, Graph):
-        return _seamed(check, (check.original, check.collapsed))
+        return _networks(check, (check.original, check.collapsed))
+    for network in (check.original, check.collapsed):
+        if isinstance(network, Graph):
+            require_samples_apart(network, device(network))
 
     def trial(field: PrimeField, generator: np.random.Generator) -> Witness | None:
         x = uniform(field, (1, *check.shape), generator)
         y, z = (residues(network, field)(x).ravel() for network in (check.original, check.collapsed))
         return difference(field, y, z, "output {} at the integer input recorded here", x)
 
-    holds = Certificate(_AFFINE, "modular", True)
+    holds = Certificate(f"{_AFFINE}.", "modular", True)
     trials = Trials((check.original, check.collapsed), 1, 10 * check.points)
     return trials.run(trial, check, holds, replace(holds, statement=_DIFFERENT, ok=False))
 
 
-def _seamed(check: Check, graphs: Sequence[Graph]) -> Certificate:
-    pieces = [cut(graph) for graph in graphs]
-    seams = len(pieces[0].seams)
-    reason = unlike(pieces[0], pieces[1])
-    if reason:
-        return Certificate(f"the networks cannot be shown to be the same function: {reason}.", "modular", False)
-    calls = "1 call that is not" if seams == 1 else f"{seams} calls that are not"
-    holds = Certificate(_SEAMED.format(calls) if seams else _AFFINE, "modular", True)
-    what = f"an affine part of the two networks is not the same function over the rational numbers.{_ROUNDED}"
-    fails = replace(holds, statement=what if seams else _DIFFERENT, ok=False)
+@dataclass(frozen=True)
+class Batches:
+    """For which batch sizes two networks are compared.
 
-    weights = Residues(*(part.graph for part in pieces))
+    Attributes:
+        tried: the sizes.
+        words: for which sizes the comparison then speaks.
+    """
+
+    tried: tuple[int, ...]
+    words: str
+
+
+def batches_of(graphs: Sequence[Graph]) -> Batches:
+    """The batch sizes to try, and for which that speaks.
+
+    Raises:
+        ShapeError: if there is no batch size that both networks take.
+    """
+    fixed = {graph.batch for graph in graphs if graph.batch is not None}
+    if len(fixed) > 1:
+        raise ShapeError("the networks take other batch sizes", got=sorted(fixed), where="certify")
+    least = max(graph.batch_sizes[0] for graph in graphs)
+    most = min((graph.batch_sizes[1] for graph in graphs if graph.batch_sizes[1] is not None), default=None)
+    if fixed:
+        (n,) = fixed
+        return Batches((n,), f"for batches of {n}" if any(shape for g in graphs for shape in g.input_shapes) else "")
+    allowed = [n for n in BATCHES if least <= n and (most is None or n <= most)]
+    allowed = allowed or [n for n in (least, most) if n is not None]
+    if least > (most or least) or not allowed:
+        raise ShapeError("there is no batch size that both networks take", got=(least, most), where="certify")
+    if most is None and not any(counts_samples(graph, max(least, _TYPICAL)) for graph in graphs):
+        return Batches((allowed[0],), "for every batch size" if least <= 1 else f"for every batch size from {least} on")
+    spoken = ", ".join(map(str, allowed))
+    return Batches(tuple(allowed), f"for batches of {spoken}")
+
+
+def counts_samples(graph: Graph, batch: int) -> bool:
+    """Whether a call of the network may mix the samples of a batch, or count them in a way that is not known."""
+    pieces = cut(graph, batch)
+    unknown = (argument for seam in pieces.seams for argument in seam.form.arguments)
+    return doubtful(pieces.graph) is not None or any("('size', ''" in repr(argument) for argument in unknown)
+
+
+def _networks(check: Check, graphs: tuple[Graph, Graph]) -> Certificate:
+    batches = batches_of(graphs)
+    found: list[Certificate] = []
+    for batch in batches.tried:
+        pieces = [cut(graph, batch) for graph in graphs]
+        found.append(_at_one_size(check, pieces, batches))
+        if not found[-1].ok:
+            return found[-1]
+    error = min(1.0, sum(each.error_probability or 0.0 for each in found))
+    return replace(found[0], error_probability=error, primes=tuple(p for each in found for p in each.primes))
+
+
+def _at_one_size(check: Check, pieces: Sequence[Cut], batches: Batches) -> Certificate:
+    seams = len(pieces[0].seams)
+    reason = unlike_outputs(*(Sized(part.whole, part.values) for part in pieces))
+    if reason:
+        return Certificate(f"the networks are different: {reason}.", "modular", False, interface=True)
+    pairing = matched(pieces[0], pieces[1], check.seed)
+    calls = "1 call that is not" if seams == 1 else f"{seams} calls that are not"
+    scope = f", {batches.words}" if batches.words else ""
+    holds = Certificate(f"{_SEAMED.format(calls) if seams else _AFFINE}{scope}.", "modular", True)
+    fails = replace(holds, statement=_PART if seams else _DIFFERENT, ok=False)
+    found = _compared(check, pairing, holds, fails)
+    if not found.ok and pairing.alone:
+        reason = unlike(pieces[0], pieces[1]) or f"only one of them makes {pairing.alone[0]}"
+        what = f"the networks cannot be shown to be the same function: {reason}."
+        return Certificate(what, "modular", False, undecided=True)
+    return found
+
+
+def _compared(check: Check, pairing: Matching, holds: Certificate, fails: Certificate) -> Certificate:
+    """Whether all pairs of values are the same functions of the sources, at random points modulo random primes."""
+    cuts = pairing.cuts
+    weights = Residues(*(part.graph for part in cuts))
+    seams = any(part.seams for part in cuts)
 
     def trial(field: PrimeField, generator: np.random.Generator) -> Witness | None:
-        inputs, embed = points(pieces, field, generator), weights.modulo(field)
-        found = [values(part, field, row, device(graph), embed)
-                 for part, row, graph in zip(pieces, inputs, graphs, strict=True)]  # fmt: skip
-        for place, y, z in zip(pieces[0].places, *found, strict=True):
+        inputs, embed = points(cuts, field, generator), weights.modulo(field)
+        found = [values(part, field, row, part.graph.device, embed)
+                 for part, row in zip(cuts, inputs, strict=True)]  # fmt: skip
+        for (one, i), (other, j), place in pairing.pairs:
             at = f"entry {{}} of {place}" if seams else "output {} at the integer input recorded here"
-            witness = difference(field, y, z, at, None if seams else inputs[0][0].numpy())
+            witness = _unequal(field, found[one][i], found[other][j], at, None if seams else inputs[0][0].numpy())
             if witness is not None:
                 return witness
         return None
 
-    return Trials([part.graph for part in pieces], 1, 10 * check.points).run(trial, check, holds, fails)
+    return Trials([part.graph for part in cuts], 1, 10 * check.points).run(trial, check, holds, fails)
+
+
+def _unequal(field: PrimeField, y: Any, z: Any, place: str, x: np.ndarray | None) -> Witness | None:
+    """Where two values differ: residues modulo p, constants as they are."""
+    if isinstance(y, np.ndarray) and isinstance(z, np.ndarray):
+        return difference(field, y, z, place, x)
+    if _same(y, z):
+        return None
+    one, other = (float(v) if isinstance(v, int | float) else float("nan") for v in (y, z))
+    return Witness(f"a value that does not depend on the input, {place.replace('entry {} of ', '')}", one, other)
+
+
+def _same(y: Any, z: Any) -> bool:
+    if isinstance(y, Tensor) and isinstance(z, Tensor):
+        y, z = (v.detach().cpu() for v in (y, z))
+        y, z = (v.double() if v.is_floating_point() else v for v in (y, z))
+        alike = y.dtype == z.dtype and y.shape == z.shape
+        return alike and bool(((y == z) | ((y != y) & (z != z))).all())
+    sizes = [getattr(v, "expression", None) for v in (y, z)]
+    return type(y) is type(z) and sizes[0] == sizes[1] and bool(y == z or (y != y and z != z))

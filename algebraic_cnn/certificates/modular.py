@@ -29,7 +29,7 @@ from .trials import Trials, difference, uniform
 def modular(check: Check) -> Certificate:
     """Whether two networks are the same function over Q, or one is the other's map rounded once."""
     certificate = identical(check)
-    if certificate.ok or not check.affine:
+    if certificate.ok or certificate.undecided or certificate.interface or not check.alike:
         return certificate
     given = stated(check.collapsed, check.memory_budget)
     return certificate if given is None else _rounded(check, given)
@@ -47,15 +47,16 @@ def _rounded(check: Check, given: AffineMap) -> Certificate:
         return Certificate(what, "modular", False, witness=witness)
     if isinstance(check.original, AffineMap):
         what = f"W and b are those of the original, rounded to {precision}, equal to the last bit."
-        return Certificate(what, "modular", True)
+        return Certificate(what, "modular", True, rounded=True)
     what = "the map derived from the network equals the network over the rational numbers, and the W and b given are "
     what += f"that derivation in float64, rounded to {precision}, equal to the last bit."
     graph = check.original
     bits = 10 * check.points + 1  # of both checks, so that the sum of their errors is half of that
     if not lost(graph, expected, np.random.default_rng(check.seed), bits).max(initial=0.0) <= HALF:
         what = "numbers cancel so far in the derivation of W and b in float64 that fewer than half of its bits are "
-        return Certificate(f"{what}those of the network's map over the rational numbers.", "modular", False)
-    holds = Certificate(what, "modular", True)
+        rest = "those of the network's map over the rational numbers."
+        return Certificate(what + rest, "modular", False, undecided=True)
+    holds = Certificate(what, "modular", True, rounded=True)
     fails = replace(holds, statement="the derivation of W and b does not reproduce the network.", ok=False)
     trials = Trials((graph,), 2, bits)
     found = trials.run(lambda field, generator: _euler(graph, field, generator), check, holds, fails)

@@ -26,9 +26,11 @@ from ..precision import UNIT_ROUNDOFF
 from ..ring import Float, Majorant, Ring
 from ..sums import call_roundings, gamma, roundings
 from .certificate import Certificate, Witness
-from .check import device
+from .interface import unlike_outputs
+from .matching import matched
 from .rounding import ieee_kernels
 from .seams import Cut, Source, cut, unlike
+from .sized import Sized
 
 #: Roundings of a number for every call that it was made of: fusing a BatchNorm takes five, joining branches a few more.
 _EACH = 8
@@ -47,23 +49,26 @@ def compared_by_parts(graphs: Sequence[Graph], inputs: Sequence[Tensor], holds: 
         inputs: a batch (N, *in_shape) for every input of the networks.
         holds: the certificate if they do.
     """
-    pieces = [cut(graph) for graph in graphs]
-    reason = unlike(*pieces)
-    if reason:
+    pieces = [cut(graph, _batch(graphs[0], inputs)) for graph in graphs]
+    reason = unlike_outputs(*(Sized(part.whole, part.values) for part in pieces))
+    pairing = None if reason else matched(pieces[0], pieces[1])
+    if pairing is None or pairing.alone:
+        reason = reason or unlike(pieces[0], pieces[1]) or f"only one makes {pairing.alone[0] if pairing else ''}"
         what = f"the networks cannot be compared part by part: {reason}."
-        return replace(holds, ok=False, statement=what)
+        return replace(holds, ok=False, undecided=pairing is not None, interface=pairing is None, statement=what)
     u = max(UNIT_ROUNDOFF[graph.dtype] for graph in graphs)
     with torch.no_grad(), ieee_kernels():
-        given = _sources(graphs[0], pieces[0], inputs)
-        first, second = (_values(part, Float(), given, graph) for part, graph in zip(pieces, graphs, strict=True))
-        sizes = [_values(part, Majorant(), given, graph) for part, graph in zip(pieces, graphs, strict=True)]
-    depths = _depths(pieces[0].graph)
+        given = _sources(pieces[0], pairing.cuts[0], inputs)
+        exact = [_values(part, Float(), given) for part in pairing.cuts]
+        sizes = [_values(part, Majorant(), given) for part in pairing.cuts]
+    depths = [_depths(part.graph) for part in pieces]
     arithmetic = [gamma(roundings(part.graph), 2.0**-53) for part in pieces]
-    rows = zip(pieces[0].places, depths, first, second, *sizes, strict=True)
     seen: list[Certificate] = []
-    for place, depth, y, z, size, other in rows:
-        if isinstance(y, Tensor) and y.is_floating_point():
-            bound = (gamma(_EACH * depth, u) + arithmetic[0]) * size + arithmetic[1] * other
+    for (one, i), (other, j), place in pairing.pairs:
+        y, z = exact[one][i], exact[other][j]
+        if isinstance(y, Tensor) and y.is_floating_point() and isinstance(z, Tensor):
+            products = gamma(_EACH * max(depths[one][i], depths[other][j]), u) + arithmetic[one]
+            bound = products * sizes[one][i] + arithmetic[other] * sizes[other][j]
             seen.append(_judged(place, y, z, bound * _INFLATION, inputs[0], holds))
         elif not (torch.equal(y, z) if isinstance(y, Tensor) else y == z):
             seen.append(replace(holds, ok=False, statement=f"a value that is no number differs: {place}."))
@@ -72,13 +77,20 @@ def compared_by_parts(graphs: Sequence[Graph], inputs: Sequence[Tensor], holds: 
     return max(seen, key=lambda found: (found.observed or 0) / max(found.bound or 1, _TINY), default=holds)
 
 
+def _batch(graph: Graph, inputs: Sequence[Tensor]) -> int:
+    """How many samples the inputs are."""
+    sizes = (len(x) for x, shape in zip(inputs, graph.input_shapes, strict=True) if shape and shape[0] is None)
+    return graph.batch or next(sizes, 1)
+
+
 def _judged(place: str, y: Tensor, z: Tensor, bound: Tensor, x: Tensor, holds: Certificate) -> Certificate:
     """The verdict on one part, with the entry that comes nearest to its bound, or is furthest beyond it."""
     observed, bound = (y - z).abs().flatten(), bound.flatten()
     within = observed <= bound  # False where either is NaN
     beyond = torch.where(within, observed / bound.clamp_min(_TINY), observed / bound.clamp_min(_TINY) + 2)
     worst = int(beyond.nan_to_num(float("inf")).argmax())
-    outcome = replace(holds, observed=float(observed[worst]), bound=float(bound[worst]))
+    figures = {"observed": observed, "bound": bound, "size": y.abs().flatten()}
+    outcome = replace(holds, **{name: float(values[worst]) for name, values in figures.items()})
     if bool(within.all()):
         return outcome
     what = f"the two networks differ by more than rounding explains in the part that ends with {place}."
@@ -87,27 +99,28 @@ def _judged(place: str, y: Tensor, z: Tensor, bound: Tensor, x: Tensor, holds: C
     return replace(outcome, ok=False, statement=what, witness=witness)
 
 
-def _sources(graph: Graph, pieces: Cut, inputs: Sequence[Tensor]) -> dict[Source, Tensor]:
+def _sources(pieces: Cut, renamed: Cut, inputs: Sequence[Tensor]) -> dict[Source, Any]:
     """The network's inputs and what its seams return, as torch computes them, in float64."""
-    place = device(graph)
-    moved = [x.to(place, graph.dtype if x.is_floating_point() else None) for x in inputs]
+    graph = pieces.whole
+    moved = [x.to(graph.device, graph.dtype if x.is_floating_point() else None) for x in inputs]
     values: dict[str, Any] = dict(graph.constants) | dict(zip(graph.inputs, moved, strict=True))
     for call in graph.calls:
         args, kwargs = call.resolved(values)
         values[call.name] = call.target(*args, **kwargs)
-    found: dict[Source, Any] = {(-1, i): values[name] for i, name in enumerate(graph.inputs)}
-    for k, call in enumerate(pieces.seams):
-        result = values[call.name]
-        found |= {(k, j): part for j, part in enumerate(result if isinstance(result, tuple | list) else [result])}
-    return {source: x.double() if x.is_floating_point() else x for source, x in found.items()}
+    found = {}
+    for name, source in zip(pieces.graph.inputs, renamed.sources, strict=True):
+        value = values[name] if isinstance(values[name], Tensor) else values[name][source[1]]
+        found[source] = value.double() if value.is_floating_point() else value
+    return found
 
 
-def _values(part: Cut, ring: Ring, given: dict[Source, Tensor], graph: Graph) -> list[Any]:
+def _values(part: Cut, ring: Ring, given: dict[Source, Tensor]) -> list[Any]:
     """The outputs of the affine parts over a ring, on the values given, or on their magnitudes."""
-    inputs = [given[source].to(device(graph)) for source in part.sources]
+    device = part.graph.device
+    inputs = [given[source].to(device) for source in part.sources]
     if isinstance(ring, Majorant):
         inputs = [x.abs() if x.is_floating_point() else x for x in inputs]
-    return [y.cpu() if isinstance(y, Tensor) else y for y in Evaluator(part.graph, ring, device(graph)).run(inputs)]
+    return [y.cpu() if isinstance(y, Tensor) else y for y in Evaluator(part.graph, ring, device).run(inputs)]
 
 
 def _depths(graph: Graph) -> list[int]:
@@ -120,20 +133,44 @@ def _depths(graph: Graph) -> list[int]:
     return [depths.get(out.name, 0) if isinstance(out, Ref) else 0 for out in graph.outputs]
 
 
-def random_inputs(graphs: Sequence[Graph], inputs: Tensor | None, points: int, generator: Any) -> list[Tensor]:
+def random_inputs(graphs: Sequence[Graph], inputs: Any, points: int, generator: Any) -> list[Tensor]:
     """The inputs that the caller gave, or random ones for every input of the networks.
+
+    Args:
+        graphs: the original and the other.
+        inputs: a tensor, or one for every input; None for random ones.
+        points: how many samples, where the networks take any number.
+        generator: of the random numbers.
+
+    Returns:
+        For every input a batch: floats as float64 that are exact in both precisions; integers 0 and 1.
 
     Raises:
         ShapeError: if the inputs given do not fit the networks, or a batch size that one of them is bound to.
     """
     bound = next((graph.batch for graph in graphs if graph.batch is not None), None)
-    shapes = [tuple(n or 1 for n in shape[1:]) for shape in graphs[0].input_shapes]
     coarsest = max((graph.dtype for graph in graphs), key=UNIT_ROUNDOFF.__getitem__)
+    count = bound or (points if inputs is None else len(next(iter(_listed(inputs)))))
+    shapes = [tuple(count if n is None or (axis == 0 and n == graphs[0].batch) else n for axis, n in enumerate(shape))
+              for shape in graphs[0].input_shapes]  # fmt: skip
     if inputs is None:
-        count = bound or points
-        drawn = [torch.from_numpy(generator.standard_normal((count, *shape))) for shape in shapes]
-        return [x.to(coarsest).double() for x in drawn]
-    if [tuple(inputs.shape[1:])] != shapes or len(inputs) != (bound or len(inputs)):
-        expected = (bound or "N", *shapes[0])
-        raise ShapeError("the inputs do not fit the networks", expected=expected, got=tuple(inputs.shape))
-    return [inputs.detach().cpu().to(coarsest).double()]
+        dtypes = graphs[0].input_dtypes or (graphs[0].dtype,) * len(shapes)
+        drawn = [_drawn(shape, dtype, generator) for shape, dtype in zip(shapes, dtypes, strict=True)]
+    else:
+        drawn = [x.detach().cpu() for x in _listed(inputs)]
+        if [tuple(x.shape) for x in drawn] != shapes:
+            got = [tuple(x.shape) for x in drawn]
+            expected = [(bound or "N", *shape[1:]) for shape in shapes]
+            sides = (expected[0], got[0]) if len(shapes) == len(got) == 1 else (expected, got)
+            raise ShapeError("the inputs do not fit the networks", expected=sides[0], got=sides[1])
+    return [x.to(coarsest).double() if x.is_floating_point() else x for x in drawn]
+
+
+def _listed(inputs: Any) -> list[Tensor]:
+    return [inputs] if isinstance(inputs, Tensor) else list(inputs)
+
+
+def _drawn(shape: tuple[int, ...], dtype: torch.dtype, generator: Any) -> Tensor:
+    if dtype.is_floating_point:
+        return torch.from_numpy(generator.standard_normal(shape))
+    return torch.from_numpy(generator.integers(0, 2, shape)).to(dtype)

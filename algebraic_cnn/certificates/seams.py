@@ -1,16 +1,15 @@
 """A network cut at its calls that are not affine, so that what lies between them can be compared.
 
     seam      a call that is not affine in what depends on the input: a ReLU, a max-pool, a comparison
+    Seam      the call, its form (canonical.py), and which outputs of the cut are what it is given
     Cut       the affine rest as one graph: what a seam returns becomes an input, what it is given becomes an output
-    unlike    why the seams of two networks are not the same calls
-
-Two networks that make the same seam calls in the same order, and whose cuts are the same affine map, are the same
-function: by induction every seam is given the same values, and so returns the same.
+    points    random residues for the inputs of cuts; what stands for the same source is the same
+    values    the outputs of a cut modulo p
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,14 +18,46 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from ..errors import NotAffineError, ShapeError
-from ..evaluate import Evaluator, obstacles, scalar
+from ..errors import NotAffineError
+from ..evaluate import Evaluator, obstacles
 from ..graph import Call, Graph, Ref
 from ..prime_field import PrimeField
+from .canonical import Form, form_of
+from .hoisting import hoisted
+from .sized import SizeNumber, sized
 from .trials import uniform
+
+#: Calls whose sizes say how entries are arranged, and nothing of their numbers.
+_RESHAPES = frozenset("view _unsafe_view reshape unflatten expand".split())
 
 #: What an input of a cut stands for: (-1, i) the network's input i, (k, j) part j of what seam k returns.
 Source = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Seam:
+    """A call that is not affine.
+
+    Attributes:
+        call: the call.
+        form: what it is, but for the numbers that it is given.
+        given: places among the outputs of the cut, in the order of the form.
+    """
+
+    call: Call
+    form: Form
+    given: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """The call, the module that makes it, and its source line."""
+        made = f" of {self.call.module}" if self.call.module else ""
+        return f"{self.call.op}{made} [at {self.call.where}]"
+
+    @property
+    def given_name(self) -> str:
+        """What it is given, in words."""
+        return f"what {self.name.replace(' [at ', ' is given [at ', 1)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,139 +69,155 @@ class Cut:
         sources: what each input of ``graph`` stands for.
         seams: the calls that were cut out, in order of execution.
         places: what each output of ``graph`` is, in words.
+        whole: the network with its seams, as it was cut.
+        values: every value of it without its numbers.
     """
 
     graph: Graph
     sources: tuple[Source, ...]
-    seams: tuple[Call, ...]
+    seams: tuple[Seam, ...]
     places: tuple[str, ...]
+    whole: Graph
+    values: Mapping[str, Any]
+
+    @property
+    def given(self) -> int:
+        """How many outputs of ``graph`` seams are given; the others are the network's own."""
+        return len(self.places) - len(self.whole.outputs)
 
 
-def cut(graph: Graph) -> Cut:
-    """Cut a network at every call that is not affine.
+def seam_calls(graph: Graph) -> set[str]:
+    """Names of the calls that are not affine in what depends on the input, or whose numbers the sizes enter.
 
     Raises:
         NotAffineError: if a call draws random numbers; names it and its source line.
+    """
+    for call in graph.calls:
+        if torch.Tag.nondeterministic_seeded in getattr(call.target, "tags", ()) and not _inert(call):
+            raise NotAffineError(f"{call.op} draws random numbers", where=call.where)
+    dependent = graph.dependent()
+    counted = {
+        call.name
+        for call in graph.calls
+        if call.name in dependent and call.op not in ("operator.getitem", *_RESHAPES) and _is_sized(call)
+    }
+    return counted | {call.name for call, _ in obstacles(graph)}
+
+
+def _is_sized(call: Call) -> bool:
+    """Whether a number of the call comes from the sizes of the inputs."""
+    return any(isinstance(leaf, SizeNumber) for leaf in pytree.tree_leaves((call.args, dict(call.kwargs))))
+
+
+def _inert(call: Call) -> bool:
+    """A call that draws in training only, or with a probability of 0."""
+    arguments = call.bound()
+    idle = [arguments[name] for name in ("train", "training", "dropout_p", "p") if name in arguments]
+    return bool(idle) and not idle[0]
+
+
+def cut(graph: Graph, batch: int = 1) -> Cut:
+    """Cut a network at every call that is not affine.
+
+    Args:
+        graph: a network.
+        batch: the number of samples of which it is looked at; its own where it has one.
+
+    Raises:
+        NotAffineError: if a call draws random numbers; names it and its source line.
+        ShapeError: if torch refuses a call with this batch, or an axis that is not the batch is free.
 
     >>> from algebraic_cnn.trace import trace
     >>> layers = torch.nn.Linear(2, 2), torch.nn.ReLU(), torch.nn.Linear(2, 1)
     >>> pieces = cut(trace(torch.nn.Sequential(*layers).eval(), torch.zeros(1, 2)))
-    >>> [call.op for call in pieces.graph.calls], [call.op for call in pieces.seams]
+    >>> [call.op for call in pieces.graph.calls], [seam.call.op for seam in pieces.seams]
     (['linear', 'linear'], ['relu'])
     """
-    foreign = {call.name for call, _ in obstacles(graph)}
-    seams: dict[str, int] = {}
-    sources: dict[str, Source] = {name: (-1, i) for i, name in enumerate(graph.inputs)}
-    calls, seam_calls = [], []
-    for call in graph.calls:
-        if torch.Tag.nondeterministic_seeded in getattr(call.target, "tags", ()) and not _inert(call):
-            raise NotAffineError(f"{call.op} draws random numbers", where=call.where)
-        if call.op == "operator.getitem" and call.args[0].name in seams:
-            sources[call.name] = (seams[call.args[0].name], call.args[1])
+    here = sized(graph, graph.batch or batch)
+    whole = replace(here.graph, calls=tuple(hoisted(here.graph)))
+    moved = (call for call in whole.calls if call.name not in here.values)
+    values = {**here.values, **{call.name: _shell(call) for call in moved}}
+    foreign = seam_calls(whole)
+    sources: dict[str, Source] = {name: (-1, i) for i, name in enumerate(whole.inputs)}
+    seams, calls, outputs, places = [], [], [], []
+    numbers: dict[str, int] = {}
+    for call in whole.calls:
+        if call.op == "operator.getitem" and call.args[0].name in numbers:
+            sources[call.name] = (numbers[call.args[0].name], call.args[1])
         elif call.name in foreign:
-            seams[call.name] = len(seam_calls)
-            sources[call.name] = (len(seam_calls), 0)
-            seam_calls.append(call)
+            form, names = form_of(call, whole, values)
+            numbers[call.name] = len(seams)
+            sources[call.name] = (len(seams), 0)
+            seams.append(Seam(call, form, tuple(range(len(outputs), len(outputs) + len(names)))))
+            outputs += [Ref(name) for name in names]
+            places += [seams[-1].given_name] * len(names)
         else:
             calls.append(call)
-    outputs, places = _outputs(graph, seam_calls)
+    several = len(whole.outputs) > 1
+    places += [f"output {i}" if several else "the output" for i in range(len(whole.outputs))]
+    outputs += whole.outputs
     used = {name for call in calls for name in call.refs()} | {out.name for out in outputs if isinstance(out, Ref)}
-    inputs = tuple(name for name in sources if name in used or name in graph.inputs)
-    shapes = graph.shapes()
+    inputs = tuple(name for name in sources if name in used or name in whole.inputs)
+    shapes = {**whole.shapes(), **{name: tuple(values[name].shape) for name in inputs}}
     rest = replace(
-        graph,
+        whole,
         inputs=inputs,
         input_shapes=tuple(shapes[name] for name in inputs),
         calls=tuple(calls),
         outputs=tuple(outputs),
     )
-    return Cut(rest, tuple(sources[name] for name in inputs), tuple(seam_calls), tuple(places))
+    return Cut(rest, tuple(sources[name] for name in inputs), tuple(seams), tuple(places), whole, values)
 
 
-def _inert(call: Call) -> bool:
-    """Dropout in evaluation mode."""
-    return not call.bound().get("train", True)
-
-
-def _outputs(graph: Graph, seams: list[Call]) -> tuple[list[Any], list[str]]:
-    """What the seams are given, sizes included, then the network's outputs; each with its place."""
-    outputs: list[Any] = []
-    places = []
-    for call in seams:
-        given = [name for name in call.refs() if name not in graph.constants]
-        outputs += [Ref(name) for name in given]
-        places += [f"what {_name(call)} is given [at {call.where}]"] * len(given)
-    places += [f"output {i}" if len(graph.outputs) > 1 else "the output" for i in range(len(graph.outputs))]
-    return [*outputs, *graph.outputs], places
+def _shell(call: Call) -> Tensor:
+    return torch.empty([n or 0 for n in call.shape], dtype=call.dtype, device="meta")
 
 
 def unlike(first: Cut, second: Cut) -> str:
     """The first pair of seams that are different calls, in words; "" if there is none."""
     for one, other in zip(first.seams, second.seams, strict=False):
-        if _identity(one, first.graph) != _identity(other, second.graph):
-            pair = (f"{_name(call)} [at {call.where}]" for call in (one, other))
-            return f"{' and '.join(pair)} are different calls"
+        if one.form != other.form:
+            return f"{one.name} and {other.name} are different calls{_difference(one.form, other.form)}"
     if len(first.seams) != len(second.seams):
         counts = f"{len(first.seams)} and {len(second.seams)}"
         return f"they make different numbers of calls that are not affine, {counts}"
-    return "" if len(first.places) == len(second.places) else "their calls are given different numbers of values"
+    return ""
 
 
-def _name(call: Call) -> str:
-    """The call and the module that makes it."""
-    return f"{call.op} of {call.module}" if call.module else call.op
-
-
-def _identity(call: Call, graph: Graph) -> tuple[Any, ...]:
-    """What makes a seam the call that it is: its op, and its arguments but for the values that it is given."""
-
-    def leaf_identity(leaf: Any) -> Any:
-        if not isinstance(leaf, Ref):
-            return repr(scalar(graph, leaf, call) if isinstance(leaf, float) else leaf)
-        if leaf.name not in graph.constants:
-            return "given"
-        constant = graph.constants[leaf.name].detach().cpu()
-        numbers = constant.double() if constant.is_floating_point() else constant
-        return tuple(numbers.shape), numbers.numpy().tobytes()
-
-    return call.op, tuple((name, pytree.tree_map(leaf_identity, value)) for name, value in call.bound().items())
+def _difference(one: Form, other: Form) -> str:
+    """In what two calls of one name differ."""
+    if one.op != other.op:
+        return ""
+    ours, theirs = dict(one.arguments), dict(other.arguments)
+    names = [name for name in dict.fromkeys((*ours, *theirs)) if ours.get(name) != theirs.get(name)]
+    names += [word for word, a, b in (("what it is given", one.given, other.given),
+                                      ("what it returns", one.result, other.result)) if a != b]  # fmt: skip
+    return f" (in {', '.join(names)})"
 
 
 def points(cuts: Sequence[Cut], field: PrimeField, generator: np.random.Generator) -> list[list[Tensor]]:
-    """Random residues for the inputs of each cut, the same for what stands for the same source.
-
-    Raises:
-        ShapeError: if a source has different shapes in two cuts, or a symbolic axis that is not the batch.
-    """
-    drawn: dict[Source, np.ndarray] = {}
+    """Random residues for the inputs of each cut, the same for what stands for the same source."""
+    drawn: dict[Source, Tensor] = {}
     rows = []
     for pieces in cuts:
-        row = []
         for source, shape in zip(pieces.sources, pieces.graph.input_shapes, strict=True):
-            size = tuple(_sizes(shape, pieces.graph.batch))
             if source not in drawn:
-                drawn[source] = uniform(field, size, generator)
-            if drawn[source].shape != size:
-                raise ShapeError("the networks differ in the shape of a value", expected=drawn[source].shape, got=size)
-            row.append(torch.from_numpy(drawn[source]))
-        rows.append(row)
+                drawn[source] = torch.from_numpy(uniform(field, tuple(int(n or 0) for n in shape), generator))
+        rows.append([drawn[source] for source in pieces.sources])
     return rows
-
-
-def _sizes(shape: tuple[int | None, ...], batch: int | None) -> Iterator[int]:
-    if None in shape[1:]:
-        raise ShapeError("only the batch axis may be symbolic", got=shape)
-    for n in shape:
-        yield (batch or 1) if n is None else int(n)
 
 
 def values(
     pieces: Cut, field: PrimeField, inputs: list[Tensor], device: Any, embed: Callable[[Tensor], Tensor] | None = None
 ) -> list[Any]:
-    """The outputs of a cut modulo p, flat arrays; what is no tensor as it is.
+    """The outputs of a cut modulo p, flat arrays; what is no tensor as it is, and what is a constant as a tensor.
 
     ``embed`` gives the residues of the weights, as those of ``Residues`` do.
     """
+    varying = pieces.graph.dependent()
     with torch.no_grad():
         found = Evaluator(pieces.graph, field, device, embed).run([x.to(device) for x in inputs])
-    return [value.cpu().numpy().ravel() if isinstance(value, Tensor) else value for value in found]
+    outs = zip(pieces.graph.outputs, found, strict=True)
+    return [
+        value.cpu().numpy().ravel() if isinstance(out, Ref) and out.name in varying else value for out, value in outs
+    ]

@@ -82,18 +82,18 @@ def collapse_command(
 def certify_command(
     original: Network,
     other: Network,
-    level: Annotated[str, typer.Option(help="How: sampled, bounded, modular or rational.")] = "modular",
+    level: Annotated[str, typer.Option(help="How: auto, sampled, bounded, modular or rational.")] = "auto",
     points: Annotated[int, typer.Option(help="Random points; more of them, smaller odds of an error.", min=1)] = 8,
     save: Annotated[Path | None, typer.Option(help="Where to write the certificate (.json).")] = None,
     check: Annotated[Path | None, typer.Option(help="A certificate (.json) that must be of these networks.")] = None,
     memory_budget: MemoryBudget = 4.0,
-    seed: Seed = 0,
+    seed: Annotated[int | None, typer.Option(help="Repeats a check; default: drawn from the system.", min=0)] = None,
     device: Device = "cpu",
     json: AsJson = False,
 ) -> None:
-    """Say whether two networks are the same function; exit code 1 if they are not.
+    """Say whether two networks are the same function.
 
-    Weights that another tool computed anew, by fusing a BatchNorm for instance, differ by rounding: see level bounded.
+    Exit code 0: equal, or equal but for rounding (it says which). 1: different. 2: undecided, or bad input.
     """
     chosen("level", level, LEVELS)
     apart([original, other, check], [save])
@@ -108,7 +108,7 @@ def certify_command(
     if save is not None:
         certificate.save(save)
     typer.echo(certificate.to_json() if json else str(certificate))
-    raise typer.Exit(0 if certificate.ok else 1)
+    raise typer.Exit({"different": 1, "undecided": 2}.get(certificate.verdict, 0))
 
 
 Files = Mapping[str, Path | None]

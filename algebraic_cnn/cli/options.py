@@ -21,7 +21,7 @@ DataRoot = Annotated[Path | None, typer.Option(help="Folder of MNIST's four IDX 
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1, ...")]
 MemoryBudget = Annotated[float, typer.Option(help="Gigabytes that an explicit array may take.", min=0)]
 
-LEVELS = ("sampled", "bounded", "modular", "rational")
+LEVELS = ("auto", "sampled", "bounded", "modular", "rational")
 _UNITS = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))
 
 

@@ -1,0 +1,121 @@
+"""The level "auto": what a user wants to know, by the strongest check that decides it.
+
+    equal        the two networks are the same function over the rationals (modular.py)
+    rounding     they are not, but differ by no more than rounding explains, by a bound computed from the weights
+    different    they are given the same real numbers, and return other ones: these are shown
+    undecided    neither was shown; what was tried is said
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from ..affine import AffineMap
+from ..errors import AlgebraicError
+from ..graph import Graph
+from .bounded import bounded
+from .certificate import Certificate
+from .check import Check, Network
+from .modular import modular
+from .parts import random_inputs
+
+#: What a network computes in float64 is taken as known to this, beside what it computes in its own precision.
+_MARGIN = 2.0**-40
+
+
+def automatic(check: Check) -> Certificate:
+    """Whether two networks are equal, equal but for rounding, or different."""
+    exact = modular(check)
+    if exact.ok:
+        return replace(exact, level="auto")
+    try:
+        near = bounded(check)
+    except AlgebraicError as error:
+        near = replace(exact, ok=False, undecided=True, statement=f"rounding cannot be bounded: {error}.")
+    if near.ok:
+        what = f"equal but for rounding: {near.statement}{_weak(near)}"
+        return replace(near, level="auto", rounded=True, statement=what)
+    seen = observed(check)
+    if seen is not None:
+        found = near if near.witness is not None else exact
+        what = f"{found.statement} {seen}"
+        return replace(found, level="auto", undecided=False, statement=what)
+    if exact.interface:
+        return replace(exact, level="auto")
+    what = f"{near.statement} Nor were outputs seen that differ by more than rounding."
+    return replace(near, level="auto", undecided=True, statement=what, primes=exact.primes)
+
+
+def _weak(near: Certificate) -> str:
+    """A warning where the bound would let a large difference pass."""
+    if near.bound is None or near.size is None or near.bound <= near.size:
+        return ""
+    return f" The bound is weak: it is larger than the value itself, {near.size:.3g}."
+
+
+def observed(check: Check) -> str | None:
+    """The output at a random real input in which the networks differ most, in words; None if rounding may explain it.
+
+    What rounding makes of a network is seen by running it in its own precision and in float64.
+    """
+    inputs = _inputs(check)
+    with torch.no_grad():
+        runs = [[_run(network, inputs, wide=wide) for wide in (True, False)] for network in _both(check)]
+    if any(values is None for pair in runs for values in pair):
+        return None
+    (first, near), (second, other) = runs
+    worst, words = 0.0, None
+    for number, (y, a, z, b) in enumerate(zip(first, near, second, other, strict=False)):
+        if y.shape != z.shape or not y.numel():
+            continue
+        gap = (y - z).abs() - (y - a).abs() - (z - b).abs() - _MARGIN * (y.abs() + z.abs())
+        gap = torch.where((y == z) | (y.isnan() & z.isnan()), torch.zeros_like(gap), gap.nan_to_num(float("inf")))
+        place = int(gap.argmax())
+        if float(gap.flatten()[place]) > worst:
+            worst = float(gap.flatten()[place])
+            numbers = float(y.flatten()[place]), float(z.flatten()[place])
+            words = f"At random real inputs entry {place} of output {number} is {numbers[0]!r} in the one "
+            words += f"and {numbers[1]!r} in the other."
+    return words
+
+
+def _both(check: Check) -> tuple[Network, Network]:
+    return check.original, check.collapsed
+
+
+def _inputs(check: Check) -> list[Tensor]:
+    graphs = [network for network in _both(check) if isinstance(network, Graph)]
+    generator = np.random.default_rng(check.seed)
+    if graphs:
+        return random_inputs(graphs, check.inputs, check.points, generator)
+    return [torch.from_numpy(generator.standard_normal((check.points, *check.shape)))]
+
+
+def _run(network: Network, inputs: list[Tensor], *, wide: bool) -> list[Tensor] | None:
+    """The outputs as float64, computed in the network's own precision or in float64; None if torch refuses."""
+    if isinstance(network, AffineMap):
+        return [torch.from_numpy(np.asarray(network(inputs[0].numpy()), dtype=np.float64))]
+
+    def cast(x: Any) -> Any:
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            return x
+        return x.to(torch.float64 if wide else network.dtype)
+
+    values = {name: cast(x) if wide else x for name, x in network.constants.items()}
+    values |= {name: cast(x.to(network.device)) for name, x in zip(network.inputs, inputs, strict=True)}
+    try:
+        for call in network.calls:
+            args, kwargs = pytree.tree_map(
+                lambda leaf: torch.float64 if wide and leaf == network.dtype else leaf, call.resolved(values)
+            )
+            values[call.name] = call.target(*args, **kwargs)
+    except Exception:
+        return None
+    outputs = (values.get(getattr(out, "name", ""), out) for out in network.outputs)
+    return [x.double().cpu() for x in outputs if isinstance(x, Tensor) and not x.is_complex()]
