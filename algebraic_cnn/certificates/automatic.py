@@ -66,10 +66,10 @@ def observed(check: Check) -> str | None:
     """
     inputs = _inputs(check)
     with torch.no_grad():
-        runs = [[_run(network, inputs, wide=wide) for wide in (True, False)] for network in _both(check)]
-    if any(values is None for pair in runs for values in pair):
+        runs = [_run(network, inputs, wide=wide) for network in _both(check) for wide in (True, False)]
+    first, near, second, other = runs
+    if first is None or near is None or second is None or other is None:
         return None
-    (first, near), (second, other) = runs
     worst, words = 0.0, None
     for number, (y, a, z, b) in enumerate(zip(first, near, second, other, strict=False)):
         if y.shape != z.shape or not y.numel():
