@@ -25,8 +25,13 @@ _LIMB = 16
 _TOGETHER = 2**14
 
 
-def primes_for(bits: float, terms: int) -> list[int]:
+def primes_for(bits: float, terms: int, avoid: int = 1) -> list[int]:
     """The largest primes that sums of ``terms`` products allow, as many as it takes to exceed 2^bits.
+
+    Args:
+        bits: log2 of what their product must exceed.
+        terms: products that are summed before they are reduced.
+        avoid: an integer that none of them may divide.
 
     >>> primes_for(50, 9)
     [44739181, 44739173]
@@ -36,6 +41,8 @@ def primes_for(bits: float, terms: int) -> list[int]:
     primes, reached, p = [], 0.0, largest_modulus(terms) + 1
     while reached <= bits:
         p = int(prevprime(p))
+        if avoid > 1 and avoid % p == 0:
+            continue
         primes.append(p)
         reached += math.log2(p) - 2.0**-40
     return primes

@@ -71,7 +71,8 @@ def exact_map(
     graph = model if isinstance(model, Graph) else trace(model, example)
     in_shape, out_shape = graph.single()
     m, n = math.prod(out_shape), math.prod(in_shape)
-    primes = primes_for(height(graph) + _SPARE, terms(graph))
+    common = denominator(graph)
+    primes = primes_for(height(graph) + _SPARE, terms(graph), common.odd)
     needed = 4 * len(primes) * m * (n + 1)
     memory_budget = bytes_allowed(memory_budget)
     if needed > memory_budget:
@@ -81,7 +82,7 @@ def exact_map(
         f = derive_graph(graph, field, method, device=graph.device, memory_budget=memory_budget).to("dense")
         return np.concatenate([np.asarray(f.W).ravel(), f.b])
 
-    entries = _rationals(residues, primes, denominator(graph), progress)
+    entries = _rationals(residues, primes, common, progress)
     return AffineMap(entries[: m * n].reshape(m, n), entries[m * n :], in_shape, out_shape)
 
 
@@ -115,7 +116,7 @@ def exact_outputs(model: Any, x: Tensor, *, progress: Progress | None = None) ->
     x = x.double()
     common = denominator(graph) * Denominator.of(_dyadic(x))
     largest = float(majorant(graph, x).max()) if x.numel() else 0.0
-    primes = primes_for(common.bits + math.log2(max(largest, 1.0)) + _SPARE, terms(graph))
+    primes = primes_for(common.bits + math.log2(max(largest, 1.0)) + _SPARE, terms(graph), common.odd)
 
     weights = Residues(graph)
 

@@ -3,6 +3,8 @@
 largest_modulus   the largest odd p for which sums of so many products of residues stay exact in float64
 prime_interval    the interval (low, high] from which primes are drawn
 random_prime      a prime uniform in that interval
+at_random_prime   what a trial finds modulo one; another is drawn where a divisor vanishes
+entropy           a seed that nobody knows beforehand
 unlucky           the probability that a random prime divides a given nonzero integer
 fewest_primes     a lower bound of the number of primes in an interval
 
@@ -13,10 +15,18 @@ References:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
-from .prime_field import EXACT_LIMIT
+from .errors import NonFiniteError
+from .prime_field import EXACT_LIMIT, PrimeField
+
+Found = TypeVar("Found")
+
+#: After so many primes that divide a divisor, it is taken for 0.
+_DRAWS = 64
 
 
 def largest_modulus(terms: int) -> int:
@@ -56,6 +66,44 @@ def random_prime(terms: int, generator: np.random.Generator) -> int:
         candidate = int(generator.integers(low + 1, high + 1))
         if candidate % 2 and isprime(candidate):
             return candidate
+
+
+def entropy() -> int:
+    """A seed from the system: who chooses a network does not know the primes and points that it will meet.
+
+    >>> entropy() == entropy()
+    False
+    """
+    return int(np.random.SeedSequence().entropy)  # pyright: ignore[reportArgumentType]
+
+
+def at_random_prime(
+    terms: int, generator: np.random.Generator, trial: Callable[[PrimeField], Found]
+) -> tuple[PrimeField, Found]:
+    """What a trial finds modulo a random prime; where that divides a divisor, another one is drawn.
+
+    The prime is then uniform among those that divide no divisor.  With a and d the probabilities that a prime is
+    unlucky and that it divides a divisor, one that does not is unlucky with probability a / (1 - d) <= a + d at most.
+
+    Args:
+        terms: as for ``random_prime``.
+        generator: where the randomness comes from.
+        trial: from a field to what it finds; raises ZeroDivisionError if it must divide by 0 there.
+
+    Raises:
+        NonFiniteError: if it divides by 0 modulo every prime that was drawn.
+
+    >>> field, inverse = at_random_prime(9, np.random.default_rng(0), lambda field: pow(2, -1, field.p))
+    >>> 2 * inverse % field.p
+    1
+    """
+    for _ in range(_DRAWS):
+        field = PrimeField(random_prime(terms, generator))
+        try:
+            return field, trial(field)
+        except ZeroDivisionError:
+            continue
+    raise NonFiniteError("a divisor is 0", expected="divisors that are not", where="at_random_prime")
 
 
 def unlucky(bits: float, terms: int) -> float:

@@ -22,7 +22,7 @@ from .errors import NotAffineError, ShapeError
 from .evaluate import Evaluator
 from .graph import Call, Graph, Ref, Size
 from .prime_field import PrimeField
-from .primes import random_prime
+from .primes import at_random_prime
 from .resizing import followed
 from .rules import DROPOUTS, NEAREST
 from .sums import terms
@@ -97,14 +97,20 @@ def _own(a: Arguments) -> list[Any]:
 
 
 def _mixed(graph: Graph, device: torch.device | str) -> bool:
-    rng = np.random.default_rng(0)
-    field = PrimeField(random_prime(terms(graph), rng))
+    rng = np.random.default_rng()
     sizes = _SIZES if graph.batch is None else (graph.batch, graph.batch)
     try:
         for size in sizes:
             followed(graph, graph.input_shapes, size)
     except ShapeError:  # it takes no such batch: samples go in pairs, or in windows
         return True
+    _, found = at_random_prime(terms(graph), rng, lambda field: _mixed_modulo(field, graph, sizes, rng, device))
+    return found
+
+
+def _mixed_modulo(
+    field: PrimeField, graph: Graph, sizes: Sequence[int], rng: np.random.Generator, device: torch.device | str
+) -> bool:
     run, rows = Evaluator(graph, field, device), []
     shared = [_residues(field, 1, shape, rng) for shape in graph.input_shapes]
     for size, place in zip(sizes, (0, sizes[1] - 1), strict=True):

@@ -128,7 +128,7 @@ def _own(network: Network, x: Tensor, precision: torch.dtype | None = None) -> R
     if not isinstance(network, AffineMap):
         return forward_error(network, x.to(device(network)), precision)
     dense = network.to("dense")
-    W, b = (torch.from_numpy(np.asarray(array)).double().abs() for array in (dense.W, dense.b))
+    W, b = (torch.from_numpy(np.asarray(array, dtype=np.float64)).abs() for array in (dense.W, dense.b))
     magnitude = x.flatten(1).abs() @ W.T + b
     count, u = W.shape[1] + 2, UNIT_ROUNDOFF[dtype(network)]
     return RoundingError(gamma(count, u) * magnitude, torch.zeros_like(magnitude), 3 * count**0.5 * u * magnitude)

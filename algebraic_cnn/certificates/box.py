@@ -66,7 +66,7 @@ def over_a_box(check: Check, box: Box) -> Certificate:
     maps = [derived(network, check.method, check.memory_budget) for network in (check.original, check.collapsed)]
     doubts = [_derivation(network, box, check.memory_budget) for network in (check.original, check.collapsed)]
     pairs = (maps[0].W, maps[1].W), (maps[0].b, maps[1].b)
-    W, b = (torch.from_numpy(np.asarray(one) - np.asarray(other)).double() for one, other in pairs)
+    W, b = (torch.from_numpy((np.asarray(one) - np.asarray(other)).astype(np.float64)) for one, other in pairs)
     middle = W @ box.centre + b
     difference = (middle.abs() + W.abs() @ box.radius) * _INFLATION + sum(doubts)
     explained = 2 * own[1] + sum(doubts)
@@ -98,7 +98,7 @@ def _own(network: Network, box: Box, memory_budget: int, precision: torch.dtype 
     """How far the network's own arithmetic can be from its exact map, for each output."""
     if not isinstance(network, AffineMap):
         return box_error(network, box.centre, box.radius, precision, memory_budget=memory_budget)
-    W, b = (torch.from_numpy(np.asarray(array)).double().abs() for array in (network.to("dense").W, network.b))
+    W, b = (torch.from_numpy(np.asarray(array, dtype=np.float64)).abs() for array in (network.to("dense").W, network.b))
     return gamma(W.shape[1] + 2, UNIT_ROUNDOFF[dtype(network)]) * (W @ box.reach + b) * _INFLATION
 
 

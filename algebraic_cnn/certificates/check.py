@@ -109,7 +109,9 @@ def device(network: Network) -> torch.device:
 
 def dtype(network: Network) -> torch.dtype:
     """The dtype in which the network computes."""
-    return torch.as_tensor(network.b).dtype if isinstance(network, AffineMap) else network.dtype
+    if not isinstance(network, AffineMap):
+        return network.dtype
+    return torch.from_numpy(network.b[:0]).dtype if network.b.dtype.kind == "f" else torch.float64
 
 
 def sums(network: Network) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ..affine import AffineMap
+from ..crt import nearest
 from ..evaluate import Evaluator
 from ..graph import Graph
 from ..prime_field import PrimeField
@@ -32,7 +33,7 @@ def modular(check: Check) -> Certificate:
     if certificate.ok or certificate.undecided or certificate.interface or not check.alike:
         return certificate
     given = stated(check.collapsed, check.memory_budget)
-    return certificate if given is None else _rounded(check, given)
+    return certificate if given is None or given.W.dtype == object else _rounded(check, given)
 
 
 def _rounded(check: Check, given: AffineMap) -> Certificate:
@@ -85,7 +86,9 @@ def _wrong_entry(expected: AffineMap, given: AffineMap, precision: torch.dtype) 
     """The first entry of W or b that is not the expected one, rounded."""
     for name in ("W", "b"):
         exact, got = (np.asarray(getattr(network, name)) for network in (expected, given))
-        wanted = torch.from_numpy(exact).to(precision).double().numpy()
+        name_of = str(precision).removeprefix("torch.")
+        rounded = nearest(exact, name_of) if exact.dtype == object else torch.from_numpy(exact).to(precision).double()
+        wanted = np.asarray(rounded, dtype=np.float64)
         for index in np.argwhere(wanted != got)[:1]:
             place = tuple(int(i) for i in index)
             return Witness(f"entry {place} of {name}", float(wanted[place]), float(got[place]))

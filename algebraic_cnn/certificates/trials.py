@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from ..magnitudes.heights import height
+from ..magnitudes.heights import denominator, height
 from ..prime_field import PrimeField
-from ..primes import prime_interval, random_prime, unlucky
+from ..primes import at_random_prime, prime_interval, unlucky
 from .certificate import Certificate, Witness
 from .check import Check, Network, sums
 
@@ -52,7 +52,8 @@ class Trials:
     def chance(self) -> float:
         """The probability that one trial passes a false identity."""
         low, _ = prime_interval(self.terms)
-        return min(1.0, unlucky(height(*self.networks), self.terms) + self.degree / low)
+        bits = height(*self.networks) + sum(math.log2(denominator(network).odd) for network in self.networks)
+        return min(1.0, unlucky(bits, self.terms) + self.degree / low)
 
     def run(self, trial: Trial, check: Check, holds: Certificate, fails: Certificate) -> Certificate:
         """The certificate ``holds`` if every trial passes, else ``fails`` with the witness."""
@@ -61,9 +62,8 @@ class Trials:
         count = math.ceil(-self.bits / math.log2(chance)) if chance < 1 else self.bits
         primes: tuple[int, ...] = ()
         for done in range(1, count + 1):
-            field = PrimeField(random_prime(terms, generator))
+            field, witness = at_random_prime(terms, generator, lambda field: trial(field, generator))
             primes += (field.p,)
-            witness = trial(field, generator)
             if witness is not None:
                 return replace(fails, witness=witness, primes=primes)
             check.progress(done, count)

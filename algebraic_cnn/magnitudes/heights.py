@@ -22,6 +22,7 @@ from torch.utils import _pytree as pytree
 
 from .. import interpolation
 from ..affine import AffineMap
+from ..arrays import fractions
 from ..errors import NonFiniteError
 from ..evaluate import Evaluator
 from ..graph import Call, Graph, Ref, Size
@@ -63,7 +64,8 @@ class Denominator:
 
     def common(self, other: Denominator) -> Denominator:
         """The least common multiple."""
-        return Denominator(max(self.dyadic, other.dyadic), math.lcm(self.odd, other.odd))
+        same = self.odd == other.odd or other.odd == 1
+        return Denominator(max(self.dyadic, other.dyadic), self.odd if same else math.lcm(self.odd, other.odd))
 
 
 def height(*networks: Graph | AffineMap) -> float:
@@ -96,7 +98,7 @@ def denominator(network: Graph | AffineMap) -> Denominator:
     """
     if isinstance(network, AffineMap):
         dense = network.to("dense")
-        return reduce(Denominator.common, (_dyadic(torch.as_tensor(numbers)) for numbers in (dense.W, dense.b)))
+        return reduce(Denominator.common, map(_of_array, (dense.W, dense.b)))
     shapes, dependent = network.shapes(), network.dependent()
     of_value = dict.fromkeys(network.inputs, Denominator())
     for call in network.calls:
@@ -167,10 +169,26 @@ def _dyadic(constant: Any) -> Denominator:
     return Denominator(max(0, _PRECISION[constant.dtype] - exponent))
 
 
+def _of_array(array: np.ndarray) -> Denominator:
+    """A common denominator of the entries of an array."""
+    if array.dtype != object:
+        return _dyadic(torch.as_tensor(array))
+    return Denominator.of(math.lcm(*(value.denominator for value in fractions(array.ravel().tolist(), "height"))))
+
+
 def _inverse(constant: Tensor) -> Denominator:
-    """A common denominator of 1 / c for the entries c of a tensor: a multiple of their numerators."""
-    numerators = (float(c).as_integer_ratio()[0] for c in np.unique(abs(constant.detach().cpu().double().numpy())))
-    return Denominator.of(math.lcm(*numerators))
+    """A common denominator of 1 / c for the entries c of a tensor: the product of their different odd numerators."""
+    numbers = np.unique(abs(constant.detach().cpu().double().numpy())).tolist()
+    numerators = [Denominator.of(number.as_integer_ratio()[0]) for number in numbers]
+    return Denominator(max(n.dyadic for n in numerators), _product(list({n.odd for n in numerators})))
+
+
+def _product(factors: list[int]) -> int:
+    """The product of integers, the short ones first: so that thousands take no time."""
+    if len(factors) < 3:
+        return math.prod(factors)
+    half = len(factors) // 2
+    return _product(factors[:half]) * _product(factors[half:])
 
 
 def _counts(call: Call, shapes: dict[str, Size]) -> Denominator:
@@ -182,5 +200,20 @@ def _counts(call: Call, shapes: dict[str, Size]) -> Denominator:
         return Denominator.of(taken[0])
     if call.op.startswith("adaptive"):
         return Denominator.of(math.prod(n * max(1, n - 1) for n in taken))
-    override = call.bound().get("divisor_override") or 1
-    return Denominator.of(override * math.prod(math.lcm(*range(1, n + 1)) for n in taken))
+    a = call.bound()
+    override = a.get("divisor_override")
+    if override:
+        return Denominator.of(abs(override))
+    sizes = shapes[a["self"].name][-len(taken) :]
+    stride, padding = (list(given) * (len(taken) if len(given) == 1 else 1) for given in
+                       (a["stride"] or a["kernel_size"], a["padding"]))  # fmt: skip
+    axes = zip(taken, sizes, call.shape[-len(taken) :], stride, padding, strict=True)
+    return Denominator.of(math.prod(math.lcm(*_window_sizes(*axis, a["count_include_pad"])) for axis in axes))
+
+
+def _window_sizes(kernel: int, n: int | None, m: int | None, stride: int, padding: int, padded: bool) -> set[int]:
+    """How many positions the windows along one axis count."""
+    if n is None or m is None:
+        return set(range(1, kernel + 1))
+    starts = [(o * stride - padding, min(o * stride - padding + kernel, n + padding)) for o in range(m)]
+    return {stop - start if padded else min(stop, n) - max(start, 0) for start, stop in starts} - {0}

@@ -27,7 +27,7 @@ from ..evaluate import Evaluator
 from ..graph import Graph, Ref
 from ..magnitudes.heights import denominator
 from ..prime_field import PrimeField
-from ..primes import prime_interval, random_prime, unlucky
+from ..primes import at_random_prime, entropy, prime_interval, unlucky
 from ..ring import Majorant
 from ..samples import doubtful
 from ..sums import terms
@@ -90,7 +90,7 @@ def parameters(rewrite: Rewrite) -> dict[str, bool]:
 Examples = Callable[[int], Mapping[str, Tensor]]
 
 
-def warrant(rewrite: Rewrite, examples: Examples, *, seed: int = 0) -> Certificate:
+def warrant(rewrite: Rewrite, examples: Examples, *, seed: int | None = None) -> Certificate:
     """Whether every region of the rewritten network is the region of the network, but for one rounding of numbers.
 
     A region that surely treats samples apart is run on one sample, any other on batches of two sizes.
@@ -98,11 +98,12 @@ def warrant(rewrite: Rewrite, examples: Examples, *, seed: int = 0) -> Certifica
     Args:
         rewrite: the network and what it became.
         examples: batch size -> a value of the right shape for every seam.
-        seed: of the primes and points.
+        seed: of the primes and points; None draws one from the system.
 
     Returns:
         The certificate; ``error_probability`` bounds the probability, over the primes and points, of a false "yes".
     """
+    seed = entropy() if seed is None else seed
     generator = np.random.default_rng(seed)
     pairs, shell = changed(rewrite), rewrite.rewritten.shell()
     found = Certificate("", "modular", True, seed=seed, fingerprints=(fingerprint(rewrite.network.graph), ""))
@@ -118,10 +119,13 @@ def warrant(rewrite: Rewrite, examples: Examples, *, seed: int = 0) -> Certifica
         count = math.ceil(math.log(ERROR / len(pairs)) / math.log(chance)) if chance < 1 else _MOST
         error += chance**count
         for batch in batches * count:
-            field = PrimeField(random_prime(sums, generator))
+
+            def trial(field: PrimeField, pair: Pair = pair, new: Graph = new, batch: int = batch) -> Witness | None:
+                numbers = rewrite.rewritten.over(field, within=new)
+                return _difference(pair, numbers, field, examples(batch), generator)
+
+            field, witness = at_random_prime(sums, generator, trial)
             primes.append(field.p)
-            numbers = rewrite.rewritten.over(field, within=new)
-            witness = _difference(pair, numbers, field, examples(batch), generator)
             if witness is not None:
                 what = f"the region that ends at {pair.region.calls[-1].where} is not what replaces it."
                 return replace(found, statement=what, ok=False, witness=witness, primes=tuple(primes))
@@ -158,12 +162,13 @@ def _takes(examples: Examples, batch: int) -> bool:
 
 
 def _height(pair: Pair, magnitudes: Graph, examples: Mapping[str, Tensor]) -> float:
-    """Bits of the numerators by which the two can differ: twice the original's denominators, and the magnitudes."""
+    """Bits of what a prime must not divide: numerators by which the two can differ, and the original's divisors."""
     size = sum(_size(graph, examples) for graph in (pair.original, magnitudes))
     if not math.isfinite(size):
         where = pair.region.calls[-1].where
         raise NonFiniteError("the numbers of a region overflow", expected="below 2^1024", where=where)
-    return 2 * denominator(pair.original).bits + math.log2(max(size, 1.0)) + 1
+    common = denominator(pair.original)
+    return 2 * common.bits + math.log2(common.odd) + math.log2(max(size, 1.0)) + 1
 
 
 def _size(graph: Graph, examples: Mapping[str, Tensor]) -> float:
