@@ -72,7 +72,7 @@ def image_sizes(program: ExportedProgram) -> ImageSizes | None:
             (symbol,) = expression.free_symbols
             start = int(expression.subs(symbol, 0))
             sides[name, axis] = Side(str(symbol), int(expression.subs(symbol, 1)) - start, start)
-            values[str(symbol)] = _range(program.range_constraints.get(symbol))
+            values[str(symbol)] = between(program.range_constraints.get(symbol), least=2)
     return ImageSizes(sides, values) if sides else None
 
 
@@ -104,10 +104,11 @@ def fixed(length: Any) -> int | None:
     return length if isinstance(length, int) else length.node.maybe_as_int()
 
 
-def _range(bounds: Any) -> range:
-    """The values that torch allows a symbol; it assumes two at least where nothing is said."""
-    lower, upper = (2, None) if bounds is None else (bounds.lower, bounds.upper)
-    return range(int(lower), sys.maxsize if upper is None or not _finite(upper) else int(upper) + 1)
+def between(bounds: Any, *, least: int) -> range:
+    """The values that torch allows a symbol, none below the least; without end where torch names none."""
+    lower, upper = (least, None) if bounds is None else (bounds.lower, bounds.upper)
+    end = sys.maxsize if upper is None or not _finite(upper) else int(upper) + 1
+    return range(max(least, int(lower)), end)
 
 
 def _finite(bound: Any) -> bool:

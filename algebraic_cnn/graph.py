@@ -145,6 +145,10 @@ class Call:
         """Names of the values that it uses."""
         return iter(self._names)
 
+    def parts(self) -> list[Submodule]:
+        """The parts of the model that it runs as it sees fit."""
+        return [leaf for leaf in pytree.tree_leaves((self.args, dict(self.kwargs))) if isinstance(leaf, Submodule)]
+
     @cached_property
     def _names(self) -> tuple[str, ...]:
         leaves = pytree.tree_leaves((self.args, dict(self.kwargs)))
@@ -174,6 +178,7 @@ class Graph:
             ``inputs``, have no batch axis, and are no arguments of the model.
         writes: of each of the last of ``outputs``, the input that takes its value when the calls are made: one of
             ``state``, or an argument that the model overwrites.  They are no results of the model.
+        initial: what the buffers of ``state`` hold, by the names of their inputs.
         parameters: of the constants that are parameters, or made of some, whether one of these requires a gradient.
     """
 
@@ -193,6 +198,7 @@ class Graph:
     batch_sizes: tuple[int, int | None] = (1, None)
     state: Mapping[str, str] = field(default_factory=dict)
     writes: tuple[str, ...] = ()
+    initial: Mapping[str, Tensor] = field(default_factory=dict)
     parameters: Mapping[str, bool] = field(default_factory=dict)
 
     @property

@@ -6,14 +6,14 @@ fresh      a value whose memory its own call allocated, and of which no view was
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch.utils import _pytree as pytree
 
-from .graph import Call, Ref
+from .graph import Call, Ref, Submodule
 
 #: Calls whose results share no memory with their arguments.
 _ALLOCATING = frozenset(
@@ -25,19 +25,39 @@ _ALLOCATING = frozenset(
 )
 
 
-def functional(calls: Sequence[Call], outputs: Sequence[Any]) -> tuple[list[Call], tuple[Any, ...]] | None:
-    """The calls with twins for the in-place ones, and the outputs renamed; None if that is not surely right.
+#: Calls in place whose functional twins have the dtype of what is overwritten, if all that they are given has it.
+_WRITING = _ALLOCATING | frozenset(
+    "copy fill zero masked_fill index_put index_copy index_add lerp floor ceil round abs sign tril triu addcdiv "
+    "scatter scatter_add".split()
+)
+
+
+def functional(
+    calls: Sequence[Call], outputs: Sequence[Any], owned: Sequence[str], given: Mapping[str, torch.dtype]
+) -> tuple[list[Call], tuple[Any, ...], dict[str, Ref]] | None:
+    """The calls with twins for the in-place ones; None if that is not surely right.
 
     A value that is overwritten must be fresh: then every later reader of its memory reads it by its name.
+
+    Args:
+        calls: in order of execution.
+        outputs: of the program.
+        owned: names of inputs whose memory is seen by these names alone.
+        given: the dtypes of all inputs and constants.
+
+    Returns:
+        The calls, the outputs by their new names, and the last value of every input that was overwritten.
     """
-    fresh: set[str] = set()
-    current: dict[str, str] = {}
+    fresh, current = set(owned), dict[str, str]()
+    dtypes: dict[str, torch.dtype | None] = dict(given)
 
     def renamed(leaf: Any) -> Any:
         return Ref(current.get(leaf.name, leaf.name)) if isinstance(leaf, Ref) else leaf
 
     pure = []
     for call in calls:
+        if any(map(_hides_writes, call.parts())):
+            return None
         args, kwargs = pytree.tree_map(renamed, (call.args, dict(call.kwargs)))
         call = replace(call, args=args, kwargs=kwargs)
         if is_identity(call.op, call.args):
@@ -45,17 +65,33 @@ def functional(calls: Sequence[Call], outputs: Sequence[Any]) -> tuple[list[Call
             continue
         if mutates(call.target):
             twin, target = _twin(call), call.args[0]
-            if twin is None or not isinstance(target, Ref) or target.name not in fresh:
+            if twin is None or not isinstance(target, Ref) or target.name not in fresh or _casts(call, dtypes):
                 return None
             original = call.args[0].name
             current |= {name: call.name for name, now in current.items() if now == original} | {original: call.name}
             call = replace(call, op=call.op.removesuffix("_"), target=twin)
-        if call.op in _ALLOCATING:
+            fresh.add(call.name)
+        elif call.op in _ALLOCATING:
             fresh.add(call.name)
         elif call.op != "sym_size":
             fresh.difference_update(call.refs())
+        dtypes[call.name] = call.dtype
         pure.append(call)
-    return pure, tuple(renamed(out) for out in outputs)
+    written = {name: Ref(current[name]) for name in owned if name in current}
+    return pure, tuple(renamed(out) for out in outputs), written
+
+
+def _hides_writes(part: Submodule) -> bool:
+    """Whether a part of the model that a call runs overwrites anything."""
+    return any(mutates(node.target) for module in part.module.modules() if isinstance(module, torch.fx.GraphModule)
+               for node in module.graph.nodes)  # fmt: skip
+
+
+def _casts(call: Call, dtypes: Mapping[str, torch.dtype | None]) -> bool:
+    """Whether the functional twin could have another dtype than what is overwritten."""
+    own = call.dtype
+    same = (own, torch.bool, torch.int64) if own is not None and own.is_floating_point else (own, torch.bool)
+    return call.op != "copy_" and any(dtypes.get(name) not in (*same, None) for name in call.refs())
 
 
 def is_identity(op: str, args: Sequence[Any]) -> bool:
@@ -75,5 +111,7 @@ def _twin(call: Call) -> Any:
     written = [a.name for a in schema.arguments if a.alias_info is not None and a.alias_info.is_write]
     packet = None if "::" in call.op else getattr(torch.ops.aten, call.op.removesuffix("_"), None)
     twin = getattr(packet, schema.overload_name or "default", None)
+    if call.op.removesuffix("_") not in _WRITING:
+        return None
     same = twin is not None and [a.name for a in twin._schema.arguments] == [a.name for a in schema.arguments]
     return twin if same and call.op.endswith("_") and written == [schema.arguments[0].name] else None

@@ -24,7 +24,8 @@ ALGEBRA = [
 ]
 FLOORS = [
     *ALGEBRA,
-    *"image_sizes graph inplace refusal resizing dynamic_shapes trace".split(),
+    *"image_sizes graph inplace refusal resizing dynamic_shapes batch_sizes histories agreement".split(),
+    *"inlining nodes exporting trace".split(),
     *"programs.expressions programs.texts programs.declared programs.payloads programs".split(),
     *"onnx_files onnx_operators onnx_reading precision step".split(),
     *"interpolation rules sums evaluate residues watched".split(),

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from torch.fx.graph import _PyTreeCodeGen, _PyTreeInfo
 from torch.utils import _pytree as pytree
 
 from ..errors import ShapeError
-from ..graph import Graph, Ref
+from ..graph import Graph, Ref, Submodule
 from ..image_sizes import spoken
 
 
@@ -38,8 +38,9 @@ def emit(graph: Graph, *, dtype: torch.dtype | None = None) -> fx.GraphModule:
     (True, ['0.weight', '0.bias'])
     """
     root, drawn = nn.Module(), fx.Graph()
-    nodes = {name: drawn.placeholder(name) for name in graph.inputs}
-    for name, shape in zip(graph.inputs, _lengths(graph), strict=True):
+    arguments = [name for name in graph.inputs if name not in graph.state]
+    nodes = {name: drawn.placeholder(name) for name in arguments}
+    for name, shape in zip(arguments, _lengths(graph), strict=False):
         _guard(drawn, require_shape, nodes[name], shape, name)
     for one, other in _ties(graph):
         _guard(drawn, require_same_size, nodes[one[0]], nodes[other[0]], [one, other])
@@ -49,11 +50,30 @@ def emit(graph: Graph, *, dtype: torch.dtype | None = None) -> fx.GraphModule:
         nodes[name] = drawn.get_attr(paths[name])
 
     for call in graph.calls:
-        args, kwargs = call.resolved(nodes)
+        args, kwargs = pytree.tree_map(_drawer(root, drawn, nodes), (call.args, dict(call.kwargs)))
         nodes[call.name] = drawn.create_node("call_function", call.target, args, kwargs, name=call.name)
-    drawn.output([nodes[out.name] if isinstance(out, Ref) else out for out in graph.outputs])
+    values = [nodes[out.name] if isinstance(out, Ref) else out for out in graph.outputs]
+    count = len(values) - len(graph.writes)
+    for name, value in zip(graph.writes, values[count:], strict=True):
+        drawn.call_function(torch.ops.aten.copy_.default, (nodes[name], value))
+    drawn.output(values[:count])
     drawn.set_codegen(_codegen(graph))
     return fx.GraphModule(root, drawn).eval()
+
+
+def _drawer(root: nn.Module, drawn: fx.Graph, nodes: Mapping[str, fx.Node]) -> Callable[[Any], Any]:
+    """What stands for an argument of a call in the graph that is drawn."""
+
+    def node(leaf: Any) -> Any:
+        if isinstance(leaf, Ref):
+            return nodes[leaf.name]
+        if not isinstance(leaf, Submodule):
+            return leaf
+        name = f"part_{len(root._modules)}"
+        root.add_module(name, leaf.module)
+        return drawn.get_attr(name)
+
+    return node
 
 
 def _guard(drawn: fx.Graph, function: Callable[..., None], *args: Any) -> None:
@@ -113,6 +133,9 @@ def _lengths(graph: Graph) -> list[list[Any]]:
     found = []
     for name, shape in zip(graph.inputs, graph.input_shapes, strict=True):
         lengths: list[Any] = list(shape)
+        if shape[:1] == (None,) and graph.batch_sizes != (1, None):
+            least, most = graph.batch_sizes
+            lengths[0] = [least, sys.maxsize if most is None else most, 1]
         for axis in range(len(shape)):
             if graph.sizes is not None and (name, axis) in graph.sizes.sides:
                 allowed = graph.sizes.lengths(name, axis)
@@ -136,11 +159,12 @@ def _ties(graph: Graph) -> list[tuple[list[Any], list[Any]]]:
 
 def _codegen(graph: Graph) -> _PyTreeCodeGen:
     """Packs and unpacks arguments and outputs as the model did, under the names of its arguments."""
-    in_spec = graph.in_spec
+    in_spec, arguments = graph.in_spec, [name for name in graph.inputs if name not in graph.state]
     if in_spec is None:
-        in_spec = pytree.tree_structure((tuple(graph.inputs), {}))
-    positional, named = in_spec.unflatten(list(graph.inputs))
-    out_spec = pytree.tree_structure(list(graph.outputs)) if graph.out_spec is None else graph.out_spec
+        in_spec = pytree.tree_structure((tuple(arguments), {}))
+    positional, named = in_spec.unflatten(arguments)
+    returned = list(graph.outputs[: len(graph.outputs) - len(graph.writes)])
+    out_spec = pytree.tree_structure(returned) if graph.out_spec is None else graph.out_spec
     names = [value if isinstance(value, str) else f"argument_{i}" for i, value in enumerate(positional)] + [*named]
     return _PyTreeCodeGen(_PyTreeInfo(names, in_spec, out_spec))
 
@@ -151,11 +175,12 @@ _OWN = frozenset(dir(fx.GraphModule(nn.Module(), fx.Graph())))
 
 def _paths(graph: Graph) -> dict[str, str]:
     """A dotted path for every tensor among the constants, the model's own where it has one."""
-    tensors = [name for name, value in graph.constants.items() if isinstance(value, Tensor)]
+    tensors = [*graph.state, *(name for name, value in graph.constants.items() if isinstance(value, Tensor))]
+    known = {**graph.paths, **graph.state}
     paths: dict[str, str] = {}
     taken: set[str] = set()
-    for name in sorted(tensors, key=lambda name: name not in graph.paths):
-        path = graph.paths.get(name, name)
+    for name in sorted(tensors, key=lambda name: name not in known):
+        path = known.get(name, name)
         while path.split(".")[0] in _OWN or path in taken or not taken.isdisjoint(f"{at}." for at in _ways(path)):
             first, *rest = path.split(".")
             path = ".".join([f"{first}_", *rest])
@@ -174,7 +199,7 @@ def _numbers(graph: Graph, dtype: torch.dtype | None) -> Iterator[tuple[str, Ten
     """Copies of the constants: a parameter where it is one of the network's, one for what shares its memory there."""
     shared: dict[Any, nn.Parameter] = {}
     for name in _paths(graph):
-        value = graph.constants[name].detach()
+        value = (graph.initial if name in graph.state else graph.constants)[name].detach()
         copied = value.to(dtype if dtype and value.is_floating_point() else value.dtype, copy=True)
         if name in graph.parameters:
             key = (value.data_ptr(), value.dtype, value.shape, value.stride()) if value.numel() else name
