@@ -91,6 +91,9 @@ class Comparison:
         arguments: the example.
         memory: of the model as it was before any run.
 
+    Attributes:
+        failure: what the model raised when it did not take a batch.
+
     Raises:
         Unfollowed: if the program has a branch or a loop of its own.
     """
@@ -111,6 +114,7 @@ class Comparison:
             **signature.inputs_to_buffers,
             **signature.inputs_to_lifted_tensor_constants,
         }
+        self.failure: Exception | None = None
         self._constants = {name: values[target] for name, target in lifted.items()}
         self._nodes = [(node, _known(node)) for node in program.graph.nodes]
         self._free = [_known(node)[:1] == [None] for node, _ in self._nodes if node.name in signature.user_inputs]
@@ -140,7 +144,8 @@ class Comparison:
             again = self._of_model(batch) if self._memory.changed() else first
         except Unfollowed:
             raise
-        except Exception:  # a model may raise anything at a batch that it does not take
+        except Exception as error:  # a model may raise anything at a batch that it does not take
+            self.failure = error
             return None
         try:
             return first == again == self._of_program(batch)

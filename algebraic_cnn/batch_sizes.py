@@ -20,8 +20,11 @@ from torch.utils import _pytree as pytree
 
 from .dynamic_shapes import between, fixed
 
-#: Guards are asked of batches up to so many samples; a guard that holds for all of them holds for all.
+#: Guards are asked of so many batch sizes; a guard that holds for all of them holds for all.
 _ASKED = 1024
+
+#: Samples that are taken in groups: the largest group that is looked for.
+_MOST_STEP = 64
 
 
 class Sizes:
@@ -92,45 +95,55 @@ def inputs_of(program: ExportedProgram) -> list[Any]:
     return [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
 
 
-def allowed(program: ExportedProgram, own: int | None = None) -> tuple[int, int | None]:
-    """The least and the largest batch size of which a program speaks, None where there is no largest.
+def allowed(program: ExportedProgram, own: int = 0) -> range:
+    """The batch sizes of which a program speaks; without end where the range ends at ``sys.maxsize``.
 
     Args:
         program: with a free batch axis.
         own: a size that is surely among them; that of the example, if it is not given.
 
     Returns:
-        The two ends; (1, None) for a program without free batch axis.
+        The sizes around it in equal steps; all sizes for a program without free batch axis.
 
     >>> class Halved(torch.nn.Module):
     ...     def forward(self, x):
-    ...         return x / 2 if len(x.shape) and x.shape[0] < 5 else x
+    ...         return x / 2 if x.shape[0] < 5 else x
     >>> shapes = ({0: torch.export.Dim.AUTO},)
-    >>> allowed(torch.export.export(Halved(), (torch.zeros(3, 2),), dynamic_shapes=shapes))[1]
+    >>> allowed(torch.export.export(Halved(), (torch.zeros(3, 2),), dynamic_shapes=shapes))[-1]
     4
     """
     sizes = Sizes(program)
     if not sizes.batch:
-        return 1, None
+        return range(1, sys.maxsize)
     least, most = sizes.least, sizes.most
     start = min(max(own or sizes.own or least, least), most)
-    if sizes.guarded:
-        low, high = start, start
-        while low > least and sizes.holds(low - 1):
-            low -= 1
-        while high < min(most, start + _ASKED) and sizes.holds(high + 1):
-            high += 1
-        least, most = low, most if high == start + _ASKED else high
-    return least, None if most >= sys.maxsize - 1 else most
+    if not sizes.guarded:
+        return range(least, most + 1)
+    step = next((step for step in range(1, _MOST_STEP + 1) if _goes_on(sizes, start, step)), 0)
+    if not step:
+        return range(start, start + 1)
+    low, high = start, start
+    while low - step >= least and sizes.holds(low - step):
+        low -= step
+    while high < min(most, start + _ASKED * step) and sizes.holds(high + step):
+        high += step
+    return range(low, most + 1 if high >= start + _ASKED * step else high + 1, step)
 
 
-def narrow(program: ExportedProgram, least: int, most: int | None) -> None:
-    """Say in a program that it speaks of these batch sizes; whatever torch took for true is then said."""
+def _goes_on(sizes: Sizes, start: int, step: int) -> bool:
+    """Whether all that torch took for true is true again some steps away."""
+    near = [n for n in (start + step, start + 2 * step) if n <= sizes.most] or [start - step]
+    return near[0] >= sizes.least and all(map(sizes.holds, near[:1] if start > step else near))
+
+
+def narrow(program: ExportedProgram, values: range) -> None:
+    """Say in a program that it speaks of these batch sizes; what torch took for true is then said."""
     from torch.utils._sympy.numbers import int_oo
     from torch.utils._sympy.value_ranges import ValueRanges
 
     sizes = Sizes(program)
     for symbol in sizes.batch:
-        program.range_constraints[symbol] = ValueRanges(least, int_oo if most is None else most)
-    for environment in sizes.environments:
+        last = int_oo if values.stop == sys.maxsize else values[-1]
+        program.range_constraints[symbol] = ValueRanges(values.start, last)
+    for environment in sizes.environments if values.step == 1 else ():
         environment.guards.clear()

@@ -15,13 +15,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.export import ExportedProgram
+from torch.export import Dim, ExportedProgram
 from torch.fx.experimental import _config
 
 from .agreement import Comparison, Memory
 from .batch_sizes import Sizes, allowed, narrow
 from .dynamic_shapes import binding, per_argument, violated
-from .errors import ShapeError, TraceError, TrainingModeError
+from .errors import AlgebraicError, ShapeError, TraceError, TrainingModeError
 from .histories import Unfollowed
 from .refusal import quiet, refusal
 
@@ -63,6 +63,8 @@ def export(
     for attempt, free in _attempts(arguments):
         try:
             program = _exported(model, attempt, dynamic_shapes, signatures, free=free)
+        except AlgebraicError:
+            raise
         except Exception as error:  # export raises errors of a dozen unrelated classes
             failure = error
             continue
@@ -151,9 +153,13 @@ def _is_the_model(
         same = comparison.same()
         if free and same:
             own = next(len(x) for x in arguments if x.ndim)
-            return _generalised(program, sizes, comparison, own, asked=dynamic_shapes is not None)
+            axes = per_argument(model, arguments, dynamic_shapes)
+            asked = any(entry and entry.get(0, Dim.AUTO) is not Dim.AUTO for entry in axes)
+            return _generalised(program, sizes, comparison, own, asked=asked)
     except Unfollowed:
         return not free
+    if comparison.failure is not None and not free:
+        raise refusal(comparison.failure, arguments) from comparison.failure
     if not free and same is False:
         what = "the model does not do the same at every call, or something that torch.export does not see"
         raise TraceError(what, expected="what forward keeps as registered buffers", where="model.forward")
@@ -167,12 +173,13 @@ def _generalised(program: ExportedProgram, sizes: Sizes, comparison: Comparison,
         Unfollowed: if that cannot be said without numbers.
     """
     numbers = any(sizes.text(node.meta.get("val")) for node in program.graph.nodes)
-    least, most = allowed(program, max(own, sizes.own))
-    if least == 2 and not asked:  # torch is wary of 1, where strides say less; so the model itself is looked at there
-        least = 1
-    for n in (*_SIZES, *_MORE) if numbers else _SIZES:
-        if n == own or n < least or (most is not None and n > most) or comparison.same(n):
-            continue
-        least, most = (n + 1, most) if n < own else (least, n - 1)
-    narrow(program, least, most)
-    return most is None or most > least
+    values = allowed(program, max(own, sizes.own))
+    if values.start == 2 and values.step == 1 and not asked:
+        values = range(1, values.stop)  # torch is wary of 1, where strides say less; so the model is looked at there
+    if own not in values:
+        return False
+    for n in (*_SIZES, *(_MORE if numbers else ()), own + values.step if values.step > 1 else own):
+        if n != own and n in values and not comparison.same(n):
+            values = range(n + values.step, values.stop, values.step) if n < own else values[: values.index(n)]
+    narrow(program, values)
+    return len(values[:2]) > 1

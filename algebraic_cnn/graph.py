@@ -174,6 +174,7 @@ class Graph:
         example_shapes: shapes of the inputs in the example, if they are known.
         sizes: the image sizes that it takes, if there is more than one.
         batch_sizes: the least batch size for which the graph is the model, and the largest, None where there is none.
+        batch_step: the steps between them, where samples are taken in groups.
         state: the buffers that the model writes, dotted paths by the names of their inputs.  They are the last of
             ``inputs``, have no batch axis, and are no arguments of the model.
         writes: of each of the last of ``outputs``, the input that takes its value when the calls are made: one of
@@ -196,6 +197,7 @@ class Graph:
     example_shapes: tuple[tuple[int, ...], ...] = ()
     sizes: ImageSizes | None = None
     batch_sizes: tuple[int, int | None] = (1, None)
+    batch_step: int = 1
     state: Mapping[str, str] = field(default_factory=dict)
     writes: tuple[str, ...] = ()
     initial: Mapping[str, Tensor] = field(default_factory=dict)

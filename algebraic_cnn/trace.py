@@ -9,6 +9,7 @@ twice, Python control flow is gone, and functional calls count like modules.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -153,8 +154,9 @@ def _graph(program: ExportedProgram, pure: _Pure) -> Graph:
     dtypes += [values[path].dtype for path in state.values()]
     examples = [x for x in pytree.tree_leaves(program.example_inputs) if isinstance(x, Tensor)]
     examples += [values[path] for path in state.values()]
+    sizes = allowed(program)
     firsts = [shape[0] for shape in shapes[: len(users)] if shape]
-    return Graph(
+    graph = Graph(
         inputs=(*(node.name for node in users), *state),
         input_shapes=shapes,
         calls=calls,
@@ -168,12 +170,15 @@ def _graph(program: ExportedProgram, pure: _Pure) -> Graph:
         input_dtypes=tuple(dtypes),
         example_shapes=tuple(tuple(x.shape) for x in examples),
         sizes=image_sizes(program),
-        batch_sizes=allowed(program),
+        batch_sizes=(sizes.start, None if sizes.stop == sys.maxsize else sizes[-1]),
+        batch_step=sizes.step,
         state=state,
         writes=tuple(pure.written),
         initial={name: values[path].detach() for name, path in state.items()},
         parameters={name: trained for name, trained in parameters.items() if name in used},
     )
+    _require_one_dtype(calls, graph.dtypes())
+    return graph
 
 
 def _require_own_memory(state: Mapping[str, str], lifted: Mapping[str, str], values: Mapping[str, Any]) -> None:
@@ -199,6 +204,19 @@ def _require_evaluation(calls: Sequence[Call], constants: Mapping[str, Any]) -> 
                 continue  # it keeps no statistics, so these are what it computes in either mode
             what = f"the program was exported in training mode: its {call.op} computes no fixed function"
             raise TrainingModeError(what, expected="an export of model.eval()", where=call.where)
+
+
+#: Calls that torch makes on numbers of one dtype alone, and says so only when it makes them.
+_ONE_DTYPE = ("linear", "addmm", "mm", "bmm", "matmul", "conv1d", "conv2d", "conv3d", "convolution")
+
+
+def _require_one_dtype(calls: Sequence[Call], dtypes: Mapping[str, torch.dtype]) -> None:
+    """Refuse a call that torch would not make, because the example is of another precision than the model."""
+    for call in calls:
+        met = {dtypes[name] for name in call.refs() if name in dtypes} if call.op in _ONE_DTYPE else {}
+        if len(met) > 1:
+            got = " and ".join(sorted(str(dtype).removeprefix("torch.") for dtype in met))
+            raise TraceError(f"torch cannot run the model's {call.op}", expected="one dtype", got=got, where=call.where)
 
 
 def _own_dtype(inputs: Sequence[torch.dtype], constants: Iterable[Any]) -> torch.dtype:

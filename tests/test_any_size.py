@@ -243,7 +243,8 @@ class TwoRows(nn.Module):
         self.body = wide()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.body(x).reshape(2, -1)
+        y = self.body(x)
+        return y.reshape(2, *y.shape[1:])
 
 
 def test_a_network_of_one_batch_size_takes_any_image() -> None:

@@ -133,9 +133,9 @@ def _lengths(graph: Graph) -> list[list[Any]]:
     found = []
     for name, shape in zip(graph.inputs, graph.input_shapes, strict=True):
         lengths: list[Any] = list(shape)
-        if shape[:1] == (None,) and graph.batch_sizes != (1, None):
-            least, most = graph.batch_sizes
-            lengths[0] = [least, sys.maxsize if most is None else most, 1]
+        least, most = graph.batch_sizes
+        if shape[:1] == (None,) and (least, most, graph.batch_step) != (1, None, 1):
+            lengths[0] = [least, sys.maxsize if most is None else most, graph.batch_step]
         for axis in range(len(shape)):
             if graph.sizes is not None and (name, axis) in graph.sizes.sides:
                 allowed = graph.sizes.lengths(name, axis)
