@@ -38,14 +38,14 @@ class AffineMap:
         W: matrix of shape (prod(out_shape), prod(in_shape)), dense, SciPy sparse or of objects; integers of fewer bits
             become int64.
         b: vector of length prod(out_shape).
-        in_shape: shape of x without batch axis, such as (c, h, w).
-        out_shape: shape of f(x) without batch axis.
+        in_shape: shape of x without batch axis, such as (c, h, w); default flat.
+        out_shape: shape of f(x) without batch axis; default flat.
 
     Raises:
         ShapeError: if W or b is no array or does not fit the shapes, or a shape is none.
         NonFiniteError: if W or b has NaN or infinite entries.
 
-    >>> f = AffineMap(np.array([[1.0, 2.0], [0.0, 1.0]]), np.array([0.5, 0.0]), (2,), (2,))
+    >>> f = AffineMap(np.array([[1.0, 2.0], [0.0, 1.0]]), np.array([0.5, 0.0]))
     >>> f(np.array([1.0, 1.0]))
     array([3.5, 1. ])
     >>> (f @ f).W
@@ -55,8 +55,8 @@ class AffineMap:
 
     W: Any
     b: Any
-    in_shape: Shape
-    out_shape: Shape
+    in_shape: Shape = None  # pyright: ignore[reportAssignmentType]
+    out_shape: Shape = None  # pyright: ignore[reportAssignmentType]
 
     __array_ufunc__ = None  # so that NumPy's numbers leave ``s * f`` to the map
 
@@ -64,8 +64,10 @@ class AffineMap:
         for name, array in (("W", self.W), ("b", self.b)):
             if isinstance(array, np.ndarray) or (name == "W" and sp.issparse(array)):
                 object.__setattr__(self, name, whole(array))
-        for name in ("in_shape", "out_shape"):
-            object.__setattr__(self, name, _shape(getattr(self, name), name))
+        flat = {"in_shape": np.shape(self.W)[1:2], "out_shape": np.shape(self.W)[:1]}
+        for name, default in flat.items():
+            given = getattr(self, name)
+            object.__setattr__(self, name, _shape(default if given is None else given, name))
         for name, array in (("W", self.W), ("b", self.b)):
             if not (isinstance(array, np.ndarray) or (name == "W" and sp.issparse(array))):
                 got = type(array).__name__

@@ -213,7 +213,7 @@ def _judged(free: Graph, new: Graph, written: Rewrite, values: Values, judge: Ju
     except ShapeError:
         return None
     rewritten = replace(written.rewritten, original=before, calls=after.calls)
-    return judge(replace(written, network=network_of(before), rewritten=rewritten))
+    return judge(replace(written, network=network_of(before, written.network.kept), rewritten=rewritten))
 
 
 def _together(free: Graph, points: Sequence[Values], found: Sequence[Certificate]) -> Certificate:

@@ -5,7 +5,8 @@ Collapse    the result; W and B of the whole or of any region are derived when t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from torch import nn
@@ -35,6 +36,7 @@ class Collapse:
         method: how W and B are derived.
         memory_budget: bytes that they may take.
         sizes: the image sizes that the model takes, if there is more than one; ``graph`` is at the example's.
+        kept: affine calls that had to stay as they were, by name, and why.
     """
 
     model: nn.Module
@@ -44,6 +46,7 @@ class Collapse:
     method: str = "auto"
     memory_budget: int = MEMORY_BUDGET
     sizes: ImageSizes | None = None
+    kept: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Collapse({type(self.model).__name__}: {self.report} {self.certificate or 'Not certified.'})"
@@ -79,7 +82,7 @@ class Collapse:
         >>> [result.region(number).W.shape for number in range(2)]
         [(4, 9), (2, 4)]
         """
-        network = network_of(self.graph)
+        network = network_of(self.graph, self.kept)
         count = len(self.report.regions)
         if number not in range(count):
             raise ShapeError("there is no such region", expected=f"0 to {count - 1}", got=repr(number), where="region")

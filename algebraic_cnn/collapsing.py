@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Set
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -34,6 +34,7 @@ from .errors import UncertifiedError, UnknownNameError
 from .forms import Dense, floating
 from .graph import Graph
 from .image_sizes import ImageSizes
+from .regions.addends import distributed
 from .regions.averages import averaged
 from .regions.cost import Prices
 from .regions.cut import Cutter
@@ -41,13 +42,15 @@ from .regions.elsewhere import Elsewhere
 from .regions.emission import emit
 from .regions.forks import spread
 from .regions.junctions import joined, network_of
+from .regions.kept import require_finite, watched
 from .regions.measurement import doubtful, natively, race, runner, timed
 from .regions.rewriting import Rewrite, rewrite
 from .regions.spelling import plain
 from .regions.tangles import untangled
-from .regions.warrant import Examples, changed, parameters, warrant
+from .regions.warrant import Examples, changed, overflowing, parameters, warrant
 from .report import report_of
 from .ring import Float
+from .samples import apart
 from .trace import trace
 
 
@@ -115,7 +118,10 @@ def collapse(
     sample = None if graph.sizes is None else sampled(graph)
     graph = graph if sample is None else sample.here
     clock.append(time.perf_counter())
-    job = _Job(graph, dtype or graph.dtype, method, certify, prices or Prices(), memory_budget, sample)
+    affine = network_of(graph).affine
+    require_finite(graph, affine, dtype or graph.dtype)
+    kept = watched(graph, affine)
+    job = _Job(graph, dtype or graph.dtype, method, certify, prices or Prices(), memory_budget, sample, kept)
     written = job.rewritten()
     if sample is None and not bound and job.is_dense(written):
         found = _densely(job, written, measure, progress, clock)
@@ -123,22 +129,28 @@ def collapse(
             return found
         written = job.rewritten(careful=written.network.affine)
         del clock[2:]
-    seams = lru_cache(lambda batch: natively(graph, written.network.seams, batch))
+    values = lru_cache(lambda batch, names: natively(graph, names, batch))
     pairs = doubtful(changed(written), written.rewritten.shell(), job.prices) if measure else []
     clock.append(time.perf_counter())
-    races = timed(pairs, written.rewritten.over(Float(), dtype=graph.dtype), seams(1)) if pairs else []
+    tried = written.rewritten.over(Float(), dtype=graph.dtype)
+    races = timed(pairs, tried, values(1, written.network.seams)) if pairs else []
     times = {pair.region.names: race for pair, race in zip(pairs, races, strict=True)}
     slow = {name for names, race in times.items() if race.lost for name in names}
     written = job.rewritten(careful=slow) if slow else written
-    after = replace(written.rewritten.over(Float(), dtype=job.dtype), parameters=parameters(written))
+    after = written.rewritten.over(Float(), dtype=job.dtype)
+    while beyond := overflowing(written, after):
+        job = replace(job, kept={**job.kept, **beyond})
+        written = job.rewritten(careful=slow)
+        after = written.rewritten.over(Float(), dtype=job.dtype)
+    after = replace(after, parameters=parameters(written))
     clock.append(time.perf_counter())
-    sizes, certificate = job.certificate(written, after, seams)
+    sizes, certificate = job.certificate(written, after, lambda batch: values(batch, written.network.seams))
     after = after if sample is None else replace(after, input_shapes=sample.free.input_shapes, sizes=sizes)
     clock.append(time.perf_counter())
     seconds = _spans(clock, ("trace", "derive", "measure", "certify"))
     taken = ", ".join(text for text in (str(sizes or ""), sample.bound if sample else "", bound) if text)
     report = replace(report_of(written, times, method, seconds), sizes=taken)
-    return Collapse(emit(after, dtype=dtype), report, certificate, graph, method, memory_budget, sizes)
+    return Collapse(emit(after, dtype=dtype), report, certificate, graph, method, memory_budget, sizes, job.kept)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,13 +164,15 @@ class _Job:
     prices: Prices
     memory_budget: int
     sample: Sampled | None = None
+    kept: Mapping[str, str] = field(default_factory=dict)
 
     def rewritten(self, careful: Set[str] = frozenset()) -> Rewrite:
         """The network in its cheapest forms; for some values only in forms that spend more of nothing."""
         cutter = Cutter.of(self.graph, prices=self.prices, memory_budget=self.memory_budget, method=self.method)
         if self.sample is not None:
             cutter = replace(cutter, elsewhere=Elsewhere.of(self.sample.others))
-        read = joined(spread(joined(network_of(self.graph)), cutter))
+        read = distributed(joined(network_of(self.graph, self.kept)), cutter)
+        read = joined(spread(read, cutter))
         written = rewrite(averaged(read, cutter), cutter, careful)
         network = untangled(written, cutter, careful)
         return written if network is None else rewrite(network, cutter, careful)
@@ -168,7 +182,8 @@ class _Job:
         plans = [plan for plans in written.plans.values() for plan in plans]
         mergers = [merger.form for plan in plans for merger in plan.mergers]
         single = len(self.graph.inputs) == len(self.graph.outputs) == 1
-        return single and not written.network.boundaries and mergers == ["dense"] and len(plans) == 1
+        affine = single and not written.network.boundaries and not written.network.missed
+        return affine and mergers == ["dense"] and len(plans) == 1 and apart(self.graph, self.graph.device)
 
     def certificate(
         self, written: Rewrite, after: Graph, seams: Examples
@@ -202,6 +217,8 @@ def _densely(
     graph, device = job.graph, device_of(job.graph)
     affine = derive_graph(graph, Float(), job.method, device=device, memory_budget=job.memory_budget, progress=progress)
     dense = Dense.of(affine, dtype=job.dtype, device=device).requires_grad_(any(graph.parameters.values()))
+    if not all(bool(parameter.isfinite().all()) for parameter in dense.parameters()):
+        return None
     clock.append(time.perf_counter())
     if measure:
         x = [torch.zeros(graph.batch or 1, *dense.in_shape, dtype=graph.dtype, device=device)]

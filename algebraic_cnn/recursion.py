@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,8 +76,8 @@ class SkipRecursion:
 
     Args:
         layers: the layers 1 .. L.
-        skips: ``skips[(k, i)]`` goes from f^(k) into layer i, 0 <= k < i <= L.  The feed (i-1, i) has t = 1 and
-            R = identity if absent.
+        skips: ``skips[(k, i)]`` goes from f^(k) into layer i, 0 <= k < i <= L; a number t is ``Skip(t)``.  The feed
+            (i-1, i) has t = 1 and R = identity if absent.
         in_shape: shape of x without batch axis; default flat.
         out_shape: shape of f^(L) without batch axis; default flat.
 
@@ -84,13 +85,13 @@ class SkipRecursion:
         ShapeError: if there is no layer, a skip does not go forward, or a matrix or vector is none or does not fit.
 
     >>> double = Layer(np.array([[2.0]]), b=np.array([1.0]))
-    >>> f = SkipRecursion([double, double], {(0, 2): Skip(t=3.0)})        # 2 (3 x + (2 x + 1)) + 1
+    >>> f = SkipRecursion([double, double], {(0, 2): 3.0})                # 2 (3 x + (2 x + 1)) + 1
     >>> f.forward(np.array([5.0])), f.collapse().W, f.collapse().b
     (array([53.]), array([[10.]]), array([3.]))
     """
 
     layers: Sequence[Layer]
-    skips: Mapping[tuple[int, int], Skip] = field(default_factory=dict)
+    skips: Mapping[tuple[int, int], Any] = field(default_factory=dict)
     in_shape: Shape | None = None
     out_shape: Shape | None = None
 
@@ -104,10 +105,11 @@ class SkipRecursion:
                 raise ShapeError("a skip must go forward", expected=f"0 <= k < i <= {len(layers)}", got=(k, i))
         for i, layer in enumerate(layers, 1):
             require_axes(f"of layer {i}", W=(layer.W, 2), P=(layer.P, 2), b=(layer.b, 1))
-        for edge, skip in self.skips.items():
+        skips = {edge: Skip(skip) if isinstance(skip, Number) else skip for edge, skip in self.skips.items()}
+        for edge, skip in skips.items():
             require_axes(f"of the skip {edge}", R=(skip.R, 2), r=(skip.r, 1))
         object.__setattr__(self, "layers", layers)
-        object.__setattr__(self, "skips", feeds | dict(self.skips))
+        object.__setattr__(self, "skips", feeds | skips)
         sizes = self.sizes
         for name, size in (("in_shape", sizes[0]), ("out_shape", sizes[-1])):
             shape = getattr(self, name)

@@ -8,6 +8,7 @@ Report          all of them, and how long each step took
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -70,7 +71,7 @@ class RegionReport:
 
 @dataclass(frozen=True)
 class Boundary:
-    """A call that is not affine in its arguments.
+    """A call that is not affine in its arguments, or that stays as it was for another reason.
 
     Attributes:
         call: its ATen name.
@@ -97,6 +98,7 @@ class Report:
         method: how dense maps were derived.
         seconds: how long tracing, derivation, measurement and certification took.
         sizes: the image sizes that the result takes; "" for the example's alone.
+        missed: affine calls that stay as they were, and why.
     """
 
     regions: tuple[RegionReport, ...]
@@ -104,6 +106,7 @@ class Report:
     method: str
     seconds: dict[str, float] = field(default_factory=dict)
     sizes: str = ""
+    missed: tuple[Boundary, ...] = ()
 
     @property
     def calls(self) -> tuple[int, int]:
@@ -131,6 +134,8 @@ class Report:
         if kinds:
             seams = counted(len(self.boundaries), "call")
             lines.append(f"{seams} between them {'is' if seams == '1 call' else 'are'} not affine: {', '.join(kinds)}.")
+        for reason, calls in itertools.groupby(sorted(self.missed, key=lambda b: b.reason), lambda b: b.reason):
+            lines.append(f"{', '.join(sorted({b.call for b in calls}))}: {GIVEN}, as {reason}.")
         lines += [f"It takes {self.sizes}."] if self.sizes else []
         return "\n".join(lines)
 
@@ -173,10 +178,11 @@ def report_of(written: Rewrite, times: Times, method: str, seconds: dict[str, fl
             ops_after=dict(Counter(call.op for call in new)),
         )
         found.append(row)
-    boundaries = tuple(
-        Boundary(call.op, call.where, call.module, reason, places[call.name]) for call, reason in network.boundaries
+    boundaries, missed = (
+        tuple(Boundary(call.op, call.where, call.module, reason, places[call.name]) for call, reason in calls)
+        for calls in (network.boundaries, network.missed)
     )
-    return Report(tuple(found), boundaries, method, seconds)
+    return Report(tuple(found), boundaries, method, seconds, missed=missed)
 
 
 def _cost(graph: Graph, calls: Sequence[Call]) -> int:

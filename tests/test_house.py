@@ -34,7 +34,7 @@ FLOORS = [
     *"regions regions.source regions.mixing regions.spacing regions.resampling regions.atoms regions.spelling".split(),
     *"regions.junctions regions.cost regions.drafting regions.realisation regions.dense regions.writing".split(),
     *"regions.rings regions.elsewhere regions.lifting regions.whole regions.colouring regions.bordering".split(),
-    *"regions.plans regions.cut regions.averages regions.forks".split(),
+    *"regions.plans regions.cut regions.averages regions.forks regions.addends regions.kept".split(),
     *"regions.rewriting regions.region regions.tangles regions.emission forms".split(),
     *"certificates certificates.certificate certificates.rounding certificates.check certificates.trials".split(),
     *"certificates.canonical certificates.hoisting certificates.sized certificates.seams certificates.matching".split(),

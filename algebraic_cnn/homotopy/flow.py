@@ -21,6 +21,9 @@ from torch.fx import Node
 from ..refusal import line_in
 from ..rules import RULES
 
+#: Calls whose result depends on the sizes of a value and not on its entries.
+_OF_SIZES = frozenset("sym_size zeros_like ones_like full_like new_zeros new_ones new_full".split())
+
 #: Stands in a node's record for the type of a module that was opened.
 GONE = "opened"
 
@@ -45,8 +48,9 @@ class Flow:
         inputs = set(self.program.graph_signature.user_inputs)
         found: dict[Node, None] = {}
         for node in self.program.graph.nodes:
-            depends = node.op == "call_function" and op(node) != "sym_size" and any(n in found for n in sources(node))
-            if depends or (node.op == "placeholder" and node.name in inputs):
+            called = node.op == "call_function" and op(node) not in _OF_SIZES
+            given = node.op == "placeholder" and node.name in inputs
+            if given or (called and any(n in found for n in sources(node))):
                 found[node] = None
         return tuple(found)
 

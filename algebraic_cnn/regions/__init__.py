@@ -2,7 +2,8 @@
 
 source, mixing, spacing, resampling, atoms    calls read as stencils
 spelling, junctions, region                   the network as sums and concatenations of pieces, and between seams
-forks, averages, tangles                      what is moved or joined before and after that
+forks, addends, averages, tangles             what is moved or joined before and after that
+kept                                          what must stay as it was, and why
 drafting, realisation, dense, writing         pieces as calls, with numbers that any ring can compute
 bordering, rings, whole, colouring            what a border needs, and W and b from a small image
 cost, plans, cut, measurement                 which form is cheapest: by a model, then by the clock

@@ -6,6 +6,7 @@ piece_of    any affine call of one varying argument as a piece
 
 from __future__ import annotations
 
+from ..errors import GeometryError, ShapeError
 from ..graph import Call, Ref
 from ..stencils.pieces import Move, Other, Piece
 from .mixing import MIXING
@@ -27,7 +28,10 @@ def piece_of(source: Source, call: Call) -> Piece | None:
     shape = source.shape(varying[0])
     fixed = len(shape) > 1 and len(call.shape) > 1 and None not in (*shape[1:], *call.shape[1:])
     reader = READERS.get(call.op) if fixed else None
-    found = reader and reader(source, call, arguments)
+    try:
+        found = reader and reader(source, call, arguments)
+    except (ShapeError, GeometryError) as error:
+        return Other(shape, call.shape, call, missed=error.what)
     return found or (fixed and _move(source, call, arguments)) or Other(shape, call.shape, call)
 
 

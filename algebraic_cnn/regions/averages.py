@@ -17,7 +17,7 @@ import numpy as np
 
 from ..ring import Ring
 from ..stencils.kernels import pointwise
-from ..stencils.moves import after, is_pointwise
+from ..stencils.moves import after, is_pointwise, keeps_axes
 from ..stencils.pieces import Array, Atom, Branches, Chain, Form, Move, Piece
 from .cut import Cutter
 from .junctions import Junction, Network
@@ -102,7 +102,7 @@ def exchanged(first: Piece, pool: Piece) -> tuple[Atom, Atom] | None:
 
 def _is_map(atom: Atom) -> bool:
     """Whether an atom maps channels, the axis after the batch, at every position alike."""
-    return is_pointwise(atom) and not atom.form.last and bool(atom.form.footprint.axes)
+    return is_pointwise(atom) and not atom.form.last and bool(atom.form.footprint.axes) and keeps_axes(atom)
 
 
 def _is_mean(atom: Atom) -> bool:

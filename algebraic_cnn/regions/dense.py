@@ -10,11 +10,12 @@ from collections import ChainMap
 from functools import lru_cache
 
 import numpy as np
+import torch
 
 from ..affine import AffineMap
 from ..derivation import derive_graph
 from ..graph import Call, Graph, Ref, needed
-from ..ring import Ring
+from ..ring import Float, Ring
 from ..stencils.pieces import Array, Piece
 from .drafting import Draft, Emit
 
@@ -33,7 +34,7 @@ def dense(piece: Piece, given: Emit, memory_budget: int, method: str = "auto") -
     def emit(draft: Draft, x: Ref, like: Call) -> Ref:
         @lru_cache(maxsize=1)
         def affine(ring: Ring) -> AffineMap:
-            graph = alone(draft.graph, piece, given, like)
+            graph = alone(draft.graph, piece, given, like, ring)
             return derive_graph(graph, ring, method, memory_budget=memory_budget)
 
         def W(ring: Ring) -> Array:
@@ -52,12 +53,22 @@ def dense(piece: Piece, given: Emit, memory_budget: int, method: str = "auto") -
     return emit
 
 
-def alone(graph: Graph, piece: Piece, given: Emit, like: Call) -> Graph:
-    """A piece as a graph of its own, with one input; sizes of the batch axis are asked of that input."""
+def alone(graph: Graph, piece: Piece, given: Emit, like: Call, ring: Ring | None = None) -> Graph:
+    """A piece as a graph of its own, with one input; sizes of the batch axis are asked of that input.
+
+    Args:
+        graph: the network.
+        piece: a part of it.
+        given: writes it as the network has it.
+        like: the call whose place and source line new calls take.
+        ring: of numbers that the network does not have; default float64.
+    """
     draft = Draft(graph, ChainMap({"x": piece.source}, graph.shapes()))
     out = given(draft, Ref("x"), like)
     own = {name: Ref("x") for name in graph.dependent()}
     sizes, used = needed(graph.calls, [name for call in draft.calls for name in call.refs()], own)
     constants = {name: value for name, value in graph.constants.items() if name in used}
+    for name, recipe in draft.recipes.items():
+        constants[name] = torch.from_numpy(np.ascontiguousarray(recipe(ring or Float()))).to(graph.device)
     calls = (*(call.renamed(own) for call in sizes), *draft.calls)
     return Graph(("x",), (piece.source,), calls, constants, (out,), None, graph.batch, graph.dtype)

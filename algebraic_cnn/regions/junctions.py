@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import torch
 
 from ..evaluate import obstacles
 from ..graph import Call, Graph, Ref
 from ..rules import RULES
-from ..stencils.pieces import Atom, Branches, Piece, chained, identity, is_identity
+from ..stencils.pieces import Atom, Branches, Other, Piece, chained, identity, is_identity
 from .atoms import piece_of
 from .mixing import multiple
 from .source import Source
@@ -53,6 +54,8 @@ class Network:
         junctions: by the name of their value, in order of execution.
         pinned: values that must be computed as they are.
         boundaries: calls that are not affine in their arguments, and why.
+        missed: affine calls that stay as they were, and why.
+        kept: those of them that were told to, by name, and why.
         affine: every value that was a junction before any were joined.
     """
 
@@ -60,6 +63,8 @@ class Network:
     junctions: dict[str, Junction] = field(default_factory=dict)
     pinned: set[str] = field(default_factory=set)
     boundaries: list[tuple[Call, str]] = field(default_factory=list)
+    missed: list[tuple[Call, str]] = field(default_factory=list)
+    kept: Mapping[str, str] = field(default_factory=dict)
     affine: set[str] = field(default_factory=set)
 
     def readers(self) -> Counter[str]:
@@ -77,9 +82,14 @@ class Network:
         return self.source.graph
 
 
-def network_of(graph: Graph) -> Network:
-    """The junctions of a graph, one for each of its affine calls."""
-    network = Network(Source.of(graph))
+def network_of(graph: Graph, kept: Mapping[str, str] = MappingProxyType({})) -> Network:
+    """The junctions of a graph, one for each of its affine calls.
+
+    Args:
+        graph: the network.
+        kept: affine calls that must stay as they are, by name, and why.
+    """
+    network = Network(Source.of(graph), kept=kept)
     dependent = network.source.dependent
     foreign: set[str] = set()
     dtypes, reasons = _dtypes(graph), {call.name: reason for call, reason in obstacles(graph)}
@@ -91,7 +101,10 @@ def network_of(graph: Graph) -> Network:
         if reason or (call.op == "operator.getitem" and foreign & set(call.refs())):
             foreign.add(call.name)
             network.boundaries += [(call, reason)] if reason else []
-        junction = None if call.name in foreign else _junction(network.source, call)
+        why = "" if reason else kept.get(call.name, "")
+        junction = None if call.name in foreign or why else _junction(network.source, call)
+        missed = why or (_missed(junction) if junction else "")
+        network.missed += [(call, missed)] if missed else []
         if junction is None:
             network.pinned |= dependent & set(call.refs())
         else:
@@ -99,6 +112,11 @@ def network_of(graph: Graph) -> Network:
             network.affine.add(call.name)
     network.pinned |= {out.name for out in graph.outputs if isinstance(out, Ref)}
     return network
+
+
+def _missed(junction: Junction) -> str:
+    """Why the call of a junction could not be read, if it could not."""
+    return next((piece.missed for _, piece in junction.operands if isinstance(piece, Other)), "")
 
 
 def _dtypes(graph: Graph) -> dict[str, torch.dtype | None]:

@@ -24,7 +24,7 @@ from ..graph import Call, Ref, Size
 from ..ring import Ring
 from ..stencils.folding import offset, stencil
 from ..stencils.lattice import Axis
-from ..stencils.moves import with_length
+from ..stencils.moves import keeps_axes, with_length
 from ..stencils.phases import Grouping, channels
 from ..stencils.pieces import Array, Atom, Offset, Piece, atoms, form
 from .drafting import Draft, Emit
@@ -113,7 +113,7 @@ def ringed(piece: Piece, given: Emit) -> Emit | None:
 
 def _free(piece: Piece) -> bool:
     """Whether a piece runs on a part of an image as on the whole: also an identity, which makes no call."""
-    if not isinstance(piece, Atom) or piece.form.offset == Offset.MAP:
+    if not isinstance(piece, Atom) or piece.form.offset == Offset.MAP or not keeps_axes(piece):
         return False
     if not all(map(_uncropped, piece.form.footprint.axes)):
         return False

@@ -72,6 +72,18 @@ def _same(new: object, old: object) -> bool:
     return new is not None and all(getattr(new, name) == getattr(old, name) for name in ("op", "args", "kwargs"))
 
 
+def overflowing(rewrite: Rewrite, after: Graph) -> dict[str, str]:
+    """The calls of regions whose new numbers are beyond the dtype of the result, by name, and why they stay."""
+    found = {}
+    for pair in changed(rewrite):
+        new = pair.new(after).constants
+        huge = [new[name] for name in new.keys() - pair.original.constants.keys() if not new[name].isfinite().all()]
+        if huge:
+            why = f"a number of its form would be beyond {str(huge[0].dtype).removeprefix('torch.')}"
+            found |= {call.name: why for call in pair.region.calls}
+    return found
+
+
 def parameters(rewrite: Rewrite) -> dict[str, bool]:
     """The parameters of the rewritten network: the network's own, and what a region made of some of them.
 

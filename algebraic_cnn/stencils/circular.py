@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from .moves import keeps_axes
 from .pieces import Atom, Offset, Piece
 
 Pairs = tuple[tuple[int, int], ...]
@@ -35,7 +36,7 @@ def unrolled(parts: Sequence[Piece]) -> tuple[Pairs, list[Piece]] | None:
     sizes = period = None
     total: Pairs = ()
     for part in parts:
-        if not isinstance(part, Atom) or part.form.last:
+        if not isinstance(part, Atom) or part.form.last or not keeps_axes(part):
             return None
         axes = part.form.footprint.axes
         if period is None:

@@ -32,6 +32,11 @@ def is_pointwise(piece: Piece) -> bool:
     )
 
 
+def keeps_axes(atom: Atom) -> bool:
+    """Whether an atom gives as many axes as it takes, every spatial one with its place in the form."""
+    return len(atom.source) == len(atom.shape) == len(atom.form.footprint.axes) + 2
+
+
 def channels_after(move: Move, place: int) -> int | None:
     """Which axis of the result holds what axis ``place`` of the argument held; None if that axis is torn apart.
 
@@ -104,7 +109,7 @@ def _place(atom: Atom) -> int:
 
 def _moved(atom: Atom, shape: Size, place: int, *, gives: bool = False) -> Atom | None:
     """The map of channels with channels at an axis of a shape: of its argument, or of what it gives."""
-    if not is_pointwise(atom) or place not in (1, len(shape) - 1):
+    if not is_pointwise(atom) or len(atom.source) != len(atom.shape) or place not in (1, len(shape) - 1):
         return None
     fp = atom.form.footprint
     sizes = [n or 1 for axis, n in enumerate(shape) if axis not in (0, place)]
