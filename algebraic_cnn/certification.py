@@ -14,7 +14,6 @@ The names of the checks are the keys of ``LEVELS``.
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -35,6 +34,7 @@ from .derivation import MEMORY_BUDGET, METHODS, Progress
 from .errors import ShapeError, UnknownNameError
 from .evaluate import affine_obstacle
 from .graph import Graph
+from .primes import entropy
 from .samples import require_samples_apart
 from .trace import trace
 
@@ -101,7 +101,7 @@ def certify(
         raise ShapeError("a check needs points", expected="an integer from 1 on", got=repr(points), where="certify")
     if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):
         raise ShapeError("a seed is an integer", expected="0, 1, ...", got=repr(seed), where="certify")
-    seed = secrets.randbits(63) if seed is None else seed
+    seed = entropy() if seed is None else seed
     if inputs is not None and not isinstance(inputs, Tensor):
         raise ShapeError("inputs are no tensor", expected="(N, *in_shape)", got=type(inputs).__name__, where="certify")
     memory_budget = bytes_allowed(memory_budget)

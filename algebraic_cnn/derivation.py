@@ -143,22 +143,22 @@ def _of_stencils(graph: Graph) -> dict[str, float]:
 
 
 def _forward(run: Evaluator, memory_budget: int, progress: Progress) -> AffineMap:
-    in_shape, _ = run.graph.single()
-    n = math.prod(in_shape)
-    columns = []
+    in_shape, out_shape = run.graph.single()
+    n, m = math.prod(in_shape), math.prod(out_shape)
+    columns = [torch.zeros(0, m, dtype=_carrier(run.ring), device=run.device)]
     with torch.no_grad():
         for part in _chunks(n, _bytes_per_sample(run.graph), memory_budget):
             probes = torch.zeros(len(part), n, dtype=_carrier(run.ring), device=run.device)
             probes[torch.arange(len(part)), torch.tensor(part)] = 1
-            columns.append(run(probes.reshape(-1, *in_shape), linear=True).reshape(len(part), -1))
+            columns.append(run(probes.reshape(-1, *in_shape), linear=True).reshape(len(part), m))
             progress(part[-1] + 1, n)
     return _map(run, torch.cat(columns).T)
 
 
 def _adjoint(run: Evaluator, memory_budget: int, progress: Progress) -> AffineMap:
     in_shape, out_shape = run.graph.single()
-    m = math.prod(out_shape)
-    rows = []
+    n, m = math.prod(in_shape), math.prod(out_shape)
+    rows = [torch.zeros(0, n, dtype=_carrier(run.ring), device=run.device)]
     for part in _chunks(m, _bytes_per_sample(run.graph), memory_budget):
         x = torch.zeros(len(part), *in_shape, dtype=_carrier(run.ring), device=run.device, requires_grad=True)
         with torch.enable_grad():
@@ -166,7 +166,7 @@ def _adjoint(run: Evaluator, memory_budget: int, progress: Progress) -> AffineMa
         cotangents = torch.zeros_like(y)
         cotangents[torch.arange(len(part)), torch.tensor(part)] = 1
         (gradient,) = torch.autograd.grad(y, x, cotangents)
-        rows.append(run.ring.reduce(gradient).reshape(len(part), -1))
+        rows.append(run.ring.reduce(gradient).reshape(len(part), n))
         progress(part[-1] + 1, m)
     return _map(run, torch.cat(rows))
 

@@ -24,7 +24,7 @@ from .arrays import require_finite
 from .crt import lift, primes_for
 from .derivation import MEMORY_BUDGET, Progress, derive_graph
 from .errors import ShapeError, TooLargeError
-from .evaluate import Evaluator
+from .evaluate import Evaluator, require_affine
 from .graph import Graph
 from .magnitudes.bounds import majorant
 from .magnitudes.heights import Denominator, denominator, height
@@ -69,6 +69,7 @@ def exact_map(
     array([[Fraction(1, 6), Fraction(1, 6), Fraction(1, 6)]], dtype=object)
     """
     graph = model if isinstance(model, Graph) else trace(model, example)
+    require_affine(graph)
     in_shape, out_shape = graph.single()
     m, n = math.prod(out_shape), math.prod(in_shape)
     common = denominator(graph)
@@ -108,6 +109,7 @@ def exact_outputs(model: Any, x: Tensor, *, progress: Progress | None = None) ->
     4.470348358154297e-09
     """
     graph = model if isinstance(model, Graph) else trace(model, x)
+    require_affine(graph)
     in_shape, out_shape = graph.single()
     if tuple(x.shape[1:]) != in_shape:
         raise ShapeError("x does not fit the network", expected=("N", *in_shape), got=tuple(x.shape))

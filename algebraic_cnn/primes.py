@@ -15,6 +15,7 @@ References:
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -74,7 +75,7 @@ def entropy() -> int:
     >>> entropy() == entropy()
     False
     """
-    return int(np.random.SeedSequence().entropy)  # pyright: ignore[reportArgumentType]
+    return secrets.randbits(63)
 
 
 def at_random_prime(

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ..affine import AffineMap
+from ..errors import NotAffineError, ShapeError
 from ..evaluate import affine_obstacle
 from ..graph import Graph
 from ..precision import UNIT_ROUNDOFF
@@ -26,7 +27,7 @@ from ..sums import gamma
 from .box import Box, over_a_box
 from .certificate import Certificate, Witness
 from .check import Check, Network, device, dtype, native, stated
-from .parts import compared_by_parts, random_inputs
+from .parts import compared_by_parts, random_inputs, undecidable
 from .rounding import RoundingError, forward_error, ieee_kernels
 
 _WITHIN, _BEYOND = "by no more than rounding explains", "by more than rounding explains"
@@ -54,11 +55,19 @@ def sampled(check: Check) -> Certificate:
 
 
 def _seamed(check: Check) -> tuple[Graph, Graph] | None:
-    """The two networks, if they are graphs and one of them has calls that are not affine."""
+    """The two networks, if they are graphs and one of them is no affine map of one input to one output."""
     if not isinstance(check.original, Graph) or not isinstance(check.collapsed, Graph):
         return None
     graphs = check.original, check.collapsed
-    return graphs if any(affine_obstacle(graph) for graph in graphs) else None
+    return graphs if any(affine_obstacle(graph) or not _is_map(graph) for graph in graphs) else None
+
+
+def _is_map(graph: Graph) -> bool:
+    try:
+        graph.single()
+    except (NotAffineError, ShapeError):
+        return False
+    return True
 
 
 def _by_parts(check: Check, graphs: tuple[Graph, Graph], level: str, inputs: Tensor | None) -> Certificate:
@@ -76,6 +85,8 @@ def _compared(check: Check, x: Tensor, holds: Certificate) -> Certificate:
     with ieee_kernels():
         first, second = (native(network, x) for network in (check.original, check.collapsed))
     observed = (first - second).abs()
+    if not observed.numel():
+        return replace(holds, bound=0.0, observed=0.0)
     error = _explained(check, x)
     worst = int((observed - error.bound).argmax())
     row, place = divmod(worst, observed.shape[1])
@@ -84,9 +95,8 @@ def _compared(check: Check, x: Tensor, holds: Certificate) -> Certificate:
     figures = {"bound": float(error.bound[row, place]), "observed": float(observed[row, place]), "likely": likely}
     figures["size"] = float(first[row, place].abs())
     outcome = replace(holds, statement=what, **figures)
-    if not bool(torch.isfinite(error.bound).all()):
-        what = f"no finite bound exists in this precision, so that outputs at {len(x)} inputs cannot be judged."
-        return replace(outcome, statement=what, ok=False, undecided=True)
+    if not bool((error.bound.isfinite() & (first.isfinite() | second.isfinite())).all()):
+        return undecidable(outcome, f"an output at one of {len(x)} inputs")
     if bool((observed <= error.bound).all()):
         return outcome
     values = float(first[row, place]), float(second[row, place])

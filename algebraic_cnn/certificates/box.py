@@ -25,6 +25,7 @@ from ..precision import UNIT_ROUNDOFF
 from ..sums import gamma
 from .certificate import Certificate, Witness
 from .check import Check, Network, derived, dtype, native, stated
+from .parts import undecidable
 from .rounding import box_error, derivation_error, ieee_kernels
 
 _INFLATION = 1 + 2.0**-20
@@ -87,6 +88,8 @@ def over_a_box(check: Check, box: Box) -> Certificate:
         bound=explained_there,
         observed=float((y - z).abs()),
     )
+    if not bool((total + explained).isfinite().all()) or not bool((y - z).isfinite()):
+        return undecidable(found, "an output somewhere in the box")
     if bool((difference <= explained).all()):
         return found
     witness = Witness(f"output {worst} at a corner of the box", float(y), float(z), input=corner.tolist())

@@ -59,6 +59,7 @@ def compared_by_parts(graphs: Sequence[Graph], inputs: Sequence[Tensor], holds: 
     u = max(UNIT_ROUNDOFF[graph.dtype] for graph in graphs)
     with torch.no_grad(), ieee_kernels():
         given = _sources(pieces[0], pairing.cuts[0], inputs)
+        masked = any(x.is_floating_point() and not bool(x.isfinite().all()) for x in given.values())
         exact = [_values(part, Float(), given) for part in pairing.cuts]
         sizes = [_values(part, Majorant(), given) for part in pairing.cuts]
     depths = [_depths(part.graph) for part in pieces]
@@ -69,7 +70,7 @@ def compared_by_parts(graphs: Sequence[Graph], inputs: Sequence[Tensor], holds: 
         if isinstance(y, Tensor) and y.is_floating_point() and isinstance(z, Tensor):
             products = gamma(_EACH * max(depths[one][i], depths[other][j]), u) + arithmetic[one]
             bound = products * sizes[one][i] + arithmetic[other] * sizes[other][j]
-            seen.append(_judged(place, y, z, bound * _INFLATION, inputs[0], holds))
+            seen.append(_judged(place, y, z, bound * _INFLATION, masked, inputs[0], holds))
         elif not (torch.equal(y, z) if isinstance(y, Tensor) else y == z):
             seen.append(replace(holds, ok=False, statement=f"a value that is no number differs: {place}."))
         if seen and not seen[-1].ok:
@@ -83,20 +84,38 @@ def _batch(graph: Graph, inputs: Sequence[Tensor]) -> int:
     return graph.batch or next(sizes, 1)
 
 
-def _judged(place: str, y: Tensor, z: Tensor, bound: Tensor, x: Tensor, holds: Certificate) -> Certificate:
-    """The verdict on one part, with the entry that comes nearest to its bound, or is furthest beyond it."""
-    observed, bound = (y - z).abs().flatten(), bound.flatten()
-    within = observed <= bound  # False where either is NaN
+def _judged(
+    place: str, y: Tensor, z: Tensor, bound: Tensor, masked: bool, x: Tensor, holds: Certificate
+) -> Certificate:
+    """The verdict on one part, with the entry that comes nearest to its bound, or is furthest beyond it.
+
+    Infinities that the part was given, as those of a mask, are compared as they are; any other that both networks
+    have is an overflow, and tells nothing.
+    """
+    if not y.numel():
+        return holds
+    known = y.isinf() & z.isinf() & masked
+    observed, bound = (torch.where(known & (y == z), 0.0, values).flatten() for values in ((y - z).abs(), bound))
+    unknown = ~known.flatten() & ((~y.isfinite() & ~z.isfinite()).flatten() | ~bound.isfinite())
+    within = (observed <= bound) & observed.isfinite()  # False where either is NaN
     beyond = torch.where(within, observed / bound.clamp_min(_TINY), observed / bound.clamp_min(_TINY) + 2)
     worst = int(beyond.nan_to_num(float("inf")).argmax())
     figures = {"observed": observed, "bound": bound, "size": y.abs().flatten()}
     outcome = replace(holds, **{name: float(values[worst]) for name, values in figures.items()})
-    if bool(within.all()):
+    if bool((within & ~unknown).all()):
         return outcome
+    if bool((within | unknown).all()):
+        return undecidable(holds, place)
     what = f"the two networks differ by more than rounding explains in the part that ends with {place}."
     numbers = float(y.flatten()[worst]), float(z.flatten()[worst])
     witness = Witness(f"entry {worst} of {place}", *numbers, input=x.flatten().tolist())
     return replace(outcome, ok=False, statement=what, witness=witness)
+
+
+def undecidable(holds: Certificate, place: str) -> Certificate:
+    """The certificate that says nothing, since numbers leave the range in which they can be compared."""
+    what = f"nothing can be said: {place} is NaN, infinite, or has no finite bound in both networks."
+    return replace(holds, ok=False, undecided=True, statement=what)
 
 
 def _sources(pieces: Cut, renamed: Cut, inputs: Sequence[Tensor]) -> dict[Source, Any]:

@@ -233,7 +233,9 @@ class _Sweep:
         sizes = {name: pytree.tree_map(_magnitude, values[name]) for name in call.refs() if name in values}
         majorant = pytree.tree_leaves(self.magnitudes.step(call, sizes))[0].flatten(1)
         u = UNIT_ROUNDOFF[self.dtype]
-        return gamma(count, u) * majorant + count * _SMALLEST[self.dtype], math.sqrt(count) * u * majorant
+        local = gamma(count, u) * majorant + count * _SMALLEST[self.dtype]
+        overflows = ~(majorant + local < torch.finfo(self.dtype).max)  # then, or at a NaN, there is no bound
+        return torch.where(overflows, math.inf, local), math.sqrt(count) * u * majorant
 
 
 def _computed(reach: Values, call: Call, errors: dict[str, Tensor]) -> Values:

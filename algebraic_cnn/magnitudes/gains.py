@@ -68,11 +68,15 @@ def _gain(call: Call, values: Values, name: str, names: list[str], magnitudes: W
 def _schur(call: Call, values: Values, name: str, names: list[str], magnitudes: Watched) -> float:
     """sqrt(largest row sum x largest column sum) of |F|: one step forwards and one backwards, on ones."""
     local = values | {other: pytree.tree_map(torch.zeros_like, values[other]) for other in names}
+    if not values[name].numel():
+        return 0.0
     with torch.enable_grad():
         ones = torch.ones_like(values[name], requires_grad=True)
         leaves = pytree.tree_leaves(magnitudes.step(call, local | {name: ones}, linear=True))
         rows = [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.numel()]
         total = sum((leaf.sum() for leaf in rows), torch.zeros((), dtype=torch.float64))
+    if not rows:
+        return 0.0
     (columns,) = torch.autograd.grad(total, ones)
     return math.sqrt(max(float(leaf.detach().max()) for leaf in rows) * float(columns.max())) * (1 + 2.0**-20)
 
