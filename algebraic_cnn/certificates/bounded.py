@@ -95,8 +95,11 @@ def _compared(check: Check, x: Tensor, holds: Certificate) -> Certificate:
     figures = {"bound": float(error.bound[row, place]), "observed": float(observed[row, place]), "likely": likely}
     figures["size"] = float(first[row, place].abs())
     outcome = replace(holds, statement=what, **figures)
-    if not bool((error.bound.isfinite() & (first.isfinite() | second.isfinite())).all()):
+    if not bool((first.isfinite() | second.isfinite()).all()):
         return undecidable(outcome, f"an output at one of {len(x)} inputs")
+    if not bool(error.bound.isfinite().all()):
+        what = f"no finite bound exists in this precision, so that outputs at {len(x)} inputs cannot be judged."
+        return replace(outcome, statement=what, ok=False, undecided=True)
     if bool((observed <= error.bound).all()):
         return outcome
     values = float(first[row, place]), float(second[row, place])
