@@ -65,7 +65,8 @@ READS_BITS: dict[str, str] = {
 def reads_bits(call: Call, dependent: frozenset[str]) -> str:
     """What a call that is not affine reads beside numbers, in words; "" if it reads numbers alone.
 
-    A division reads the sign of zero in its divisor only, a view reads bits only where it changes the dtype.
+    A division reads the sign of zero in its divisor only, a power only where the exponent may be negative, a view reads
+    bits only where it changes the dtype.
 
     Args:
         call: of a network.
@@ -73,6 +74,9 @@ def reads_bits(call: Call, dependent: frozenset[str]) -> str:
     """
     a = call.bound()
     if call.op == "view" and not a.get("dtype"):
+        return ""
+    exponent = a.get("exponent")
+    if call.op == "pow" and isinstance(exponent, int | float) and exponent >= 0:
         return ""
     if call.op in ("div", "true_divide", "divide"):
         divisor = a.get("other")

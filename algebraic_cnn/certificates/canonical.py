@@ -277,12 +277,12 @@ def _lines(module: fx.GraphModule) -> Iterator[str]:
         elif isinstance(held, Tensor):
             yield f"tensor {held.dtype} {tuple(held.shape)} {bits(held)};"
         else:
-            target = _name(node.target) if node.op == "call_function" else node.op
+            target = name_of(node.target) if node.op == "call_function" else node.op
             arguments = map_arg((node.args, node.kwargs), lambda inner: places[inner])
             yield f"{target} {arguments};"
 
 
-def _name(target: Any) -> str:
+def name_of(target: Any) -> str:
     """A name that is the same in every process."""
     return str(target) if hasattr(target, "_schema") else f"{target.__module__}.{target.__name__}"
 

@@ -3,12 +3,11 @@
 level        how the check was made; certification.py says what each level means
 ok           the verdict
 witness      where the two networks differ, if they do
-fingerprint  SHA-256 of the numbers and calls of a network: a certificate speaks of these networks only
+fingerprint  SHA-256 of a network (fingerprints.py): a certificate speaks of these networks only
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -23,6 +22,7 @@ from ..affine import AffineMap
 from ..errors import DataError
 from ..graph import Graph
 from ..plain_json import built, read_json, sealed, spelled, unsealed, write_json
+from .fingerprints import fingerprint
 
 
 def versions() -> dict[str, str]:
@@ -170,22 +170,3 @@ class Certificate:
             if got != expected:
                 what = f"the certificate speaks of another network: the SHA-256 of the {name} differs"
                 raise DataError(what, expected=f"{expected[:16]}...", got=f"{got[:16]}...")
-
-
-def fingerprint(network: Graph | AffineMap) -> str:
-    """SHA-256 of the calls and numbers of a network, or of W, b and the shapes of a map."""
-    digest = hashlib.sha256()
-    if isinstance(network, AffineMap):
-        W = network.to("dense").W
-        digest.update(repr((network.in_shape, network.out_shape, str(W.dtype))).encode())
-        for array in (W, network.b):
-            exact = array.dtype == object
-            digest.update(repr(array.tolist()).encode() if exact else np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
-    for call in network.calls:
-        digest.update(repr((call.name, call.op, call.args, sorted(call.kwargs.items()))).encode())
-    for name, tensor in sorted(network.constants.items()):
-        values = tensor.detach().cpu().contiguous()
-        digest.update(repr((name, str(values.dtype), tuple(values.shape))).encode())
-        digest.update(values.view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

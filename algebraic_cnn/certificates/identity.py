@@ -101,7 +101,7 @@ def batches_of(graphs: Sequence[Graph]) -> Batches:
 
 def counts_samples(graph: Graph, batch: int) -> bool:
     """Whether a call of the network may mix the samples of a batch, or count them in a way that is not known."""
-    pieces = cut(graph, batch)
+    pieces = cut(graph, batch, flat=False)
     unknown = (argument for seam in pieces.seams for argument in seam.form.arguments)
     return doubtful(pieces.graph) is not None or any("('size', ''" in repr(argument) for argument in unknown)
 

@@ -14,6 +14,7 @@ outputs are the same functions of X.  A call without a partner is a source of it
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,9 +23,9 @@ import torch
 from torch import Tensor
 
 from ..evaluate import Evaluator
-from ..graph import Call
+from ..graph import Call, Ref
 from ..ring import Float
-from .canonical import commutes
+from .canonical import bits, commutes, form_of
 from .seams import Cut, Seam, Source
 
 #: Values further apart than this, beside their size, are not thought to be one value that was rounded in two ways.
@@ -85,12 +86,21 @@ def matched(first: Cut, second: Cut, seed: int = 0) -> Matching:
 
 @dataclass(eq=False)
 class _Known:
-    """A call that was met, where it is given what, the numbers that it was given, and the networks that make it."""
+    """A call that was met, and what it was given.
+
+    Attributes:
+        places: of the values that it is given.
+        seam: the call.
+        given: the numbers that it was given.
+        met: the networks that make it.
+        made: for a call that reads more than numbers, by which calls each value was made (``_Run.made``).
+    """
 
     places: list[Place]
     seam: Seam
     given: list[Any]
     met: set[int]
+    made: list[str]
 
 
 @dataclass(eq=False)
@@ -103,6 +113,7 @@ class _Run:
     tokens: dict[Source, Tensor]
     generator: np.random.Generator
     partner: dict[int, int] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
     pairs: list[tuple[Place, Place, str]] = field(default_factory=list)
 
     def follow(self) -> None:
@@ -140,9 +151,10 @@ class _Run:
     def _entry(self, seam: Seam, given: list[Any]) -> int:
         """The number of the entry that the seam is; a pair to compare for each value that it is given."""
         places = [(self.number, i) for i in seam.given]
-        best, order = self._nearest(seam, given)
+        made = [self.made(self.pieces.graph.outputs[i]) for i in seam.given] if seam.reads else []
+        best, order = self._nearest(seam, given, made)
         if best is None:
-            self.known.append(_Known(places, seam, given, {self.number}))
+            self.known.append(_Known(places, seam, given, {self.number}, made))
             return len(self.known) - 1
         entry = self.known[best]
         entry.met.add(self.number)
@@ -150,7 +162,30 @@ class _Run:
         self.pairs += [(known, places[i], where) for known, i in zip(entry.places, order, strict=True)]
         return best
 
-    def _nearest(self, seam: Seam, given: list[Any]) -> tuple[int | None, list[int]]:
+    def made(self, value: Any) -> str:
+        """By which affine calls a value was made from the sources: a digest of their forms and numbers.
+
+        Equal numbers may have zeros of other signs, or other strides; what the same calls made of the same has not.
+        """
+        if not isinstance(value, Ref):
+            return repr(value)
+        name = value.name
+        if name not in self.digests:
+            self.digests[name] = hashlib.sha256(repr(self._origin(name)).encode()).hexdigest()
+        return self.digests[name]
+
+    def _origin(self, name: str) -> Any:
+        pieces = self.pieces
+        if name in pieces.graph.constants:
+            return bits(pieces.graph.constants[name])
+        if name in pieces.graph.inputs:
+            number, part = pieces.sources[pieces.graph.inputs.index(name)]
+            return self.partner.get(number, number), part
+        call = next(call for call in pieces.graph.calls if call.name == name)
+        form, names = form_of(call, pieces.whole, pieces.values)
+        return form, [self.made(Ref(inner)) for inner in names]
+
+    def _nearest(self, seam: Seam, given: list[Any], made: list[str]) -> tuple[int | None, list[int]]:
         """The entry of the same form that was given the most similar values, and in which order; or None.
 
         What this network has made already is the same only if it is given the very same numbers.
@@ -159,7 +194,7 @@ class _Run:
         orders += [[1, 0]] if commutes(seam.form) else []
         found: list[tuple[float, int, list[int]]] = []
         for number, entry in enumerate(self.known):
-            if entry.seam.form == seam.form:
+            if entry.seam.form == seam.form and entry.made == made:
                 for order in orders:
                     distance = sum(_distance(x, given[i]) for x, i in zip(entry.given, order, strict=True))
                     if distance == 0 or (self.number == 1 and 0 in entry.met):

@@ -21,6 +21,7 @@ from torch.utils import _pytree as pytree
 from ..errors import NotAffineError
 from ..evaluate import Evaluator, obstacles
 from ..graph import Call, Graph, Ref
+from ..precision import reads_bits
 from ..prime_field import PrimeField
 from .canonical import Form, form_of
 from .hoisting import hoisted
@@ -42,11 +43,13 @@ class Seam:
         call: the call.
         form: what it is, but for the numbers that it is given.
         given: places among the outputs of the cut, in the order of the form.
+        reads: what it reads beside numbers, in words; "" if it reads numbers alone.
     """
 
     call: Call
     form: Form
     given: tuple[int, ...]
+    reads: str = ""
 
     @property
     def name(self) -> str:
@@ -116,12 +119,13 @@ def _inert(call: Call) -> bool:
     return bool(idle) and not idle[0]
 
 
-def cut(graph: Graph, batch: int = 1) -> Cut:
+def cut(graph: Graph, batch: int = 1, *, flat: bool = True) -> Cut:
     """Cut a network at every call that is not affine.
 
     Args:
         graph: a network.
         batch: the number of samples of which it is looked at; its own where it has one.
+        flat: whether a seam that acts entry by entry is taken on one axis, so that shapes around it do not matter.
 
     Raises:
         NotAffineError: if a call draws random numbers; names it and its source line.
@@ -130,14 +134,14 @@ def cut(graph: Graph, batch: int = 1) -> Cut:
     >>> from algebraic_cnn.trace import trace
     >>> layers = torch.nn.Linear(2, 2), torch.nn.ReLU(), torch.nn.Linear(2, 1)
     >>> pieces = cut(trace(torch.nn.Sequential(*layers).eval(), torch.zeros(1, 2)))
-    >>> [call.op for call in pieces.graph.calls], [seam.call.op for seam in pieces.seams]
+    >>> [call.op for call in pieces.graph.calls if call.op != "reshape"], [seam.call.op for seam in pieces.seams]
     (['linear', 'linear'], ['relu'])
     """
     here = sized(graph, graph.batch or batch)
-    whole = replace(here.graph, calls=tuple(hoisted(here.graph)))
+    whole = replace(here.graph, calls=hoisted(here.graph, flat=flat))
     moved = (call for call in whole.calls if call.name not in here.values)
     values = {**here.values, **{call.name: _shell(call) for call in moved}}
-    foreign = seam_calls(whole)
+    foreign, dependent = seam_calls(whole), whole.dependent()
     sources: dict[str, Source] = {name: (-1, i) for i, name in enumerate(whole.inputs)}
     seams, calls, outputs, places = [], [], [], []
     numbers: dict[str, int] = {}
@@ -148,7 +152,8 @@ def cut(graph: Graph, batch: int = 1) -> Cut:
             form, names = form_of(call, whole, values)
             numbers[call.name] = len(seams)
             sources[call.name] = (len(seams), 0)
-            seams.append(Seam(call, form, tuple(range(len(outputs), len(outputs) + len(names)))))
+            given = tuple(range(len(outputs), len(outputs) + len(names)))
+            seams.append(Seam(call, form, given, reads_bits(call, dependent)))
             outputs += [Ref(name) for name in names]
             places += [seams[-1].given_name] * len(names)
         else:
