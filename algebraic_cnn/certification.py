@@ -27,9 +27,11 @@ from .certificates.automatic import automatic
 from .certificates.bounded import bounded, sampled
 from .certificates.certificate import Certificate, fingerprint
 from .certificates.check import Check, Network, device, signature
-from .certificates.interface import unlike_inputs
+from .certificates.identity import batches_of
+from .certificates.interface import unlike_inputs, unlike_outputs
 from .certificates.modular import modular
 from .certificates.rational import rational
+from .certificates.sized import sized
 from .derivation import MEMORY_BUDGET, METHODS, Progress
 from .errors import ShapeError, UnknownNameError
 from .evaluate import affine_obstacle
@@ -109,10 +111,21 @@ def certify(
     networks = [_network(model, example) for model in (original, collapsed)]
     _require_comparable(networks, level)
     silent = progress or (lambda done, total: None)
-    check = Check(networks[0], networks[1], points, seed, method, memory_budget, silent, inputs, box)
-    certificate = LEVELS[level](check)
+    check = Check(networks[0], networks[1], points, seed, method, memory_budget, silent, inputs, box, level)
+    certificate = _unlike(check) or LEVELS[level](check)
     prints = (fingerprint(networks[0]), fingerprint(networks[1]))
     return replace(certificate, fingerprints=prints, points=points, seed=seed, seconds=time.perf_counter() - start)
+
+
+def _unlike(check: Check) -> Certificate | None:
+    """The certificate that what two networks return, or write, is not of the same kind; None if it is."""
+    graphs = [network for network in (check.original, check.collapsed) if isinstance(network, Graph)]
+    if len(graphs) < 2:
+        return None
+    batch = batches_of(graphs).tried[0]
+    reason = unlike_outputs(*(sized(graph, batch) for graph in graphs))
+    what = f"the networks are different: {reason}."
+    return Certificate(what, check.level, False, interface=True) if reason else None
 
 
 def _require_comparable(networks: Sequence[Network], level: str) -> None:
@@ -142,4 +155,8 @@ def _network(model: Any, example: Any) -> Network:
     if isinstance(model, Graph | AffineMap):
         return model
     floats = [p for p in getattr(model, "parameters", tuple)() if p.is_floating_point()]
-    return trace(model, example.to(floats[0].dtype) if floats and isinstance(example, Tensor) else example)
+
+    def cast(x: Any) -> Any:
+        return x.to(floats[0].dtype) if floats and isinstance(x, Tensor) and x.is_floating_point() else x
+
+    return trace(model, tuple(map(cast, example)) if isinstance(example, tuple | list) else cast(example))

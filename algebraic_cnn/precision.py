@@ -52,13 +52,16 @@ _PLACES = ("index", "indices", "repeats")
 #: Why a call with a constant of NaN or infinity, such as a mask of -inf, or with a divisor of 0, is not affine.
 NOT_FINITE = "one of its constants, or the reciprocal of its divisor, is not finite"
 
+#: What a call reads that depends on how its argument lies in memory.
+STRIDES = "its strides"
+
 #: Calls whose result depends on more than the numbers that they are given, and on what.  Two networks that give such a
 #: call equal numbers may still differ: x and x + 0 give -0.0 and 0.0, and a map that was rewritten has other strides.
 READS_BITS: dict[str, str] = {
     **dict.fromkeys("atan2 arctan2 copysign signbit reciprocal rsqrt nextafter".split(), "the sign of a zero"),
     **dict.fromkeys("div true_divide divide floor_divide fmod remainder pow".split(), "the sign of a zero"),
     **dict.fromkeys("view_as_complex view_as_real view frexp bitwise_and bitwise_or bitwise_xor".split(), "its bits"),
-    **dict.fromkeys("as_strided set_ stride is_contiguous storage_offset".split(), "its strides"),
+    **dict.fromkeys("as_strided set_ stride is_contiguous storage_offset".split(), STRIDES),
 }
 
 

@@ -22,6 +22,7 @@ from ..graph import Graph
 from .bounded import bounded
 from .certificate import Certificate
 from .check import Check, Network
+from .identity import batches_of
 from .modular import modular
 from .parts import random_inputs
 
@@ -34,12 +35,9 @@ def automatic(check: Check) -> Certificate:
     exact = modular(check)
     if exact.ok:
         return replace(exact, level="auto")
-    try:
-        near = bounded(check)
-    except AlgebraicError as error:
-        near = replace(exact, ok=False, undecided=True, statement=f"rounding cannot be bounded: {error}.")
+    near, tried = _bounded(check, exact)
     if near.ok:
-        what = f"equal but for rounding: {near.statement}{_weak(near)}"
+        what = f"equal but for rounding{tried}: {near.statement}{_weak(near)}"
         return replace(near, level="auto", rounded=True, statement=what)
     seen = observed(check)
     if seen is not None:
@@ -50,6 +48,22 @@ def automatic(check: Check) -> Certificate:
         return replace(exact, level="auto")
     what = f"{near.statement} Nor were outputs seen that differ by more than rounding."
     return replace(near, level="auto", undecided=True, statement=what, primes=exact.primes)
+
+
+def _bounded(check: Check, exact: Certificate) -> tuple[Certificate, str]:
+    """Whether rounding explains the difference, at every batch size of which equality was asked; and these in words."""
+    graphs = [network for network in _both(check) if isinstance(network, Graph)]
+    sizes = batches_of(graphs).tried if len(graphs) == 2 else ()
+    found: list[Certificate] = []
+    try:
+        for points in sizes if len(sizes) > 1 else (check.points,):
+            found.append(bounded(replace(check, points=points)))
+            if not found[-1].ok:
+                break
+    except AlgebraicError as error:
+        what = f"rounding cannot be bounded: {error}."
+        return replace(exact, ok=False, undecided=True, statement=what), ""
+    return found[-1], f" in batches of {', '.join(map(str, sizes))}" if len(sizes) > 1 else ""
 
 
 def _weak(near: Certificate) -> str:

@@ -35,6 +35,8 @@ _COMMUTATIVE = frozenset(
 #: Calls that take the axes ``dim`` together, so that their order does not matter, and all of them where none is named.
 _REDUCTIONS = frozenset("sum mean amax amin any all var std var_mean std_mean logsumexp prod".split())
 
+_ONE = ("number", "1")
+
 _AXES = frozenset("dim dims dim0 dim1 axis axis0 axis1 start_dim end_dim source destination dim1 dim2".split())
 
 #: Arguments that say how torch is to work, and nothing of what comes out.
@@ -80,7 +82,7 @@ def form_of(call: Call, graph: Graph, values: Mapping[str, Any]) -> tuple[Form, 
     >>> first[0] == second[0], first[0].op
     (True, 'clamp')
     """
-    op, arguments = _renamed(call, _spelled(call, values), graph)
+    op, arguments = _renamed(call, _spelled(call, graph, values), graph)
     names: list[str] = []
     written = []
     for name, value in sorted(arguments.items()):
@@ -95,22 +97,26 @@ def form_of(call: Call, graph: Graph, values: Mapping[str, Any]) -> tuple[Form, 
 def commutes(form: Form) -> bool:
     """Whether the two values that a call is given may change places: they are its only tensors, and alike."""
     named = dict(form.arguments)
-    return form.op in _COMMUTATIVE and len(form.given) == 2 and named.get("alpha", ("number", 1)) == ("number", 1)
+    return form.op in _COMMUTATIVE and len(form.given) == 2 and named.get("alpha", _ONE) in (_ONE, ("number", "1.0"))
 
 
-def _spelled(call: Call, values: Mapping[str, Any]) -> dict[str, Any]:
+def _spelled(call: Call, graph: Graph, values: Mapping[str, Any]) -> dict[str, Any]:
     """Every argument by name, defaults filled in, axes counted from the front, one number for each axis."""
     arguments = call.bound()
     schema = getattr(call.target, "_schema", None)
     if schema is None:
         return arguments
     rank = _rank(arguments, values) + (call.op in ("unsqueeze", "stack"))
+    known = [graph.constants.get(name, values.get(name)) for name in call.refs()]
+    floats = any(isinstance(x, Tensor) and x.is_floating_point() for x in known)
     for argument in schema.arguments:
         name, value = argument.name, arguments.get(argument.name)
         if name in _MANNERS:
             arguments.pop(name, None)
         elif name in _AXES and rank:
             arguments[name] = pytree.tree_map(lambda axis: axis % rank if _is_int(axis) else axis, value)
+        elif _is_int(value) and ("float" in str(argument.type) or (floats and "number" in str(argument.type))):
+            arguments[name] = float(value) if float(value) == value else value
         elif isinstance(value, list | tuple) and len(value) == 1 and argument.N and argument.N > 1:
             arguments[name] = list(value) * argument.N
     if "stride" in arguments and "kernel_size" in arguments and not arguments["stride"]:
@@ -167,8 +173,8 @@ def _as_it_is(arguments: Arguments) -> Arguments:
 
 
 _OTHER_NAMES: dict[str, tuple[str, Callable[[Arguments], Arguments]]] = {
-    "relu": ("clamp", _clamp(0, None)),
-    "relu6": ("clamp", _clamp(0, 6)),
+    "relu": ("clamp", _clamp(0.0, None)),
+    "relu6": ("clamp", _clamp(0.0, 6.0)),
     "hardtanh": ("clamp", _clamp("min_val", "max_val")),
     "clamp_min": ("clamp", _clamp("min", None)),
     "clamp_max": ("clamp", _clamp(None, "max")),
@@ -211,21 +217,8 @@ def _leaf(leaf: Any, call: Call, graph: Graph, values: Mapping[str, Any], names:
     if isinstance(leaf, Submodule):
         return "program", digest_of(leaf.module)
     if isinstance(leaf, int | float) and not isinstance(leaf, bool):
-        return "number", _as_computed(leaf, call, graph, values)
+        return "number", repr(leaf)
     return type(leaf).__name__, repr(leaf)
-
-
-def _as_computed(number: float, call: Call, graph: Graph, values: Mapping[str, Any]) -> str:
-    """The number that a Python number is to a call: a float in one that is given floats, as far as that is exact."""
-    if isinstance(number, float) or not _is_float(call, graph, values):
-        return repr(number)
-    return repr(float(number)) if float(number) == number else repr(number)
-
-
-def _is_float(call: Call, graph: Graph, values: Mapping[str, Any]) -> bool:
-    known = (graph.constants.get(name, values.get(name)) for name in call.refs())
-    pointwise = torch.Tag.pointwise in getattr(call.target, "tags", ())
-    return pointwise and any(isinstance(x, Tensor) and x.is_floating_point() for x in known)
 
 
 def _numbers(constant: Any, call: Call, own: torch.dtype) -> Any:

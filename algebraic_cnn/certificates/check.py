@@ -47,6 +47,7 @@ class Check:
         progress: called with (points done, points in all).
         inputs: where to compare outputs, (N, *in_shape); None for random inputs.
         box: bounds of inputs between which outputs are compared, numbers or tensors of shape in_shape.
+        level: the name of the check.
     """
 
     original: Network
@@ -58,6 +59,7 @@ class Check:
     progress: Progress
     inputs: Tensor | None = None
     box: tuple[Any, Any] | None = None
+    level: str = "auto"
 
     @property
     def alike(self) -> bool:

@@ -1,16 +1,17 @@
-"""Calls entry by entry, taken before the views and permutations that they follow.
+"""Calls that are no calls left out, and calls entry by entry taken before the views and permutations that they follow.
 
 A function f that acts on every entry alike commutes with every bijection P of entries: f(P x) = P f(x).  Written with f
 first everywhere, and on one axis, two networks that differ only in where they view, permute or flatten make the same
 calls f.
 
     hoisted   the calls of a graph, every such f before every such P
+    copies    clones, casts to the dtype that a value has, casts to a wider dtype and back: the value itself
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import replace
 
 import torch
@@ -18,15 +19,21 @@ import torch
 from ..graph import Call, Graph, Ref, Size, needed
 from ..rules import RULES
 
+#: Calls that return the numbers that they are given.
+_COPIES = frozenset("clone alias contiguous detach lift_fresh_copy lift_fresh".split())
+
+#: Calls that return the numbers that they are given in another dtype.
+_CASTS = frozenset("to _to_copy type_as float double half bfloat16".split())
+
 #: Calls that move every entry of one value to one place.
 BIJECTIONS = frozenset(
-    "view _unsafe_view reshape flatten unflatten permute transpose t squeeze unsqueeze contiguous clone alias movedim "
+    "view _unsafe_view reshape flatten unflatten permute transpose t squeeze unsqueeze movedim "
     "swapaxes pixel_shuffle pixel_unshuffle channel_shuffle flip roll numpy_T mT".split()
 )
 
 
-def hoisted(graph: Graph, *, flat: bool = False) -> tuple[Call, ...]:
-    """The calls that the outputs need, in order of execution, where calls entry by entry come before moves.
+def hoisted(graph: Graph, *, flat: bool = False) -> Graph:
+    """The same network, without copies, where calls entry by entry come before moves.
 
     Args:
         graph: a network, all of whose shapes are known.
@@ -34,20 +41,52 @@ def hoisted(graph: Graph, *, flat: bool = False) -> tuple[Call, ...]:
 
     >>> from algebraic_cnn.trace import trace
     >>> layers = torch.nn.Flatten(), torch.nn.ReLU()
-    >>> [call.op for call in hoisted(trace(torch.nn.Sequential(*layers).eval(), torch.zeros(1, 2, 2)))]
+    >>> [call.op for call in hoisted(trace(torch.nn.Sequential(*layers).eval(), torch.zeros(1, 2, 2))).calls]
     ['relu', 'flatten']
     """
     shapes, dependent = graph.shapes(), set(graph.dependent())
     known: dict[str, Call] = {}
     calls: list[Call] = []
-    for call in graph.calls:
+    same: dict[str, Ref] = {}
+    dtypes = dict(graph.dtypes())
+    for original in graph.calls:
+        call = original.renamed(same)
+        source = _copied(call, known, dtypes)
+        if source:
+            same[call.name] = Ref(source)
+            continue
         for written in _written(call, known, shapes, dependent, flat):
             known[written.name] = written
             dependent |= {written.name} if dependent & set(written.refs()) else set()
             shapes[written.name] = written.shape
             calls.append(written)
-    kept, _ = needed(calls, [out.name for out in graph.outputs if isinstance(out, Ref)])
-    return kept
+    outputs = tuple(same.get(out.name, out) if isinstance(out, Ref) else out for out in graph.outputs)
+    kept, _ = needed(calls, [out.name for out in outputs if isinstance(out, Ref)])
+    return replace(graph, calls=kept, outputs=outputs)
+
+
+def _copied(call: Call, known: Mapping[str, Call], dtypes: Mapping[str, torch.dtype | None]) -> str:
+    """The value whose numbers a call only copies, or takes to a wider dtype and back; "" if it does more."""
+    source = next(call.refs(), "")
+    if call.op in _COPIES:
+        return source
+    if call.op not in _CASTS or call.dtype is None or len(list(call.refs())) != 1:
+        return ""
+    if dtypes.get(source) == call.dtype:
+        return source
+    wider = known.get(source)
+    if wider is None or wider.op not in _CASTS:
+        return ""
+    first = next(wider.refs(), "")
+    return first if dtypes.get(first) == call.dtype and _holds(wider.dtype, call.dtype) else ""
+
+
+def _holds(wide: torch.dtype | None, narrow: torch.dtype) -> bool:
+    """Whether every number of the one floating dtype is a number of the other."""
+    if wide is None or not wide.is_floating_point or not narrow.is_floating_point:
+        return False
+    more, less = torch.finfo(wide), torch.finfo(narrow)
+    return more.eps <= less.eps and more.max >= less.max and more.smallest_normal <= less.smallest_normal
 
 
 def _written(

@@ -93,17 +93,31 @@ def batches_of(graphs: Sequence[Graph]) -> Batches:
     allowed = allowed or [n for n in (least, most) if n is not None]
     if least > (most or least) or not allowed:
         raise ShapeError("there is no batch size that both networks take", got=(least, most), where="certify")
-    if most is None and not any(counts_samples(graph, max(least, _TYPICAL)) for graph in graphs):
-        return Batches((allowed[0],), "for every batch size" if least <= 1 else f"for every batch size from {least} on")
+    counts = [_counts(graph, max(least, _TYPICAL)) for graph in graphs]
+    if most is None and not any(count.unknown for count in counts):
+        words = "for every batch size" if least <= 1 else f"for every batch size from {least} on"
+        return Batches(tuple(allowed if any(count.sized for count in counts) else allowed[:1]), words)
     spoken = ", ".join(map(str, allowed))
     return Batches(tuple(allowed), f"for batches of {spoken}")
 
 
-def counts_samples(graph: Graph, batch: int) -> bool:
-    """Whether a call of the network may mix the samples of a batch, or count them in a way that is not known."""
+@dataclass(frozen=True)
+class _Counts:
+    """How a network depends on the number of samples.
+
+    Attributes:
+        sized: whether a number of a call is an expression in the batch size.
+        unknown: whether a call may mix the samples of a batch, or count them in a way that is not known.
+    """
+
+    sized: bool
+    unknown: bool
+
+
+def _counts(graph: Graph, batch: int) -> _Counts:
     pieces = cut(graph, batch, flat=False)
-    unknown = (argument for seam in pieces.seams for argument in seam.form.arguments)
-    return doubtful(pieces.graph) is not None or any("('size', ''" in repr(argument) for argument in unknown)
+    sizes = [text for seam in pieces.seams if "('size', " in (text := repr(seam.form.arguments))]
+    return _Counts(bool(sizes), doubtful(pieces.graph) is not None or any("('size', ''" in text for text in sizes))
 
 
 def _networks(check: Check, graphs: tuple[Graph, Graph]) -> Certificate:
@@ -111,14 +125,14 @@ def _networks(check: Check, graphs: tuple[Graph, Graph]) -> Certificate:
     found: list[Certificate] = []
     for batch in batches.tried:
         pieces = [cut(graph, batch) for graph in graphs]
-        found.append(_at_one_size(check, pieces, batches))
+        found.append(_at_one_size(check, graphs, pieces, batches))
         if not found[-1].ok:
             return found[-1]
     error = min(1.0, sum(each.error_probability or 0.0 for each in found))
     return replace(found[0], error_probability=error, primes=tuple(p for each in found for p in each.primes))
 
 
-def _at_one_size(check: Check, pieces: Sequence[Cut], batches: Batches) -> Certificate:
+def _at_one_size(check: Check, graphs: Sequence[Graph], pieces: Sequence[Cut], batches: Batches) -> Certificate:
     seams = len(pieces[0].seams)
     reason = unlike_outputs(*(Sized(part.whole, part.values) for part in pieces))
     if reason:
@@ -126,6 +140,8 @@ def _at_one_size(check: Check, pieces: Sequence[Cut], batches: Batches) -> Certi
     pairing = matched(pieces[0], pieces[1], check.seed)
     calls = "1 call that is not" if seams == 1 else f"{seams} calls that are not"
     scope = f", {batches.words}" if batches.words else ""
+    stops = any(call.op == "detach" for graph in graphs for call in graph.calls)
+    scope += ", in values, not in gradients" if stops else ""
     holds = Certificate(f"{_SEAMED.format(calls) if seams else _AFFINE}{scope}.", "modular", True)
     fails = replace(holds, statement=_PART if seams else _DIFFERENT, ok=False)
     found = _compared(check, pairing, holds, fails)

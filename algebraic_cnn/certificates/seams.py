@@ -21,7 +21,7 @@ from torch.utils import _pytree as pytree
 from ..errors import NotAffineError
 from ..evaluate import Evaluator, obstacles
 from ..graph import Call, Graph, Ref
-from ..precision import reads_bits
+from ..precision import STRIDES, reads_bits
 from ..prime_field import PrimeField
 from .canonical import Form, form_of
 from .hoisting import hoisted
@@ -138,7 +138,8 @@ def cut(graph: Graph, batch: int = 1, *, flat: bool = True) -> Cut:
     (['linear', 'linear'], ['relu'])
     """
     here = sized(graph, graph.batch or batch)
-    whole = replace(here.graph, calls=hoisted(here.graph, flat=flat))
+    strided = any(reads_bits(call, here.graph.dependent()) == STRIDES for call in here.graph.calls)
+    whole = here.graph if strided else hoisted(here.graph, flat=flat)
     moved = (call for call in whole.calls if call.name not in here.values)
     values = {**here.values, **{call.name: _shell(call) for call in moved}}
     foreign, dependent = seam_calls(whole), whole.dependent()
