@@ -115,7 +115,7 @@ def _spelled(call: Call, graph: Graph, values: Mapping[str, Any]) -> dict[str, A
             arguments.pop(name, None)
         elif name in _AXES and rank:
             arguments[name] = pytree.tree_map(lambda axis: axis % rank if _is_int(axis) else axis, value)
-        elif _is_int(value) and ("float" in str(argument.type) or (floats and "number" in str(argument.type))):
+        elif isinstance(value, int) and _is_int(value) and ("float" in str(argument.type) or (floats and "number" in str(argument.type))):
             arguments[name] = float(value) if float(value) == value else value
         elif isinstance(value, list | tuple) and len(value) == 1 and argument.N and argument.N > 1:
             arguments[name] = list(value) * argument.N
