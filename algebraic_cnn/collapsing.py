@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.export import ExportedProgram
@@ -34,6 +35,7 @@ from .errors import UncertifiedError, UnknownNameError
 from .forms import Dense, floating
 from .graph import Graph
 from .image_sizes import ImageSizes
+from .precision import out_of_range
 from .regions.addends import distributed
 from .regions.averages import averaged
 from .regions.cost import Prices
@@ -47,7 +49,7 @@ from .regions.measurement import doubtful, natively, race, runner, timed
 from .regions.rewriting import Rewrite, rewrite
 from .regions.spelling import plain
 from .regions.tangles import untangled
-from .regions.warrant import Examples, changed, overflowing, parameters, warrant
+from .regions.warrant import Examples, changed, overflowing, parameters, vanishing, warrant
 from .report import report_of
 from .ring import Float
 from .samples import apart
@@ -145,6 +147,7 @@ def collapse(
     after = replace(after, parameters=parameters(written))
     clock.append(time.perf_counter())
     sizes, certificate = job.certificate(written, after, lambda batch: values(batch, written.network.seams))
+    certificate = _noting(certificate, vanishing(written, after))
     after = after if sample is None else replace(after, input_shapes=sample.free.input_shapes, sizes=sizes)
     clock.append(time.perf_counter())
     seconds = _spans(clock, ("trace", "derive", "measure", "certify"))
@@ -234,6 +237,8 @@ def _densely(
         if not certificate.ok and certificate.witness is None:
             return None  # the numbers of the map cancel too far to be derived in float64
         _required(certificate)
+        W, b = (torch.from_numpy(np.asarray(array, dtype=np.float64)) for array in (affine.W, affine.b))
+        certificate = _noting(certificate, out_of_range(torch.cat([W.flatten(), b]), job.dtype))
     clock.append(time.perf_counter())
     method = cheapest(graph) if job.method == "auto" else job.method
     seconds = _spans(clock, ("trace", "derive", "measure", "certify"))
@@ -241,6 +246,13 @@ def _densely(
     result = Collapse(dense, report, certificate, graph, job.method, job.memory_budget)
     result.__dict__["affine"] = affine
     return result
+
+
+def _noting(certificate: Certificate | None, lost: str) -> Certificate | None:
+    """The certificate, and in its statement which numbers are below the dtype of the result."""
+    if certificate is None or not lost:
+        return certificate
+    return replace(certificate, statement=f"{certificate.statement} Of the new numbers, {lost}.")
 
 
 def _required(certificate: Certificate) -> Certificate:

@@ -26,9 +26,10 @@ from ..errors import NonFiniteError, ShapeError, TraceError
 from ..evaluate import Evaluator
 from ..graph import Graph, Ref
 from ..magnitudes.heights import denominator
+from ..precision import out_of_range
 from ..prime_field import PrimeField
 from ..primes import at_random_prime, entropy, prime_interval, unlucky
-from ..ring import Majorant
+from ..ring import Float, Majorant
 from ..samples import doubtful
 from ..sums import terms
 from .region import Region, part, regions
@@ -82,6 +83,20 @@ def overflowing(rewrite: Rewrite, after: Graph) -> dict[str, str]:
             why = f"a number of its form would be beyond {str(huge[0].dtype).removeprefix('torch.')}"
             found |= {call.name: why for call in pair.region.calls}
     return found
+
+
+def vanishing(rewrite: Rewrite, after: Graph) -> str:
+    """What became of new numbers that are below the dtype of the result, in words; "" if none is.
+
+    They are rounded to 0 as they should be; a network that multiplies by them one after the other may keep something.
+    """
+    found = []
+    for name, recipe in rewrite.rewritten.recipes.items():
+        value = after.constants.get(name)
+        if value is not None and bool((value == 0).any()):
+            numbers = torch.from_numpy(np.ascontiguousarray(recipe(Float())))
+            found.append(out_of_range(numbers, value.dtype))
+    return "; ".join(filter(None, found))
 
 
 def parameters(rewrite: Rewrite) -> dict[str, bool]:
