@@ -270,6 +270,9 @@ def _are_a_map(headers: Mapping[str, Header]) -> bool:
     shapes = {"b", "in_shape", "out_shape"}
     if not all(axes.get(name, (limits.AXES + 1,)) <= (limits.AXES,) for name in shapes - {"b"}):
         return False
+    places = headers.keys() & {"in_shape", "out_shape", "indices", "indptr"}
+    if any(headers[name].dtype.kind != "i" for name in places):
+        return False
     if axes.keys() == shapes | {"W"}:
         return len(axes["W"]) == 2 and axes["b"] == axes["W"][:1]
     if axes.keys() == shapes | {"data", "indices", "indptr"}:
@@ -280,10 +283,13 @@ def _are_a_map(headers: Mapping[str, Header]) -> bool:
 def _shape(value: Any, name: str) -> Shape:
     """A shape as a tuple of ints; () is the shape of a number."""
     try:
-        return tuple(int(n) for n in value)
+        shape = tuple(int(n) for n in value)
     except (TypeError, ValueError):
-        expected, got = "a tuple of ints", repr(value)
-        raise ShapeError(f"{name} is no shape", expected=expected, got=got, where="AffineMap") from None
+        shape = (-1,)
+    if min(shape, default=0) < 0:
+        expected, got = "a tuple of ints, none of them negative", repr(value)
+        raise ShapeError(f"{name} is no shape", expected=expected, got=got, where="AffineMap")
+    return shape
 
 
 def _dense(W: Any) -> np.ndarray:

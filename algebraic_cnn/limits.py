@@ -22,8 +22,8 @@ MAP = 4 * GIB
 CHECKPOINT = 8 * GIB
 #: An ONNX file: protobuf's own limit.
 ONNX = 2 * GIB - 1
-#: Images or labels after gzip: MNIST has 47 MB.
-IMAGES = GIB
+#: Images or labels, unpacked: MNIST has 47 MB.
+IMAGES = GIB // 4
 #: Certificates and tables: a witness lists its input, which may be an image of some million pixels.
 JSON = GIB // 16
 #: A file of records: some thousand trainings of a kilobyte each.

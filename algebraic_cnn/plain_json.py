@@ -21,15 +21,17 @@ import re
 import types
 import typing
 from collections.abc import Mapping
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from . import limits
 from .errors import DataError
 from .files import read_bytes, write_bytes
 
 _SEAL = "sha256"
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 
 
@@ -52,8 +54,9 @@ def parsed(content: bytes, where: object, *, limit: int = limits.JSON) -> Any:
     """
     if len(content) > limit:
         raise DataError("too large to be read", expected=f"at most {limit:,} bytes", where=where)
-    steps = (1 if bracket in (b"[", b"{") else -1 for bracket in re.findall(rb"[\[\]{}]", _TEXT.sub(b"", content)))
-    if max(accumulate(steps), default=0) > limits.JSON_DEPTH:
+    brackets = np.frombuffer(_TEXT.sub(b"", content).translate(None, delete=_NO_BRACKETS), np.uint8)
+    steps = np.where(np.isin(brackets, list(b"[{")), 1, -1).astype(np.int8)
+    if np.cumsum(steps, dtype=np.int32).max(initial=0) > limits.JSON_DEPTH:
         raise DataError("brackets within brackets", expected=f"at most {limits.JSON_DEPTH} of them", where=where)
     try:
         return json.loads(

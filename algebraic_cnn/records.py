@@ -89,7 +89,7 @@ def _line(record: Record) -> bytes:
 
 def _whole(path: Path) -> list[bytes]:
     """The lines of a file that have their ends, if what follows is the beginning of a record and no damaged one."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return []
     *lines, rest = read_bytes(path, limit=limits.RECORDS, expected="a .jsonl file").split(b"\n")
     if rest and (not rest.startswith(b"{") or _is_record(rest[:-1])):
