@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -60,7 +61,6 @@ _KEYS: Mapping[Field, Check] = {
     ("ExportedProgram", "range_constraints"): symbol,
     ("PayloadConfig", "config"): quiet,
 }
-_NAMES = dict(vars(schema))
 _UNENDING = ("Infinity", "-Infinity", "NaN")
 
 
@@ -126,8 +126,13 @@ def conforming(kind: Any, value: Any, reading: Reading, field: Field = ("", ""))
     return _scalar(kind, value, reading, field)
 
 
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind, globalns=dict(vars(schema)))
+
+
 def _union(kind: type, value: Any, reading: Reading) -> dict[str, Any]:
-    hints = typing.get_type_hints(kind, globalns=_NAMES)
+    hints = _hints(kind)
     known = isinstance(value, dict) and len(value) == 1 and next(iter(value)) in hints
     _require(known, "one of its kinds", value, (kind.__name__, ""))
     ((of, part),) = value.items()
@@ -137,7 +142,7 @@ def _union(kind: type, value: Any, reading: Reading) -> dict[str, Any]:
 def _record(kind: type, value: Any, reading: Reading) -> dict[str, Any]:
     of = kind.__name__
     _require(isinstance(value, dict), "an object", value, (of, ""))
-    hints = typing.get_type_hints(kind, globalns=_NAMES)
+    hints = _hints(kind)
     found, outside = {}, reading.inside
     reading.inside = outside or of == "NamedArgument"
     for entry in dataclasses.fields(kind):
