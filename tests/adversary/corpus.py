@@ -48,8 +48,9 @@ class Drawn:
         if self.most:
             whole = torch.randint(0, self.most, shape, generator=generator)
             return whole > 0 if self.most == 2 else whole
-        if kind == "whole":
-            return torch.randint(-3, 4, shape, generator=generator).to(dtype)
+        if kind == "whole":  # with zeros of either sign
+            sign = 1 - 2 * torch.randint(0, 2, shape, generator=generator).to(dtype)
+            return torch.randint(-2, 3, shape, generator=generator).to(dtype) * sign
         scale = {"normal": 1.0, "large": 40.0, "small": 1e-3}[kind]
         return (torch.randn(shape, generator=generator) * scale).to(dtype)
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.fx import Graph, GraphModule, Node
+from torch.utils._pytree import tree_leaves, tree_map
 
 from .edits import ATEN, Change, Place, instead
 
@@ -122,6 +123,8 @@ class Rewired(nn.Module):
             return list(y) if isinstance(y, tuple) else tuple(y)
         if self.how == "renamed":
             return {f"{key}_": each for key, each in y.items()}
+        if self.how == "numbers of another type":
+            return tree_map(lambda each: float(each) if type(each) in (int, bool) else each, y)
         return (y,) if self.how == "wrapped" else {"y": y}
 
 
@@ -132,5 +135,8 @@ def outputs(module: GraphModule) -> Iterator[Change]:
         hows += ["reversed", "list for tuple"]
     if kind is dict:
         hows += ["reversed", "renamed"]
+    returned = tree_leaves(next(reversed(module.graph.nodes)).args)
+    if any(type(each) in (int, bool) for each in returned):
+        hows.append("numbers of another type")
     for how in hows:
         yield Change("structure", how, f"outputs {how}", lambda m, how=how: Rewired(m, how).eval())

@@ -111,11 +111,14 @@ def gaps(subject: Subject, net: nn.Module) -> list[Gap]:
 
 
 def truth(subject: Subject, change: Change, found: list[Gap]) -> str:
-    """What is so: "different", "same", "undecided" where torch cannot tell, "partial" where one does not run."""
+    """What is so: "different", "same", "undecided" where torch cannot tell, "partial" where one does not run.
+
+    A number that torch rounds away in the network's own dtype, to the same bits everywhere, decides nothing.
+    """
     if any(gap.what == "raises" for gap in found):
         return "partial"
     if any(gap.different for gap in found):
-        return "different"
+        return "different" if found[-1].what or beyond_rounding(subject, found) else "undecided"
     return "same" if change.preserving and all(gap.same for gap in found) else "undecided"
 
 
