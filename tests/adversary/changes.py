@@ -84,11 +84,7 @@ def _of_value(place: Place, before: list[Place], j: int, argument: Any) -> Itera
             yield place.change("order", place.op, f"arguments {j} and {k} of {place.op} exchanged", swapped(j, k))
     alike = [other for other in before if other.node is not now and shape(other.node) == shape(now)]
     for other in alike[-2:]:
-
-        def do(graph: Graph, here: Node, index: int = other.index) -> None:
-            put(j, argument, list(graph.nodes)[index])(graph, here)
-
-        yield place.change("rewired", name, f"{name} from {now} to {other.node}", do)
+        yield place.change("rewired", name, f"{name} from {now} to {other.node}", put(j, argument, other.node))
 
 
 def _of_python(place: Place) -> Iterator[Change]:
@@ -138,15 +134,14 @@ def variants(now: Any, kind: str) -> Iterator[Any]:
 
 
 def _lists(now: list[Any]) -> Iterator[list[Any]]:
-    if any(isinstance(each, Node) for each in now):
-        if all(isinstance(each, Node) for each in now) and len(now) > 1:
-            yield now[::-1]
-        return
+    """One number a little different, another order, one entry less."""
     for i, each in enumerate(now):
         if isinstance(each, int | float):
             yield from ([*now[:i], other, *now[i + 1 :]] for other in variants(each, ""))
     if now != now[::-1]:
         yield now[::-1]
+    if len(now) > 2:
+        yield [now[1], now[0], *now[2:]]
     if len(now) > 1:
         yield now[:-1]
 

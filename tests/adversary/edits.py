@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.fx import Graph, GraphModule, Node
+from torch.fx.node import map_arg
 
 ATEN = torch.ops.aten
 Edit = Callable[[GraphModule], nn.Module]
@@ -114,15 +115,17 @@ def given(node: Node, position: int, argument: Any) -> Any:
 
 
 def put(position: int, argument: Any, other: Any) -> AtNode:
-    """Another value for one argument; defaults before it are spelled out."""
+    """Another value for one argument, its nodes by their names; defaults before it are spelled out."""
 
     def do(graph: Graph, node: Node) -> None:
+        own = {each.name: each for each in graph.nodes}
+        new = map_arg(other, lambda each: own[each.name])
         if argument.kwarg_only or (position >= len(node.args) and argument.name in node.kwargs):
-            node.kwargs = {**node.kwargs, argument.name: other}
+            node.kwargs = {**node.kwargs, argument.name: new}
             return
         between = [each.default_value for each in node.target._schema.arguments[len(node.args) : position]]
         args = [*node.args, *between]
-        node.args = (*args[:position], other, *args[position + 1 :])
+        node.args = (*args[:position], new, *args[position + 1 :])
 
     return do
 
