@@ -98,7 +98,8 @@ def in_a_child(trials: Callable[[], Iterator[Callable[[], Record]]], skip: int) 
 
 
 def _work(trials: Iterator[Callable[[], Record]], skip: int, write: int) -> None:
-    """The child: never returns."""
+    """The child: never returns; what is wrong with a trial itself ends it as a crash does."""
+    status = 1
     try:
         devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, 2)
@@ -109,8 +110,9 @@ def _work(trials: Iterator[Callable[[], Record]], skip: int, write: int) -> None
                     signal.alarm(ALARM)
                     pipe.write('{"begun": true}\n')
                     pipe.write(json.dumps(trial()) + "\n")
+        status = 0
     finally:
-        os._exit(0)
+        os._exit(status)
 
 
 def visited(subject: Subject, number: int, tried: Tried, pairs: int, collapses: int, seed: int) -> list[Record]:

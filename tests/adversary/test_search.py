@@ -39,22 +39,22 @@ CLONE = next(change for change in SUBJECT.all_changes if change.kind == "same: c
 
 
 def test_a_certify_that_always_says_yes_is_caught() -> None:
-    assert judged(SUBJECT, CHANGE, lambda *given: certificate("equal"))["verdict"] == "wrong yes"
-    assert judged(SUBJECT, CHANGE, lambda *given: certificate("rounding"))["verdict"] == "wrong yes"
-    assert judged(SUBJECT, CHANGE, lambda *given: certificate("different"))["verdict"] == "right"
-    assert judged(SUBJECT, CHANGE, lambda *given: SimpleNamespace(ok=True))["verdict"] == "wrong yes"
+    assert judged(SUBJECT, CHANGE, lambda *given, **options: certificate("equal"))["verdict"] == "wrong yes"
+    assert judged(SUBJECT, CHANGE, lambda *given, **options: certificate("rounding"))["verdict"] == "wrong yes"
+    assert judged(SUBJECT, CHANGE, lambda *given, **options: certificate("different"))["verdict"] == "right"
+    assert judged(SUBJECT, CHANGE, lambda *given, **options: SimpleNamespace(ok=True))["verdict"] == "wrong yes"
 
 
 def test_a_certify_that_always_says_no_is_caught() -> None:
-    assert judged(SUBJECT, CLONE, lambda *given: certificate("different"))["verdict"] == "false alarm"
-    assert judged(SUBJECT, CLONE, lambda *given: certificate("equal"))["verdict"] == "right"
+    assert judged(SUBJECT, CLONE, lambda *given, **options: certificate("different"))["verdict"] == "false alarm"
+    assert judged(SUBJECT, CLONE, lambda *given, **options: certificate("equal"))["verdict"] == "right"
 
 
 def test_errors_are_told_apart() -> None:
-    def refuses(*given):
+    def refuses(*given, **options):
         raise ShapeError("not these")
 
-    def falls_over(*given):
+    def falls_over(*given, **options):
         raise KeyError("true_graph_0")
 
     assert judged(SUBJECT, CHANGE, refuses)["verdict"] == "refused"
@@ -71,10 +71,10 @@ def test_a_yes_but_for_rounding_is_wrong_beyond_rounding_only() -> None:
 
 
 def test_a_collapse_that_is_another_network_is_caught() -> None:
-    def careless(net, example, measure):
+    def careless(net, example, **options):
         return SimpleNamespace(model=CHANGE.edit(SUBJECT.fresh()), certificate=certificate("equal"))
 
-    def right(net, example, measure):
+    def right(net, example, **options):
         return SimpleNamespace(model=SUBJECT.module, certificate=certificate("equal"))
 
     assert collapsed(SUBJECT, None, careless)["verdict"] == "wrong collapse"

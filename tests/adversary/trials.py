@@ -33,6 +33,9 @@ from .truth import BEYOND, Gap, Observed, Setting, compare, observe, slopes_diff
 
 Record = dict[str, Any]
 PACKAGE = Path(algebraic_cnn.__file__).parent
+#: How the question is asked: mostly as most people ask it.
+_LEVELS: list[dict[str, Any]] = [{}, {}, {}, {}, {"level": "rational"}, {"level": "bounded"}]
+_COLLAPSES: list[dict[str, Any]] = [{}, {}, {}, {"certify": None}, {"certify": "rational"}, {"certify": "bounded"}]
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,8 +154,10 @@ def judged(subject: Subject, change: Change, certify: Any = algebraic_cnn.certif
     chance = zlib.crc32(f"{change.what} {subject.dress}".encode())
     first = subject.program if chance % 8 else subject.module
     example = subject.example((2, 1, 3)[chance // 8 % 3])
-    said, more = asked(lambda: certify(first, net, example))
-    record |= {"said": said, **more}
+    options = _LEVELS[chance // 24 % len(_LEVELS)]
+    said, more = asked(lambda: certify(first, net, example, **options))
+    said = "rounding" if said == "equal" and options == {"level": "bounded"} else said
+    record |= {"said": said, **options, **more}
     record["verdict"] = verdict(true, said, beyond_rounding(subject, found))
     if said in ("equal", "rounding") and true != "different":
         record["slopes"] = slopes_differ(subject.module, net, subject.settings[0])
@@ -180,7 +185,7 @@ def asked(question: Any) -> tuple[str, Record]:
         return "refused", {"error": f"{type(error).__name__}: {error}"[:300]}
     except Exception as error:  # anything else is a defect
         return "raw", {"error": f"{type(error).__name__}: {error}"[:300], "place": place(error)}
-    said = getattr(certificate, "verdict", None) or ("equal" if certificate.ok else "different")
+    said = getattr(certificate, "verdict", None) or ("equal" if getattr(certificate, "ok", True) else "different")
     return said, {} if said == "equal" else {"error": str(certificate)[:300]}
 
 
@@ -209,15 +214,17 @@ def collapsed(subject: Subject, change: Change | None, collapse: Any = algebraic
     chance = zlib.crc32(f"{record['what']} {subject.made.name}".encode())
     given = subject.program if change is None and chance % 2 else net
     result: list[Any] = []
+    options = _COLLAPSES[chance // 6 % len(_COLLAPSES)]
 
     def question() -> Any:
-        result.append(collapse(given, subject.example((2, 1, 3)[chance // 2 % 3]), measure=False))
-        return result[0].certificate
+        result.append(collapse(given, subject.example((2, 1, 3)[chance // 2 % 3]), measure=False, **options))
+        return result[0].certificate or result[0].report
 
     said, more = asked(question)
     if said in ("refused", "raw"):
         refuted = more["error"].startswith(UncertifiedError.__name__)
-        return record | {"verdict": "refuted itself" if refuted else said, **more}
+        return record | {"verdict": "refuted itself" if refuted else said, **options, **more}
+    record |= options
     record["verdict"], record["gap"] = outcome(net, result[0].model, base, setting)
     return record | {"seconds": round(time.perf_counter() - start, 2)}
 
@@ -225,11 +232,11 @@ def collapsed(subject: Subject, change: Change | None, collapse: Any = algebraic
 def outcome(net: nn.Module, model: nn.Module, base: Observed, setting: Setting) -> tuple[str, str]:
     """Whether a collapse is the network: its verdict, and how it differs."""
     seen = observe(model, setting)
-    sizes = [two.samples for one, two in zip(base.seen, seen, strict=True) if two.ours and not one.raised]
-    refused = [one for one, two in zip(base.seen, seen, strict=True) if two.ours]
-    gap = compare(base, [one if one in refused else two for one, two in zip(base.seen, seen, strict=True)])
+    pairs = list(zip(base.seen, seen, strict=True))
+    sizes = sorted({two.samples for one, two in pairs if two.ours and not one.raised})
+    gap = compare(base, [one if two.ours else two for one, two in pairs])
     if gap.different:
         return "wrong collapse", f"{gap.what} {gap.size:.2g}"
     if slopes_differ(net, model, setting):
         return "other gradient", "gradient"
-    return ("right at some sizes", f"not at {sorted(set(sizes))}") if sizes else ("right", "")
+    return ("right at some sizes", f"not at {sizes}") if sizes else ("right", "")
