@@ -68,6 +68,7 @@ def test_a_yes_but_for_rounding_is_wrong_beyond_rounding_only() -> None:
     assert verdict("different", "equal", False) == "wrong yes"
     assert verdict("same", "rounding", False) == "right"
     assert verdict("undecided", "equal", False) == "not counted"
+    assert verdict("same", "undecided", False) == "refused"
 
 
 def test_a_collapse_that_is_another_network_is_caught() -> None:

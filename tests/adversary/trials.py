@@ -34,7 +34,16 @@ from .truth import BEYOND, Gap, Observed, Setting, compare, observe, slopes_diff
 Record = dict[str, Any]
 PACKAGE = Path(algebraic_cnn.__file__).parent
 #: How the question is asked: mostly as most people ask it.
-_LEVELS: list[dict[str, Any]] = [{}, {}, {}, {}, {"level": "rational"}, {"level": "bounded"}]
+_LEVELS: list[dict[str, Any]] = [
+    {},
+    {},
+    {},
+    {},
+    {"level": "modular"},
+    {"level": "modular"},
+    {"level": "rational"},
+    {"level": "bounded"},
+]
 _COLLAPSES: list[dict[str, Any]] = [{}, {}, {}, {"certify": None}, {"certify": "rational"}, {"certify": "bounded"}]
 
 
@@ -166,8 +175,8 @@ def judged(subject: Subject, change: Change, certify: Any = algebraic_cnn.certif
 
 def verdict(true: str, said: str, much: bool) -> str:
     """What an answer is worth."""
-    if said in ("refused", "raw"):
-        return said
+    if said in ("refused", "raw", "undecided"):
+        return "refused" if said == "undecided" else said
     if true == "different":
         wrong = said == "equal" or (said == "rounding" and much)
         return "wrong yes" if wrong else "right"
