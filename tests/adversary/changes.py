@@ -32,7 +32,7 @@ _WORDS = [
 ]  # fmt: skip
 _OPERATORS = [operator.add, operator.sub, operator.mul, operator.floordiv, operator.mod, torch.sym_max, torch.sym_min]
 PRODUCT = 1 + 2.0**-20
-MAGIC = 1.5 * 2.0**23
+_MAGIC = {torch.float64: 1.5 * 2.0**52, torch.float32: 1.5 * 2.0**23, torch.bfloat16: 1.5 * 2.0**7}
 
 
 def changes(module: GraphModule) -> list[Change]:
@@ -171,7 +171,6 @@ def _inserted(place: Place) -> Iterator[Change]:
         "roll": calls((ATEN.roll.default, [1], [-1])),
         "times 1 + 2^-20": calls((ATEN.mul.Tensor, PRODUCT)),
         "plus 2^-20": calls((ATEN.add.Tensor, 2.0**-20)),
-        "magic rounding": calls((ATEN.add.Tensor, MAGIC), (ATEN.sub.Tensor, MAGIC)),
         "batch flipped": calls((ATEN.flip.default, [0])),
         "batch mean": lambda g, m: g.call_function(ATEN.sub.Tensor, (m, calls((ATEN.mean.dim, [0], True))(g, m))),
         "more at one sample": _batch_term((torch.sym_min, 2), (operator.sub, 2)),
@@ -180,6 +179,8 @@ def _inserted(place: Place) -> Iterator[Change]:
         "relu": calls((ATEN.relu.default,)),
         "a detach": calls((ATEN.detach.default,)),
     }
+    if dtype in _MAGIC:
+        choices["magic rounding"] = calls((ATEN.add.Tensor, _MAGIC[dtype]), (ATEN.sub.Tensor, _MAGIC[dtype]))
     if found.ndim > 2:
         size = [-1, *map(int, found.shape[1:])] if all(isinstance(n, int) for n in found.shape[1:]) else None
         choices["transpose"] = calls((ATEN.transpose.int, -1, -2))
