@@ -79,9 +79,12 @@ def leaves(found: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def in_dtype(net: nn.Module, dtype: torch.dtype, native: torch.dtype) -> nn.Module:
     """A copy of its own in that dtype; where its calls name the native dtype, they name the other."""
-    twin = copy.deepcopy(net).to(dtype)
+    twin = copy.deepcopy(net)
     if dtype == native:
         return twin
+    for tensor in [*twin.parameters(), *twin.buffers()]:
+        if tensor.is_floating_point() or tensor.is_complex():
+            tensor.data = tensor.data.to(torch.complex128 if tensor.is_complex() else dtype)
     for part in twin.modules():
         if isinstance(part, GraphModule):
             for node in part.graph.nodes:
