@@ -125,21 +125,22 @@ def observe(net: nn.Module, setting: Setting, *, ulps: int = 0, side: int = 0) -
 
 def _observed(net: nn.Module, setting: Setting, ulps: int, side: int) -> list[Seen]:
     made, dtype, found = setting.made, setting.dtype, []
+    pristine = in_dtype(net, dtype, setting.native)
+    if ulps:
+        _moved([*pristine.parameters(), *pristine.buffers()], ulps)
+    before = dict(pristine.named_buffers())
+    twin = copy.deepcopy(pristine)
     for number, (samples, kind) in enumerate(TRIALS):
-        twin = in_dtype(net, dtype, setting.native)
-        if ulps:
-            _moved([*twin.parameters(), *twin.buffers()], ulps)
-        before = {name: tensor.clone() for name, tensor in twin.named_buffers()}
         for call in range(2):
             x = made.batch(samples, kind, dtype, 100 * number + call)
             if ulps:
                 _moved(x, ulps + call)
-            torch.manual_seed(1000 * side + number)
-            seen = _called(twin, x, samples)
-            found.append(seen)
-        written = {name.removeprefix("net."): tensor.clone() for name, tensor in twin.named_buffers()
+            torch.default_generator.manual_seed(1000 * side + number)
+            found.append(_called(twin, x, samples))
+        written = {name.removeprefix("net."): tensor for name, tensor in twin.named_buffers()
                    if name not in before or not _equal(tensor, before[name])}  # fmt: skip
         found.append(Seen(samples, {}, written))
+        twin = copy.deepcopy(pristine) if written else twin
     return found
 
 
@@ -248,7 +249,7 @@ def gradients(net: nn.Module, setting: Setting, *, ulps: int = 0) -> list[Tensor
             _moved([*twin.parameters(), *twin.buffers()], ulps)
             _moved(x, ulps)
         x = [tensor.requires_grad_(tensor.is_floating_point()) for tensor in x]
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         try:
             return _slopes(twin, x)
         except AlgebraicError:
