@@ -170,7 +170,7 @@ def judged(subject: Subject, change: Change, certify: Any = algebraic_cnn.certif
     record["verdict"] = verdict(true, said, beyond_rounding(subject, found))
     if record["verdict"] == "false alarm" and rounds(record):
         record["verdict"] = "not counted"
-    if said in ("equal", "rounding") and true != "different":
+    if said == "equal" and true != "different":
         record["slopes"] = slopes_differ(subject.module, net, subject.settings[0])
     return record | {"seconds": round(time.perf_counter() - start, 2)}
 
