@@ -89,6 +89,11 @@ def _require_readable(program: ExportedProgram) -> None:
                 raise TraceError(what, expected="tensors and numbers", where=where)
 
 
+def _mapped(program: ExportedProgram) -> bool:
+    """Whether it holds the marks of ``torch.vmap``: between them calls are about one sample, and mean others."""
+    return any(getattr(node.target, "__module__", "").startswith("torch._functorch") for node in program.graph.nodes)
+
+
 def _pure(program: ExportedProgram) -> _Pure:
     """The calls of a program, every in-place one replaced."""
     signature = program.graph_signature
@@ -96,7 +101,7 @@ def _pure(program: ExportedProgram) -> _Pure:
     owned = [*signature.inputs_to_buffers, *(name for name in signature.user_inputs if name in values)]
     given = {n.name: values[n.name].dtype for n in program.graph.find_nodes(op="placeholder") if n.name in values}
     calls, (outputs, written) = calls_of(program), _outputs(program)
-    found = functional(calls, outputs, owned, given)
+    found = None if _mapped(program) else functional(calls, outputs, owned, given)
     if found is not None:
         calls, outputs, more = found
         return _Pure(program, calls, outputs, {**written, **more})

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from algebraic_cnn.collapsing import collapse
 from algebraic_cnn.derivation import derive
 from algebraic_cnn.errors import NotAffineError, ShapeError, TraceError, TrainingModeError
 from algebraic_cnn.graph import Ref
@@ -154,3 +155,20 @@ def test_a_call_without_a_line_of_the_model_has_its_module() -> None:
     graph = trace(model, torch.zeros(1, 1, 5, 5))
     assert [call.where for call in graph.calls] == ["module '0'", "module '1.0'", "module '1.1'"]
     assert trace(nn.ReLU().eval(), torch.zeros(1, 2)).calls[0].where == "a line that torch.export did not record"
+
+
+class Mapped(nn.Module):
+    """A function of one sample, mapped over the batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.vmap(lambda row: row.flip(0) * 2 + row.cumsum(0))(x)
+
+
+def test_what_vmap_maps_is_the_calls_that_it_stands_for() -> None:
+    graph = trace(Mapped().eval(), torch.zeros(2, 3))
+    assert [call.op for call in graph.calls if "size" not in call.op] == ["flip", "mul", "cumsum", "add"]
+    assert graph.batch is None
+    assert graph.single() == ((3,), (3,))
+    x = torch.arange(15.0).reshape(5, 3)
+    new = collapse(Mapped().eval(), torch.zeros(2, 3), measure=False).model
+    assert torch.equal(new(x), x.flip(1) * 2 + x.cumsum(1))
