@@ -86,7 +86,7 @@ def observed(check: Check) -> str | None:
         return None
     worst, words = 0.0, None
     for number, (y, a, z, b) in enumerate(zip(first, near, second, other, strict=False)):
-        if y.shape != z.shape or not y.numel():
+        if len({run.shape for run in (y, a, z, b)}) > 1 or not y.numel():
             continue
         gap = (y - z).abs() - (y - a).abs() - (z - b).abs() - _MARGIN * (y.abs() + z.abs())
         gap = torch.where((y == z) | (y.isnan() & z.isnan()), torch.zeros_like(gap), gap.nan_to_num(float("inf")))

@@ -158,7 +158,7 @@ def stated(network: Network, memory_budget: int) -> AffineMap | None:
     if len(network.inputs) != 1 or len(steps) != 1 or not steps[0].op.startswith(("linear", "addmm", "conv")):
         return None
     arguments = steps[0].bound()
-    weight = arguments.get("mat2", arguments.get("weight"))
+    weight: Any = arguments.get("mat2", arguments.get("weight"))
     if weight.name not in network.constants or any(arguments.get(name, 1) != 1 for name in ("alpha", "beta")):
         return None
     given = {"device": device(network), "memory_budget": memory_budget}

@@ -90,7 +90,8 @@ def _magnitudes(operator: Any) -> tuple[Any, bool]:
     if hasattr(operator, "magnitudes"):
         return operator.magnitudes, operator.integral
     if isinstance(operator, np.ndarray) or sp.issparse(operator):
-        return abs(operator), integral(operator.data if sp.issparse(operator) else operator)
+        entries: Any = operator.data if sp.issparse(operator) else operator
+        return abs(operator), integral(entries)
     found = []
     for start in range(0, operator.shape[1], _TOGETHER):
         count = min(_TOGETHER, operator.shape[1] - start)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from algebraic_cnn import AffineMap, NonFiniteError, certify, exact_map
+from algebraic_cnn import AffineMap, NonFiniteError, PrimeField, certify, exact_map
 from algebraic_cnn.crt import primes_for
 from algebraic_cnn.magnitudes.heights import denominator, height
 from algebraic_cnn.primes import at_random_prime, largest_modulus, prime_interval
@@ -64,7 +64,7 @@ def test_primes_that_divide_a_divisor_are_redrawn(seed: int) -> None:
     low, high = prime_interval(2**40)
     met, rng = set(), np.random.default_rng(seed)
 
-    def trial(field: object) -> int:
+    def trial(field: PrimeField) -> int:
         met.add(field.p)
         if len(met) < 3:
             raise ZeroDivisionError
