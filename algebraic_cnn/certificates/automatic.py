@@ -35,11 +35,13 @@ def automatic(check: Check) -> Certificate:
     exact = modular(check)
     if exact.ok:
         return replace(exact, level="auto")
-    near, tried = _bounded(check, exact)
+    sizes = _sizes(check)
+    near = _bounded(check, exact, sizes)
     if near.ok:
+        tried = f" in batches of {', '.join(map(str, sizes))}" if len(sizes) > 1 else ""
         what = f"equal but for rounding{tried}: {near.statement}{_weak(near)}"
         return replace(near, level="auto", rounded=True, statement=what)
-    seen = observed(check)
+    seen = next((words for n in sizes for words in (observed(replace(check, points=n)),) if words), None)
     if seen is not None:
         found = near if near.witness is not None else exact
         what = f"{found.statement} {seen}"
@@ -50,20 +52,25 @@ def automatic(check: Check) -> Certificate:
     return replace(near, level="auto", undecided=True, statement=what, primes=exact.primes)
 
 
-def _bounded(check: Check, exact: Certificate) -> tuple[Certificate, str]:
-    """Whether rounding explains the difference, at every batch size of which equality was asked; and these in words."""
+def _sizes(check: Check) -> tuple[int, ...]:
+    """How many random inputs to look at together: several numbers where the batch size counts."""
     graphs = [network for network in _both(check) if isinstance(network, Graph)]
-    sizes = batches_of(graphs).tried if len(graphs) == 2 else ()
+    tried = batches_of(graphs).tried if len(graphs) == 2 and check.inputs is None else ()
+    return tried if len(tried) > 1 else (check.points,)
+
+
+def _bounded(check: Check, exact: Certificate, sizes: tuple[int, ...]) -> Certificate:
+    """Whether rounding explains the difference at all these batch sizes; that at the first where it does not."""
     found: list[Certificate] = []
     try:
-        for points in sizes if len(sizes) > 1 else (check.points,):
+        for points in sizes:
             found.append(bounded(replace(check, points=points)))
             if not found[-1].ok:
                 break
     except AlgebraicError as error:
         what = f"rounding cannot be bounded: {error}."
-        return replace(exact, ok=False, undecided=True, statement=what), ""
-    return found[-1], f" in batches of {', '.join(map(str, sizes))}" if len(sizes) > 1 else ""
+        return replace(exact, ok=False, undecided=True, statement=what)
+    return found[-1]
 
 
 def _weak(near: Certificate) -> str:
@@ -131,5 +138,6 @@ def _run(network: Network, inputs: list[Tensor], *, wide: bool) -> list[Tensor] 
             values[call.name] = call.target(*args, **kwargs)
     except Exception:
         return None
-    outputs = (values.get(getattr(out, "name", ""), out) for out in network.outputs)
-    return [x.double().cpu() for x in outputs if isinstance(x, Tensor) and not x.is_complex()]
+    outputs = [values.get(getattr(out, "name", ""), out) for out in network.outputs]
+    numbers = [torch.tensor(x) if isinstance(x, int | float) else x for x in outputs]
+    return [x.double().cpu() for x in numbers if isinstance(x, Tensor) and not x.is_complex()]

@@ -115,7 +115,7 @@ def _spelled(call: Call, graph: Graph, values: Mapping[str, Any]) -> dict[str, A
             arguments.pop(name, None)
         elif name in _AXES and rank:
             arguments[name] = pytree.tree_map(lambda axis: axis % rank if _is_int(axis) else axis, value)
-        elif isinstance(value, int) and _is_int(value) and ("float" in str(argument.type) or (floats and "number" in str(argument.type))):
+        elif isinstance(value, int) and _is_int(value) and _takes_floats(argument, floats):
             arguments[name] = float(value) if float(value) == value else value
         elif isinstance(value, list | tuple) and len(value) == 1 and argument.N and argument.N > 1:
             arguments[name] = list(value) * argument.N
@@ -124,6 +124,11 @@ def _spelled(call: Call, graph: Graph, values: Mapping[str, Any]) -> dict[str, A
     if call.op in _REDUCTIONS:
         _reduce(arguments, rank)
     return {name: list(value) if isinstance(value, tuple) else value for name, value in arguments.items()}
+
+
+def _takes_floats(argument: Any, floats: bool) -> bool:
+    """Whether torch takes a number for a float: always, or in a call on floats."""
+    return "float" in str(argument.type) or (floats and "number" in str(argument.type))
 
 
 def _is_int(value: Any) -> bool:

@@ -55,6 +55,8 @@ def _of_graph(network: Graph) -> Iterator[bytes]:
     inputs = [(str(dtype), str(shape)) for dtype, shape in zip(_dtypes(network), network.input_shapes, strict=True)]
     written = [network.state.get(name, places[name]) for name in network.writes]
     yield repr((inputs, str(network.in_spec), sorted(network.state.values()), written, str(network.dtype))).encode()
+    for name in network.state:
+        yield from _of_constant(network.initial[name])
     for call in network.calls:
         for name in call.refs():
             if name in network.constants and name not in places:

@@ -1,7 +1,7 @@
 """What two networks must have in common before their numbers are compared: everything that a user of them sees.
 
     unlike_inputs     why the one cannot be given what the other is given, in words
-    unlike_outputs    why what they return, or write, is not of the same kind
+    unlike_outputs    why what they return, or write, is not of the same kind, or buffers hold other numbers at first
 
 Inputs are in the order of the arguments; names, nesting, dtypes and shapes count.  A dtype is compared beside the dtype
 of the network's own numbers, so that the same network in another precision has the same interface.
@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from ..graph import Graph, Ref
+from .canonical import bits
 from .sized import Sized
 
 
@@ -67,6 +68,9 @@ def unlike_outputs(first: Sized, second: Sized) -> str:
     written = [sorted(_targets(part.graph)) for part in (first, second)]
     if written[0] != written[1]:
         return f"they write to other places: {written[0] or 'none'} and {written[1] or 'none'}"
+    for (path, one), (_, other) in zip(*(sorted(_held(part.graph)) for part in (first, second)), strict=True):
+        if one != other:
+            return f"the buffer {path} holds other numbers when they are first called"
     if len(first.graph.outputs) != len(second.graph.outputs):
         return f"they return {len(first.graph.outputs)} and {len(second.graph.outputs)} values"
     pairs = zip(first.graph.outputs, second.graph.outputs, strict=True)
@@ -88,6 +92,13 @@ def _nesting(spec: Any) -> str:
 def _targets(graph: Graph) -> Iterator[str]:
     for name in graph.writes:
         yield graph.state[name] if name in graph.state else f"input {graph.inputs.index(name)}"
+
+
+def _held(graph: Graph) -> Iterator[tuple[str, str]]:
+    """Of every buffer that is written its path, and a digest of what it holds."""
+    for name, path in graph.state.items():
+        value = graph.initial[name]
+        yield path, f"{_own(value.dtype, graph)} {tuple(value.shape)} {bits(value)}"
 
 
 def _kind(out: Any, part: Sized) -> str:

@@ -175,6 +175,8 @@ def random_inputs(graphs: Sequence[Graph], inputs: Any, points: int, generator: 
     if inputs is None:
         dtypes = graphs[0].input_dtypes or (graphs[0].dtype,) * len(shapes)
         drawn = [_drawn(shape, dtype, generator) for shape, dtype in zip(shapes, dtypes, strict=True)]
+        held = {graphs[0].inputs.index(name): value.cpu() for name, value in graphs[0].initial.items()}
+        drawn = [held.get(i, x) for i, x in enumerate(drawn)]
     else:
         drawn = [x.detach().cpu() for x in _listed(inputs)]
         if [tuple(x.shape) for x in drawn] != shapes:
