@@ -78,7 +78,7 @@ class History(TorchDispatchMode):
         if not isinstance(value, Tensor):
             if isinstance(value, list | tuple):
                 return list, *map(self.of, value)
-            return type(value), value
+            return _shaped(value)
         storage = value.untyped_storage()
         past = self._past.get(storage._cdata)
         if past is None:
@@ -147,6 +147,8 @@ class History(TorchDispatchMode):
         """A new value of the kind that ``_shaped`` describes."""
         if shaped[0] in (list, tuple):
             return shaped[0](map(self._again, shaped[1:]))
+        if shaped[0] is float:
+            return float.fromhex(shaped[1])
         if shaped[0] is not Tensor:
             return shaped[1]
         _, shape, strides, dtype, device, *_ = shaped
@@ -171,6 +173,8 @@ def _shaped(value: Any) -> tuple[Any, ...]:
         return Tensor, *_geometry(value)
     if isinstance(value, list | tuple):
         return type(value), *map(_shaped, value)
+    if isinstance(value, float):
+        return float, value.hex()  # NaN is itself, and -0.0 is not 0.0
     return type(value), value
 
 

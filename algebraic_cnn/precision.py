@@ -16,7 +16,8 @@ of float32 rounds x to an integer: equal to x over the rationals, another functi
 u |c| >= 2^-5 makes a call that is not affine, and is kept as it was.  Then a sum that counts as affine is rounded by
 less than 2^-5 on account of its constant, so that no such sum rounds to integers, nor to their 32nd parts; and
 constants that are met in practice stay below: 2^19 in float32, 2^48 in float64, 64 in float16, 8 in bfloat16.  A mask
-of -1e9 is beyond, and rightly so: it is added in order to lose what was there.
+of -1e9 is beyond, and rightly so: it is added in order to lose what was there.  The bias of a contraction or of a
+BatchNorm is one of its weights, and none of these constants.
 """
 
 from __future__ import annotations
