@@ -7,7 +7,7 @@ DOCS := .venv/.docs
 WORKERS := -n logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test deep coverage lint types proofs notebooks docs bench clean
+.PHONY: help demo test deep portable coverage lint types proofs notebooks docs bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ test: $(STAMP)  ## the tests, with the examples of docstrings and README
 deep: $(STAMP)  ## the property tests on many more examples (long)
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest $(WORKERS) tests --ignore tests/properties
 	$(BIN)/python -m tests.properties.deep deep.jsonl
+
+portable: $(STAMP)  ## the core of the suite as on other processors: shorter vectors, more threads
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest tests/test_processors.py
 
 coverage: $(STAMP)  ## the tests again, with the branches they miss
 	$(BIN)/python -m pytest $(WORKERS) --cov --cov-report=term-missing

@@ -58,6 +58,9 @@ def test_geometries_reach_every_kind(mode: str) -> None:
         )
 
     assert rich(smallest(geometries(), rich))
+
+
+def test_geometries_shrink_to_what_was_asked_for() -> None:
     assert smallest(geometries(), lambda g: g.padding[0][0] != g.padding[0][1]).stride[0] == 1
     assert smallest(geometries(min_axes=3), lambda g: True).input_shape == (1, 1, 1, 1)
     assert smallest(geometries(input_shape=(4, 5)), lambda g: g.groups == 4).input_shape == (4, 5)
