@@ -28,13 +28,13 @@ FUNCTIONS = frozenset(
     "IsNonOverlappingAndDenseIndicator And Or Not Equality Unequality Eq Ne Lt Le Gt Ge "
     "StrictLessThan LessThan StrictGreaterThan GreaterThan".split()
 )
-_IN_GUARDS = FUNCTIONS | frozenset("max min abs int float bool math.floor math.ceil math.trunc".split())
+_IN_GUARDS = frozenset("max min abs int float bool math.floor math.ceil math.trunc".split())
 _ASSUMPTIONS = frozenset("positive nonnegative integer real zero negative finite nonzero nonpositive".split())
 _TOKEN = re.compile(r"\s*(?:(-?\d+)|([A-Za-z_]\w*)|'([\w.+-]*)'|([(),=]))")
 _SYMBOL = re.compile(r"(?:s|u|zf|zuf)(\d{1,9})")
 _GUARD_TOKEN = re.compile(
     r"""\s*(?:(L(?:\['[^'"\\\[\]]*'\]|\[\d+\])+(?:\.(?:size|stride)\(\)\[\d+\]|\.storage_offset\(\))?)|(\d+(?:\.\d+)?)
-    |(==|!=|<=|>=|//|[-+*/%<>(),])|((?:math\.)?[A-Za-z]+))""",
+    |(==|!=|<=|>=|//|[-+*/%<>(),])|((?:math\.)?[a-z]+))""",
     re.VERBOSE,
 )
 

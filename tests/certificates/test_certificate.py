@@ -84,6 +84,22 @@ def test_the_fingerprint_sees_every_number_and_every_call() -> None:
     assert len(prints) == 1 + 6 + 2
 
 
+def test_one_number_of_any_stride_has_a_fingerprint() -> None:
+    class Scaled(nn.Module):
+        def __init__(self, scale: torch.Tensor) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(scale)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * self.scale
+
+    numbers = torch.arange(1.0, 5.0)
+    prints = [
+        fingerprint(trace(Scaled(n).eval(), torch.zeros(2, 3))) for n in (numbers[:1], numbers[::2][:1], numbers[1:2])
+    ]
+    assert prints[0] == prints[1] != prints[2]
+
+
 def test_the_fingerprint_of_a_map_sees_every_entry_and_the_shapes() -> None:
     W, b = np.arange(6.0).reshape(2, 3), np.zeros(2)
     f = AffineMap(W, b, (3,), (2,))

@@ -2,6 +2,7 @@
 
 damage      bits turned, bytes written over, a part cut off, left out, put in, doubled, moved or emptied
 inside      the same to one entry of an archive, which is then written anew with right sums of the archive
+one value   in the JSON of a program, for one that fits better than random letters
 forged      and with our own sum made anew as well: who does that makes another file, and not a damaged one
 
 refused     by an error of ours;  alike: what was read equals the original;  a part: records up to a cut
@@ -14,6 +15,7 @@ import contextlib
 import functools
 import gzip
 import io
+import json
 import random
 import signal
 import sys
@@ -42,7 +44,7 @@ from algebraic_cnn.programs import load_program, save_program
 from algebraic_cnn.records import read_records, write_records
 from algebraic_cnn.trace import export
 
-from .forging import SEAL
+from .forging import GRAPH, SEAL, WEIGHTS
 
 SECONDS = 10
 Random = random.Random
@@ -138,6 +140,33 @@ def forged(rng: Random, content: bytes) -> bytes:
     root = seal.removesuffix(SEAL) if seal.endswith(SEAL) else ""
     total = sha256({each.removeprefix(root): data for each, data in entries.items()})
     return packed(entries | {seal: total}, deflated=deflated)
+
+
+def one_value(rng: Random, content: bytes) -> bytes:
+    """One value in the JSON of a program changed for another of its kind, or for one that stands elsewhere."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        entries = {name.partition("/")[2]: archive.read(name) for name in archive.namelist() if SEAL not in name}
+    name = rng.choice([GRAPH, GRAPH, WEIGHTS])
+    value = json.loads(entries[name])
+    (one, here), (other, there) = rng.choices(list(places(value)), k=2)
+    if type(one[here]) in (int, float) and rng.random() < 0.75:
+        one[here] += rng.choice([-3, -1, 1, 5, 1_000, 2**62])
+    elif rng.random() < 0.5:
+        one[here] = other[there]
+    else:
+        one[here] = rng.choice([None, 0, -1, 2**62, "x", "input", [], {}, True, 1.5])
+    entries[name] = json.dumps(value).encode()
+    total = {SEAL: sha256(entries)}
+    return packed({f"algebraic_cnn/{each}": data for each, data in (entries | total).items()})
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every scalar in JSON, by what holds it and its key."""
+    for key in value if isinstance(value, dict) else range(len(value)):
+        if isinstance(value[key], dict | list):
+            yield from places(value[key])
+        else:
+            yield value, key
 
 
 @dataclass(frozen=True)
@@ -280,6 +309,7 @@ FORMATS: dict[str, Format] = {
     "program": Format(*PROGRAM),
     "program, one entry": Format(*PROGRAM, inside),
     "program, forged": Format(*PROGRAM, forged, summed=False),
+    "program, one value": Format(*PROGRAM, one_value, summed=False),
     "program of torch": Format(".pt2", make_foreign, read_program, same_program, summed=False),
     "map": Format(*MAP),
     "map, one entry": Format(*MAP, inside),

@@ -18,7 +18,7 @@ pytest.importorskip("onnxscript")
 
 DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 #: Torch rebuilds most forged programs, which takes its time.
-FEWER = {"program, forged": 150}
+FEWER = {"program, forged": 150, "program, one value": 150}
 
 
 @pytest.mark.parametrize("name", FORMATS)

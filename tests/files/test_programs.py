@@ -428,6 +428,7 @@ WEIGHT_CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
         0, {"as_expr": {"expr_str": "Symbol('s0')", "hint": None}}
     ),
     "another layout": lambda meta: meta.update(layout=1),
+    "a device without numbers": lambda meta: meta.update(device={"type": "meta", "index": None}),
     "no type": lambda meta: meta.update(dtype=0),
     "an unknown type": lambda meta: meta.update(dtype=99),
     "wider numbers": lambda meta: meta.update(dtype=11),
