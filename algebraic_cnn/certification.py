@@ -14,6 +14,7 @@ The names of the checks are the keys of ``LEVELS``.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -36,6 +37,7 @@ from .derivation import MEMORY_BUDGET, METHODS, Progress
 from .errors import ShapeError, UnknownNameError
 from .evaluate import affine_obstacle
 from .graph import Graph
+from .model_files import Named, aligned, load_network
 from .primes import entropy
 from .samples import require_samples_apart
 from .trace import trace
@@ -66,7 +68,8 @@ def certify(
     """Whether two networks in evaluation mode are the same function.
 
     Args:
-        original: a module, an exported program, a traced ``Graph`` or an ``AffineMap``.
+        original: a module, an exported program, a traced ``Graph``, an ``AffineMap``, or the path of a .pt2, .onnx or
+            .npz file.  Where both are ONNX files, inputs and outputs of the same names belong together.
         collapsed: the other one, likewise.
         example: an input tensor (N, *in_shape); not needed where neither is a module.
         level: "auto", "sampled", "bounded", "modular" or "rational".
@@ -87,7 +90,8 @@ def certify(
         NotAffineError: if one of them is not affine; names the call and its source line.
         ShapeError: if their input or output shapes differ, ``points`` is not positive, ``seed`` is negative, or inputs
             or box do not fit.
-        UnknownNameError: if there is no such level or method.
+        UnknownNameError: if there is no such level or method, or a path has another ending.
+        DataError, MissingExtraError: as ``load_network`` raises them.
         TrainingModeError, TraceError, TooLargeError, NonFiniteError: as ``derive`` raises them.
 
     >>> import torch
@@ -108,7 +112,8 @@ def certify(
         raise ShapeError("inputs are no tensor", expected="(N, *in_shape)", got=type(inputs).__name__, where="certify")
     memory_budget = bytes_allowed(memory_budget)
     start = time.perf_counter()
-    networks = [_network(model, example) for model in (original, collapsed)]
+    first, second = (_named(model, example) for model in (original, collapsed))
+    networks = (first.network, aligned(first, second))
     _require_comparable(networks, level)
     silent = progress or (lambda done, total: None)
     check = Check(networks[0], networks[1], points, seed, method, memory_budget, silent, inputs, box, level)
@@ -150,13 +155,16 @@ def _require_comparable(networks: Sequence[Network], level: str) -> None:
             require_samples_apart(network, device(network))
 
 
-def _network(model: Any, example: Any) -> Network:
+def _named(model: Any, example: Any) -> Named:
     """The traced network; the example takes the model's dtype, so that two precisions can be compared."""
     if isinstance(model, Graph | AffineMap):
-        return model
+        return Named(model)
+    if isinstance(model, str | os.PathLike):
+        return load_network(model)
     floats = [p for p in getattr(model, "parameters", tuple)() if p.is_floating_point()]
 
     def cast(x: Any) -> Any:
         return x.to(floats[0].dtype) if floats and isinstance(x, Tensor) and x.is_floating_point() else x
 
-    return trace(model, tuple(map(cast, example)) if isinstance(example, tuple | list) else cast(example))
+    given = tuple(map(cast, example)) if isinstance(example, tuple | list) else cast(example)
+    return Named(trace(model, given))

@@ -26,7 +26,7 @@ from .onnx_files import require_inside, require_whole
 from .onnx_operators import OPERATORS, Attributes
 
 
-def load_onnx(path: str | os.PathLike[str]) -> tuple[nn.Module, tuple[Tensor, ...]]:
+def load_onnx(path: str | os.PathLike[str]) -> tuple[OnnxNetwork, tuple[Tensor, ...]]:
     """Read an ONNX file as a module in evaluation mode.
 
     Args:

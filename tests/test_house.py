@@ -27,7 +27,7 @@ FLOORS = [
     *"image_sizes graph inplace refusal resizing dynamic_shapes batch_sizes histories agreement".split(),
     *"inlining nodes exporting trace".split(),
     *"programs.expressions programs.texts programs.declared programs.payloads programs".split(),
-    *"onnx_files onnx_operators onnx_reading precision step".split(),
+    *"onnx_files onnx_operators onnx_reading model_files precision step".split(),
     *"interpolation rules sums evaluate residues watched".split(),
     *"samples magnitudes magnitudes.bounds magnitudes.heights magnitudes.norms magnitudes.gains".split(),
     *"reading axes extract derivation exact".split(),

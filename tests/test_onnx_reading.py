@@ -203,3 +203,30 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
     with pytest.raises(MissingExtraError, match=r"algebraic_cnn\[onnx\]"):
         load_onnx(path)
+
+
+def two_inputs(path: Path, inputs: list[str], outputs: list[str]) -> Path:
+    """relu(a) - b and a + b, their values in an order of the file's own."""
+    nodes = [
+        helper.make_node("Relu", ["a"], ["r"]),
+        helper.make_node("Sub", ["r", "b"], ["y"]),
+        helper.make_node("Add", ["a", "b"], ["z"]),
+    ]
+    values = {name: helper.make_tensor_value_info(name, FLOAT, ["N", 3]) for name in "abyz"}
+    graph = helper.make_graph(nodes, "two", [values[n] for n in inputs], [values[n] for n in outputs])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, path)
+    return path
+
+
+def test_inputs_and_outputs_of_files_belong_together_by_their_names(tmp_path: Path) -> None:
+    first = two_inputs(tmp_path / "first.onnx", ["a", "b"], ["y", "z"])
+    other = two_inputs(tmp_path / "other.onnx", ["b", "a"], ["z", "y"])
+    assert certify(first, other).verdict == "equal"
+    done = CliRunner().invoke(app, ["certify", str(first), str(other)])
+    assert (done.exit_code, done.stdout[:10]) == (0, "Yes (auto)")
+    wrong = two_inputs(tmp_path / "wrong.onnx", ["a", "b"], ["y", "z"])
+    model = onnx.load(wrong)
+    model.graph.node[1].input[:] = ["b", "r"]
+    onnx.save(model, wrong)
+    assert certify(str(first), wrong).verdict == "different"

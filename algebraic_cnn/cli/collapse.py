@@ -99,8 +99,10 @@ def certify_command(
     apart([original, other, check], [save])
 
     from .. import Certificate, certify
+    from ..model_files import aligned, load_network
 
-    networks = [_network(path, device) for path in (original, other)]
+    first, second = (load_network(path, device_of(device)) for path in (original, other))
+    networks = (first.network, aligned(first, second))
     if check is not None:
         Certificate.load(check).require_networks(*networks)
     budget = bytes_of(memory_budget)
@@ -173,22 +175,6 @@ def _show(result: Collapse, written: Mapping[str, str], *, as_json: bool) -> Non
     if result.certificate is not None:
         typer.echo(str(result.certificate))
     typer.echo("\n".join(f"{kind:12} {path}" for kind, path in written.items()))
-
-
-def _network(path: Path, device: str) -> Any:
-    """The map in a file, or the traced model."""
-    from ..trace import trace
-
-    if path.suffix == ".npz":
-        from .. import AffineMap
-
-        return AffineMap.load(path)
-    if path.suffix == ".onnx":
-        from ..onnx_reading import load_onnx
-
-        module, example = load_onnx(path)
-        return trace(module.to(device_of(device)), tuple(x.to(device_of(device)) for x in example))
-    return trace(_program(path, device))
 
 
 def _program(path: Path, device: str) -> ExportedProgram:
