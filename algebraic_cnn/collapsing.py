@@ -26,6 +26,7 @@ from .any_size import Sampled, proven, sampled, seams_of
 from .arguments import bytes_allowed
 from .certificates.certificate import Certificate
 from .certificates.check import device as device_of
+from .certificates.fingerprints import fingerprint
 from .certification import LEVELS
 from .certification import certify as certify_networks
 from .collapsed import Collapse
@@ -115,7 +116,8 @@ def collapse(
     _require_names(method, certify)
     dtype, memory_budget = None if dtype is None else floating(dtype), bytes_allowed(memory_budget)
     clock = [time.perf_counter()]
-    graph = plain(trace(model, example, dynamic_shapes=dynamic_shapes))
+    given = trace(model, example, dynamic_shapes=dynamic_shapes)
+    graph = plain(given)
     bound = left_bound(model, example, dynamic_shapes, graph)
     sample = None if graph.sizes is None else sampled(graph)
     graph = graph if sample is None else sample.here
@@ -128,7 +130,7 @@ def collapse(
     if sample is None and not bound and job.is_dense(written):
         found = _densely(job, written, measure, progress, clock)
         if found is not None:
-            return found
+            return _printed(found, given, None)
         written = job.rewritten(careful=written.network.affine)
         del clock[2:]
     values = lru_cache(lambda batch, names: natively(graph, names, batch))
@@ -153,7 +155,8 @@ def collapse(
     seconds = _spans(clock, ("trace", "derive", "measure", "certify"))
     taken = ", ".join(text for text in (str(sizes or ""), sample.bound if sample else "", bound) if text)
     report = replace(report_of(written, times, method, seconds), sizes=taken)
-    return Collapse(emit(after, dtype=dtype), report, certificate, graph, method, memory_budget, sizes, job.kept)
+    result = Collapse(emit(after, dtype=dtype), report, certificate, graph, method, memory_budget, sizes, job.kept)
+    return _printed(result, given, _in_dtype(after, job.dtype))
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,6 +248,22 @@ def _densely(
     report = report_of(written, {}, method, seconds)
     result = Collapse(dense, report, certificate, graph, job.method, job.memory_budget)
     result.__dict__["affine"] = affine
+    return result
+
+
+def _in_dtype(after: Graph, dtype: torch.dtype) -> Graph:
+    """The graph whose floats are of this dtype, inputs included."""
+    dtypes = tuple(dtype if each.is_floating_point else each for each in after.input_dtypes)
+    return replace(after, dtype=dtype, input_dtypes=dtypes)
+
+
+def _printed(result: Collapse, given: Graph, after: Graph | None) -> Collapse:
+    """The result, its certificate with the fingerprints of both networks as ``trace`` gives them."""
+    certificate = result.certificate
+    if certificate is None:
+        return result
+    second = certificate.fingerprints[1] if after is None else fingerprint(after)
+    object.__setattr__(result, "certificate", replace(certificate, fingerprints=(fingerprint(given), second)))
     return result
 
 

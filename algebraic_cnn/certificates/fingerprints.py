@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -51,7 +52,8 @@ def _of_map(network: AffineMap) -> Iterator[bytes]:
 
 
 def _of_graph(network: Graph) -> Iterator[bytes]:
-    places = {name: f"%{number}" for number, name in enumerate(network.inputs)}
+    numbers = itertools.count()
+    places = {name: f"%{next(numbers)}" for name in network.inputs}
     inputs = [(str(dtype), str(shape)) for dtype, shape in zip(_dtypes(network), network.input_shapes, strict=True)]
     written = [network.state.get(name, places[name]) for name in network.writes]
     yield repr((inputs, str(network.in_spec), sorted(network.state.values()), written, str(network.dtype))).encode()
@@ -60,10 +62,14 @@ def _of_graph(network: Graph) -> Iterator[bytes]:
     for call in network.calls:
         for name in call.refs():
             if name in network.constants and name not in places:
-                places[name] = f"%{len(places)}"
+                places[name] = f"%{next(numbers)}"
                 yield from _of_constant(network.constants[name])
+        source = network.overwritten(call)
+        if source:
+            places[call.name] = places[source]
+            continue
         yield repr((name_of(call.target), _arguments(call, places))).encode()
-        places[call.name] = f"%{len(places)}"
+        places[call.name] = f"%{next(numbers)}"
     for out in network.outputs:
         if isinstance(out, Ref) and out.name not in places:
             yield from _of_constant(network.constants[out.name])

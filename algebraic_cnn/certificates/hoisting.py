@@ -51,9 +51,9 @@ def hoisted(graph: Graph, *, flat: bool = False) -> Graph:
     dtypes = dict(graph.dtypes())
     for original in graph.calls:
         call = original.renamed(same)
-        source = _copied(call, known, dtypes)
+        source = graph.overwritten(original) or _copied(call, known, dtypes)
         if source:
-            same[call.name] = Ref(source)
+            same[call.name] = same.get(source, Ref(source))
             continue
         for written in _written(call, known, shapes, dependent, flat):
             known[written.name] = written
