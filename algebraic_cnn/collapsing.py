@@ -254,7 +254,8 @@ def _densely(
 def _in_dtype(after: Graph, dtype: torch.dtype) -> Graph:
     """The graph whose floats are of this dtype, inputs included."""
     dtypes = tuple(dtype if each.is_floating_point else each for each in after.input_dtypes)
-    return replace(after, dtype=dtype, input_dtypes=dtypes)
+    held = {name: x.to(dtype) if x.is_floating_point() else x for name, x in after.initial.items()}
+    return replace(after, dtype=dtype, input_dtypes=dtypes, initial=held)
 
 
 def _printed(result: Collapse, given: Graph, after: Graph | None) -> Collapse:
