@@ -91,5 +91,5 @@ def difference(field: PrimeField, y: Any, z: Any, place: str, x: np.ndarray | No
         return None if y == z else Witness(f"a size, {place}", float(y or 0), float(z or 0))
     for entry in np.flatnonzero(field.reduce(y - z))[:1]:
         values = float(y[entry]), float(z[entry])
-        return Witness(place.format(entry), *values, field.p, None if x is None else x.ravel().tolist())
+        return Witness(place.replace("{}", str(entry), 1), *values, field.p, None if x is None else x.ravel().tolist())
     return None

@@ -315,3 +315,11 @@ def test_a_verdict_follows_from_what_was_found() -> None:
     assert Certificate("", "auto", False).verdict == "different"
     undecided = Certificate("nothing.", "auto", False, undecided=True)
     assert (undecided.verdict, str(undecided)) == ("undecided", "Undecided (auto): nothing.")
+
+
+def test_a_source_line_with_braces_is_quoted_as_it_is() -> None:
+    first = net(lambda s, x: {"{y}": (x * 3).tanh()})
+    second = net(lambda s, x: {"{y}": (x * 5).tanh()})
+    certificate = certify(first, second, X, level="modular")
+    assert certificate.witness is not None
+    assert '{"{y}": (x * 3).tanh()}' in certificate.witness.what
