@@ -317,10 +317,18 @@ def test_a_verdict_follows_from_what_was_found() -> None:
     assert (undecided.verdict, str(undecided)) == ("undecided", "Undecided (auto): nothing.")
 
 
-def test_a_source_line_with_braces_is_quoted_as_it_is() -> None:
-    def tripled(s: Any, x: Tensor) -> dict[str, Tensor]:
-        return {"{y}": (x * 3).tanh()}
+class Keyed(nn.Module):
+    """A source line with braces."""
 
-    certificate = certify(net(tripled), net(lambda s, x: {"{y}": (x * 5).tanh()}), X, level="modular")
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"{y}": (x * self.factor).tanh()}
+
+
+def test_a_source_line_with_braces_is_quoted_as_it_is() -> None:
+    certificate = certify(Keyed(3).eval(), Keyed(5).eval(), X, level="modular")
     assert certificate.witness is not None
-    assert 'return {"{y}": (x * 3).tanh()}' in certificate.witness.what
+    assert 'return {"{y}": (x * self.factor).tanh()}' in certificate.witness.what
