@@ -52,8 +52,8 @@ class Draft:
         return cls(graph, graph.shapes())
 
     def constant(self, like: Call, what: str, shape: tuple[int, ...], recipe: Recipe) -> Ref:
-        """A constant of a known shape whose numbers come later."""
-        name = self.fresh(f"{like.name}_{what}")
+        """A constant of a known shape whose numbers come later, called after the module whose call it stands for."""
+        name = self.fresh(f"{like.module.replace('.', '_') or like.name}_{what}")
         self.shapes[name] = shape
         self.recipes[name] = recipe
         return Ref(name)

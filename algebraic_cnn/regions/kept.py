@@ -1,7 +1,9 @@
-"""Affine calls that stay as they were, because more is read of what they give than its number.
+"""Affine calls that stay as they were, because they do more, or more is read of what they give, than the number.
 
 x and x + 0 are equal numbers and may be zeros of two signs, which atan2, a reciprocal and a division by them tell
 apart.  So what leads to such a call by affine calls alone is made as the network makes it, to the last bit.
+
+A gradient stops at detach, and nowhere else; so detach stays as well.
 
 watched          graph -> these calls, and who reads what of them
 require_finite   refuse a network with weights that are no numbers
@@ -40,9 +42,10 @@ def watched(graph: Graph, affine: Collection[str]) -> dict[str, str]:
     >>> watched(trace(Phase().eval(), torch.ones(1, 2)), {"neg"})
     {'neg': 'atan2 reads the sign of a zero of it'}
     """
-    dependent, found = graph.dependent(), {}
+    dependent = graph.dependent()
+    found = {call.name: "gradients stop there" for call in graph.calls if call.op == "detach" and call.name in affine}
     for call in reversed(graph.calls):
-        why = found.get(call.name, "")
+        why = "" if call.op == "detach" else found.get(call.name, "")
         if not why and call.name not in affine and (what := reads_bits(call, dependent)) and not _harmless(call):
             why = f"{call.op} reads {what} of it"
             names = _refs(call.bound().get(_READ.get(call.op, ""), call.args))

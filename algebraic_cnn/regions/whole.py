@@ -26,9 +26,10 @@ def whole(graph: Graph) -> tuple[Piece, Form]:
         ShapeError: if the network is no stencil: its taps are not the same at every position, or its zeros are not
             those of padding.
     """
-    junctions = list(joined(network_of(plain(graph))).junctions.values())
-    if len(junctions) == 1 and len(junctions[0].operands) == 1 and isinstance(graph.outputs[0], Ref):
-        name, piece = junctions[0].operands[0]
+    junctions = joined(network_of(plain(graph))).junctions
+    operands = [junction.operands for name, junction in junctions.items() if graph.outputs == (Ref(name),)]
+    if len(junctions) == len(operands) == 1 and len(operands[0]) == 1:
+        name, piece = operands[0][0]
         parts = list(parts_of(piece))
         for end in (0, -1):
             while parts and _is_reshape(parts[end]):

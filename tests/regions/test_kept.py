@@ -131,3 +131,26 @@ def test_who_is_watched_by_whom() -> None:
     graph = trace(Signs("over").eval(), torch.zeros(1, 3))
     affine = {call.name for call in graph.calls if call.op != "div"}
     assert kept.watched(graph, affine).keys() == {"add", "neg"}
+
+
+class Through(nn.Module):
+    """A straight-through estimator between two layers: rounded values, the gradient of the identity."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.a(x)
+        return self.b(y + (y * 2 - y).detach() + (y.round() - y).detach())
+
+
+def test_gradients_stop_where_they_stopped() -> None:
+    model, x = Through().eval(), torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    new = collapse(model, x, measure=False).model
+    grads = []
+    for each in (model, new):
+        z = x.clone().requires_grad_()
+        grads.append(torch.autograd.grad(each(z).sum(), z)[0])
+    assert torch.equal(*grads)
+    assert ops(new)["detach"] == 2
