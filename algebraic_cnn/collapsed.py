@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from torch import nn
 
@@ -15,6 +16,7 @@ from .affine import AffineMap
 from .certificates.certificate import Certificate
 from .certificates.check import device as device_of
 from .derivation import MEMORY_BUDGET, derive_graph
+from .dynamic_shapes import dimensions
 from .errors import ShapeError
 from .graph import Graph, Ref
 from .image_sizes import ImageSizes
@@ -62,6 +64,13 @@ class Collapse:
             return None
         device = device_of(self.graph)
         return derive_graph(self.graph, Float(), self.method, device=device, memory_budget=self.memory_budget)
+
+    @property
+    def dynamic_shapes(self) -> Any:
+        """The free axes of the model beside the batch, as ``torch.export`` takes them; None if there are none."""
+        users = len(self.graph.inputs) - len(self.graph.state)
+        ranks = [len(shape) for shape in self.graph.input_shapes[:users]]
+        return self.sizes and dimensions(self.sizes, self.graph.inputs[:users], ranks)
 
     def region(self, number: int) -> AffineMap:
         """W and B in float64 of one region of the report, from the value it reads to the value that others read.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -46,7 +46,7 @@ from .regions.emission import emit
 from .regions.forks import spread
 from .regions.junctions import joined, network_of
 from .regions.kept import require_finite, watched
-from .regions.measurement import doubtful, natively, race, runner, timed
+from .regions.measurement import Race, doubtful, natively, race, runner, timed
 from .regions.rewriting import Rewrite, rewrite
 from .regions.spelling import plain
 from .regions.tangles import untangled
@@ -116,9 +116,8 @@ def collapse(
     _require_names(method, certify)
     dtype, memory_budget = None if dtype is None else floating(dtype), bytes_allowed(memory_budget)
     clock = [time.perf_counter()]
-    given = trace(model, example, dynamic_shapes=dynamic_shapes)
-    graph = plain(given)
-    bound = left_bound(model, example, dynamic_shapes, graph)
+    traced = trace(model, example, dynamic_shapes=dynamic_shapes)
+    graph, bound = plain(traced), left_bound(model, example, dynamic_shapes, traced)
     sample = None if graph.sizes is None else sampled(graph)
     graph = graph if sample is None else sample.here
     clock.append(time.perf_counter())
@@ -127,17 +126,24 @@ def collapse(
     kept = watched(graph, affine)
     job = _Job(graph, dtype or graph.dtype, method, certify, prices or Prices(), memory_budget, sample, kept)
     written = job.rewritten()
+    found = None
     if sample is None and not bound and job.is_dense(written):
         found = _densely(job, written, measure, progress, clock)
-        if found is not None:
-            return _printed(found, given, None)
-        written = job.rewritten(careful=written.network.affine)
+        written = written if found else job.rewritten(careful=written.network.affine)
         del clock[2:]
+    return _printed(found or _partly(job, written, measure, bound, clock), traced)
+
+
+def _partly(job: _Job, written: Rewrite, measure: bool, bound: str, clock: list[float]) -> Collapse:
+    """The network with its regions rewritten."""
+    graph, sample = job.graph, job.sample
     values = lru_cache(lambda batch, names: natively(graph, names, batch))
     pairs = doubtful(changed(written), written.rewritten.shell(), job.prices) if measure else []
     clock.append(time.perf_counter())
-    tried = written.rewritten.over(Float(), dtype=graph.dtype)
-    races = timed(pairs, tried, values(1, written.network.seams)) if pairs else []
+    races: Sequence[Race] = ()
+    if pairs:
+        tried = written.rewritten.over(Float(), dtype=graph.dtype)
+        races = timed(pairs, tried, values(1, written.network.seams))
     times = {pair.region.names: race for pair, race in zip(pairs, races, strict=True)}
     slow = {name for names, race in times.items() if race.lost for name in names}
     written = job.rewritten(careful=slow) if slow else written
@@ -148,15 +154,17 @@ def collapse(
         after = written.rewritten.over(Float(), dtype=job.dtype)
     after = replace(after, parameters=parameters(written))
     clock.append(time.perf_counter())
-    sizes, certificate = job.certificate(written, after, lambda batch: values(batch, written.network.seams))
+    sizes, certificate = job.certificate(written, lambda batch: values(batch, written.network.seams))
     certificate = _noting(certificate, vanishing(written, after))
     after = after if sample is None else replace(after, input_shapes=sample.free.input_shapes, sizes=sizes)
     clock.append(time.perf_counter())
     seconds = _spans(clock, ("trace", "derive", "measure", "certify"))
     taken = ", ".join(text for text in (str(sizes or ""), sample.bound if sample else "", bound) if text)
-    report = replace(report_of(written, times, method, seconds), sizes=taken)
-    result = Collapse(emit(after, dtype=dtype), report, certificate, graph, method, memory_budget, sizes, job.kept)
-    return _printed(result, given, _in_dtype(after, job.dtype))
+    report = replace(report_of(written, times, job.method, seconds), sizes=taken)
+    if certificate is not None:
+        certificate = replace(certificate, fingerprints=("", fingerprint(_in_dtype(after, job.dtype))))
+    model = emit(after, dtype=None if job.dtype == graph.dtype else job.dtype)
+    return Collapse(model, report, certificate, graph, job.method, job.memory_budget, sizes, job.kept)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,9 +199,7 @@ class _Job:
         affine = single and not written.network.boundaries and not written.network.missed
         return affine and mergers == ["dense"] and len(plans) == 1 and apart(self.graph, self.graph.device)
 
-    def certificate(
-        self, written: Rewrite, after: Graph, seams: Examples
-    ) -> tuple[ImageSizes | None, Certificate | None]:
+    def certificate(self, written: Rewrite, seams: Examples) -> tuple[ImageSizes | None, Certificate | None]:
         """The image sizes that the result takes, if more than one, and the certificate that was asked for.
 
         Raises:
@@ -206,14 +212,19 @@ class _Job:
             return None, None
         if self.level == "modular":
             return None, _required(warrant(written, seams))
-        return None, _required(certify_networks(self.graph, after, level=self.level, memory_budget=self.memory_budget))
+        return None, _required(self._judge(written))
 
     def _judge(self, written: Rewrite) -> Certificate:
         """The certificate of one image size; modular where none was asked for, as sizes depend on it."""
         if self.level in (None, "modular"):
             return warrant(written, seams_of(written))
-        after = written.rewritten.over(Float(), dtype=self.dtype)
-        return certify_networks(written.network.graph, after, level=self.level, memory_budget=self.memory_budget)
+        before = written.network.graph
+        after = written.rewritten.over(Float(), dtype=before.dtype)
+        found = certify_networks(before, after, level=self.level, memory_budget=self.memory_budget)
+        if self.dtype == before.dtype:
+            return found
+        said = f" Its numbers are then rounded to {str(self.dtype).removeprefix('torch.')}."
+        return replace(found, statement=found.statement + said)
 
 
 def _densely(
@@ -258,13 +269,12 @@ def _in_dtype(after: Graph, dtype: torch.dtype) -> Graph:
     return replace(after, dtype=dtype, input_dtypes=dtypes, initial=held)
 
 
-def _printed(result: Collapse, given: Graph, after: Graph | None) -> Collapse:
-    """The result, its certificate with the fingerprints of both networks as ``trace`` gives them."""
+def _printed(result: Collapse, traced: Graph) -> Collapse:
+    """The result, its certificate with the fingerprint of the network as ``trace`` gives it."""
     certificate = result.certificate
-    if certificate is None:
-        return result
-    second = certificate.fingerprints[1] if after is None else fingerprint(after)
-    object.__setattr__(result, "certificate", replace(certificate, fingerprints=(fingerprint(given), second)))
+    if certificate is not None:
+        prints = (fingerprint(traced), certificate.fingerprints[1])
+        object.__setattr__(result, "certificate", replace(certificate, fingerprints=prints))
     return result
 
 

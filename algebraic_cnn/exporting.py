@@ -63,8 +63,11 @@ def export(
     for attempt, free in _attempts(arguments):
         try:
             program = _exported(model, attempt, dynamic_shapes, signatures, free=free)
-        except AlgebraicError:
-            raise
+        except AlgebraicError as error:
+            if not free:
+                raise
+            failure = error  # a module of our own that is bound to its batch says so
+            continue
         except Exception as error:  # export raises errors of a dozen unrelated classes
             failure = error
             continue

@@ -110,6 +110,21 @@ def test_the_command_writes_the_picture_and_prints_the_table(program: Path) -> N
     assert torch.equal(first, second)
 
 
+@pytest.mark.parametrize("dense", [True, False])
+def test_certify_takes_the_certificate_that_collapse_wrote(tmp_path: Path, dense: bool) -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(32, 3)) if dense else blocks(1)
+    x = torch.zeros(1, 1, 6, 6) if dense else torch.zeros(1, 4, 12, 12)
+    names = {name: tmp_path / name for name in ("m.pt2", "f.pt2", "c.json", "other.pt2")}
+    save_program(export(model.eval(), x), names["m.pt2"])
+    options = ("--out", names["f.pt2"], "--certificate", names["c.json"], "--no-measure")
+    assert run("collapse", names["m.pt2"], *options).exit_code == 0
+    assert run("certify", names["m.pt2"], names["f.pt2"], "--check", names["c.json"]).exit_code == 0
+    save_program(export(nn.Sequential(model, nn.ReLU()).eval(), x), names["other.pt2"])
+    refused = run("certify", names["m.pt2"], names["other.pt2"], "--check", names["c.json"])
+    assert refused.exit_code == 2
+    assert "another network" in refused.output
+
+
 @pytest.mark.parametrize(("option", "name"), [("--picture", "a.pdf"), ("--onnx", "a.pb"), ("--out", "a.pt")])
 def test_an_ending_that_nothing_writes_is_refused_before_anything_is_done(
     program: Path, option: str, name: str

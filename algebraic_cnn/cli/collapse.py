@@ -137,7 +137,7 @@ def _write(result: Collapse, program: ExportedProgram, files: Files, *, title: s
     from ..trace import export
 
     affine = None if files["map"] is None else _affine(result)  # before anything is written: it may be too large
-    small = export(_still(result.model), _example(result, program), dynamic_shapes=_free_axes(result))
+    small = export(_still(result.model), _example(result, program), dynamic_shapes=result.dynamic_shapes)
     certificate = result.certificate
     writers = {
         "model": lambda path: save_program(small, path),
@@ -195,14 +195,6 @@ def _example(result: Collapse, program: ExportedProgram) -> tuple[Any, ...]:
     numbers = next(result.model.parameters(), torch.zeros(()))
     given = program.example_inputs[0] if program.example_inputs else ()
     return tuple(x.to(numbers.device, numbers.dtype if x.is_floating_point() else None) for x in given)
-
-
-def _free_axes(result: Collapse) -> Any:
-    """The axes that the program leaves free, in the collapsed one as well."""
-    from ..dynamic_shapes import dimensions
-
-    graph = result.graph
-    return result.sizes and dimensions(result.sizes, graph.inputs, [len(shape) for shape in graph.input_shapes])
 
 
 def _still(model: Any) -> Any:

@@ -105,10 +105,14 @@ class Rewritten:
 
         Args:
             ring: where the recipes are followed.
-            dtype: to which each new number is then rounded, once; default: carriers as they are.
+            dtype: to which each new number is then rounded, once, and in which new calls compute; default: carriers as
+                they are.
             within: a part of ``shell()`` to fill instead of the whole.
         """
         shell = self.shell() if within is None else within
+        if dtype is not None:
+            calls = (replace(call, dtype=dtype) if call.shape and call.dtype is None else call for call in shell.calls)
+            shell = replace(shell, calls=tuple(calls))
         constants = dict(shell.constants)
         for name in self.recipes.keys() & constants.keys():
             number = torch.from_numpy(np.ascontiguousarray(self.recipes[name](ring)))

@@ -56,7 +56,9 @@ def rewrite(network: Network, cutter: Cutter, careful: Set[str] = frozenset()) -
     absorbed = _absorbed(network)
     for call in graph.calls:
         if call.name in plans:
-            values[call.name] = _named(draft, call.name, _junction(draft, network.junctions[call.name], plans, values))
+            made = len(draft.calls)
+            value = _junction(draft, network.junctions[call.name], plans, values)
+            values[call.name] = _named(draft, call.name, value) if len(draft.calls) > made else value
         elif call.name not in absorbed or call.name not in dependent:
             draft.calls.append(call.renamed(values))
     outputs = tuple(values.get(out.name, out) if isinstance(out, Ref) else out for out in graph.outputs)
@@ -84,9 +86,9 @@ def _junction(
 
 
 def _named(draft: Draft, name: str, value: Ref) -> Ref:
-    """The value under the name that it had, if its call has just been written and no other has the name."""
+    """The value under the name that it had, if its call is the one just written and no other has the name."""
     taken = any(call.name == name for call in draft.calls[:-1])
-    if draft.calls and not taken and draft.calls[-1].name == value.name and draft.calls[-1].shape == draft.shapes[name]:
+    if not taken and draft.calls[-1].name == value.name and draft.calls[-1].shape == draft.shapes[name]:
         draft.calls[-1] = replace(draft.calls[-1], name=name)
         return Ref(name)
     return value

@@ -115,3 +115,18 @@ def test_a_matrix_of_samples_that_mix_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("algebraic_cnn.derivation.require_samples_apart", lambda graph, device: None)
     with pytest.raises(UncertifiedError, match="not what replaces it"):
         collapse(model, x, measure=False)
+
+
+def test_two_names_of_one_value_both_come_back() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.n = nn.Linear(8, 8), nn.BatchNorm1d(8)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            y = self.n(self.a(x) / 3).flatten(1)
+            return y, y.reshape(-1, 8).view_as(y)
+
+    model, x = randomised(Twice()).requires_grad_(False), torch.ones(3, 8, dtype=torch.float64)
+    for expected, got in zip(model(x), collapse(model, x, measure=False).model(x), strict=True):
+        assert torch.equal(expected.float(), got.float())
