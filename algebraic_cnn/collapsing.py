@@ -41,6 +41,7 @@ from .regions.addends import distributed
 from .regions.averages import averaged
 from .regions.cost import Prices
 from .regions.cut import Cutter
+from .regions.drafting import in_dtype
 from .regions.elsewhere import Elsewhere
 from .regions.emission import emit
 from .regions.forks import spread
@@ -162,7 +163,7 @@ def _partly(job: _Job, written: Rewrite, measure: bool, bound: str, clock: list[
     taken = ", ".join(text for text in (str(sizes or ""), sample.bound if sample else "", bound) if text)
     report = replace(report_of(written, times, job.method, seconds), sizes=taken)
     if certificate is not None:
-        certificate = replace(certificate, fingerprints=("", fingerprint(_in_dtype(after, job.dtype))))
+        certificate = replace(certificate, fingerprints=("", fingerprint(in_dtype(after, job.dtype))))
     model = emit(after, dtype=None if job.dtype == graph.dtype else job.dtype)
     return Collapse(model, report, certificate, graph, job.method, job.memory_budget, sizes, job.kept)
 
@@ -260,13 +261,6 @@ def _densely(
     result = Collapse(dense, report, certificate, graph, job.method, job.memory_budget)
     result.__dict__["affine"] = affine
     return result
-
-
-def _in_dtype(after: Graph, dtype: torch.dtype) -> Graph:
-    """The graph whose floats are of this dtype, inputs included."""
-    dtypes = tuple(dtype if each.is_floating_point else each for each in after.input_dtypes)
-    held = {name: x.to(dtype) if x.is_floating_point() else x for name, x in after.initial.items()}
-    return replace(after, dtype=dtype, input_dtypes=dtypes, initial=held)
 
 
 def _printed(result: Collapse, traced: Graph) -> Collapse:

@@ -130,6 +130,13 @@ class Rewritten:
         return replace(self.original, calls=self.calls, outputs=self.outputs, constants=constants, paths=paths)
 
 
+def in_dtype(graph: Graph, dtype: torch.dtype) -> Graph:
+    """The graph whose floats are of this dtype, inputs included."""
+    dtypes = tuple(dtype if each.is_floating_point else each for each in graph.input_dtypes)
+    held = {name: x.to(dtype) if x.is_floating_point() else x for name, x in graph.initial.items()}
+    return replace(graph, dtype=dtype, input_dtypes=dtypes, initial=held)
+
+
 #: A call to write others in the place of, where it does not matter which.
 LIKE = Call("call", "", lambda: None, (), {}, (), "", "")
 
