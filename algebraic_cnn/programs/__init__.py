@@ -96,9 +96,11 @@ def load_program(path: str | os.PathLike[str]) -> ExportedProgram:
     del records
     try:
         with quiet():
-            return torch.export.load(io.BytesIO(checked))
+            program = torch.export.load(io.BytesIO(checked))
+        program.call_spec  # torch looks at the nesting of inputs and outputs only now  # noqa: B018
     except Exception as error:  # a foreign archive makes torch raise errors of any class
         raise DataError(f"not a program that torch.export saved ({_line(error)})", where=path) from error
+    return program
 
 
 def _records(content: bytes, path: Path) -> dict[str, bytes]:

@@ -75,6 +75,20 @@ def test_torch_reads_what_we_write(program: torch.export.ExportedProgram, tmp_pa
     assert str(again.graph) == str(program.graph)
 
 
+def test_weights_as_older_torch_wrote_them_are_read(program: torch.export.ExportedProgram, path: Path) -> None:
+    def older(content: dict[str, bytes]) -> None:
+        for name in [name for name in content if name.startswith(("data/weights", "data/constants"))]:
+            del content[name]
+        for name, tensors in {"weights": dict(program.state_dict), "constants": {}}.items():
+            buffer = io.BytesIO()
+            torch.save(tensors, buffer)
+            content[f"data/{name}/model.pt"] = buffer.getvalue()
+
+    rewritten(path, older)
+    again, x = load_program(path), torch.arange(80.0).reshape(5, 1, 4, 4)
+    assert torch.equal(again.module()(x), program.module()(x))
+
+
 SAVED = """
 import sys, torch
 from torch import nn
@@ -409,6 +423,11 @@ def test_every_text_is_what_it_may_be(path: Path, mark: Path, name: str) -> None
     code = CODE.replace("{}", str(mark)) if "half" not in name else "\ud800"
     graph_changed(path, lambda graph: TEXTS[name](graph, code))
     refused(path, mark, "refused, for reading it could run code")
+
+
+def test_a_program_whose_first_module_is_not_the_whole_is_refused(path: Path, mark: Path) -> None:
+    graph_changed(path, lambda graph: inject("graph_module", "module_call_graph", 0, "fqn")(graph, "x"))
+    refused(path, mark, "not a program")
 
 
 def test_a_call_of_a_library_says_that_it_is_to_be_imported(path: Path, mark: Path) -> None:
