@@ -103,7 +103,7 @@ def _written(
     if not moves and not flattens:
         yield call
         return
-    count = (math.prod(n or 1 for n in shape),)
+    count = (math.prod(1 if n is None else n for n in shape),)
     steps = [(_reshaped(call, [-1], count), "")] if flattens else []  # each with the value that the one before gives
     steps += [(replace(call, shape=count if flattens else shape), first)]
     steps += [(_reshaped(call, list(shape), shape), "")] if flattens else []

@@ -22,7 +22,7 @@ from torch import Tensor
 from ..errors import ShapeError
 from ..evaluate import Evaluator
 from ..graph import Graph, Ref
-from ..precision import UNIT_ROUNDOFF
+from ..precision import UNIT_ROUNDOFF, working_dtype
 from ..ring import Float, Majorant, Ring
 from ..sums import call_roundings, gamma, roundings
 from .certificate import Certificate, Witness
@@ -56,7 +56,6 @@ def compared_by_parts(graphs: Sequence[Graph], inputs: Sequence[Tensor], holds: 
         reason = reason or unlike(pieces[0], pieces[1]) or f"only one makes {pairing.alone[0] if pairing else ''}"
         what = f"the networks cannot be compared part by part: {reason}."
         return replace(holds, ok=False, undecided=pairing is not None, interface=pairing is None, statement=what)
-    u = max(UNIT_ROUNDOFF[graph.dtype] for graph in graphs)
     with torch.no_grad(), ieee_kernels():
         given = _sources(pieces[0], pairing.cuts[0], inputs)
         masked = any(x.is_floating_point() and not bool(x.isfinite().all()) for x in given.values())
@@ -68,7 +67,8 @@ def compared_by_parts(graphs: Sequence[Graph], inputs: Sequence[Tensor], holds: 
     for (one, i), (other, j), place in pairing.pairs:
         y, z = exact[one][i], exact[other][j]
         if isinstance(y, Tensor) and y.is_floating_point() and isinstance(z, Tensor):
-            products = gamma(_EACH * max(depths[one][i], depths[other][j]), u) + arithmetic[one]
+            depth, u = (max(pair) for pair in zip(depths[one][i], depths[other][j], strict=True))
+            products = gamma(_EACH * depth, u) + arithmetic[one]
             bound = products * sizes[one][i] + arithmetic[other] * sizes[other][j]
             seen.append(_judged(place, y, z, bound * _INFLATION, masked, inputs[0], holds))
         elif not (torch.equal(y, z) if isinstance(y, Tensor) else y == z):
@@ -142,14 +142,16 @@ def _values(part: Cut, ring: Ring, given: dict[Source, Tensor]) -> list[Any]:
     return [y.cpu() if isinstance(y, Tensor) else y for y in Evaluator(part.graph, ring, device).run(inputs)]
 
 
-def _depths(graph: Graph) -> list[int]:
-    """For every output: the most calls with numbers of their own on a way to it from an input."""
+def _depths(graph: Graph) -> list[tuple[int, float]]:
+    """For every output: the most calls with numbers of their own on a way to it, and the coarsest roundoff of these."""
     counts = call_roundings(graph)
-    depths: dict[str, int] = {}
+    depths: dict[str, tuple[int, float]] = {}
     for call in graph.calls:
-        before = max((depths.get(name, 0) for name in call.refs()), default=0)
-        depths[call.name] = before + bool(counts.get(call.name))
-    return [depths.get(out.name, 0) if isinstance(out, Ref) else 0 for out in graph.outputs]
+        before = [depths[name] for name in call.refs() if name in depths]
+        depth, u = max((d for d, _ in before), default=0), max((u for _, u in before), default=0.0)
+        own = bool(counts.get(call.name))
+        depths[call.name] = depth + own, max(u, UNIT_ROUNDOFF[working_dtype(call, graph)] if own else 0.0)
+    return [depths.get(out.name, (0, 0.0)) if isinstance(out, Ref) else (0, 0.0) for out in graph.outputs]
 
 
 def random_inputs(graphs: Sequence[Graph], inputs: Any, points: int, generator: Any) -> list[Tensor]:

@@ -155,3 +155,14 @@ def test_an_exact_map_without_entries_has_its_constant() -> None:
 def test_an_example_without_samples_is_refused_in_our_words(level: str) -> None:
     with pytest.raises(AlgebraicError, match="no sample"):
         certify(nn.Linear(3, 2).eval(), nn.Linear(3, 2).eval(), torch.zeros(0, 3), level=level)
+
+
+@pytest.mark.parametrize("section", [torch.float32, torch.float64])
+def test_a_part_is_judged_by_the_precision_of_its_own_calls(section: torch.dtype) -> None:
+    """Weights fused in float32 are off by 2^-24 where inputs are float64; in a float64 part they are another map."""
+    a, b = (torch.randn(3, 3, generator=torch.Generator().manual_seed(n), dtype=torch.float64) for n in (1, 2))
+    a, b = a.to(section), b.to(section)
+    fused = (b.double() @ a.double()).float().to(section)
+    apart = Net(lambda x: F.linear(F.linear(x.relu().to(section), a), b).tanh())
+    found = certify(apart, Net(lambda x: F.linear(x.relu().to(section), fused).tanh()), X.double(), level="bounded")
+    assert found.ok == (section == torch.float32)
