@@ -60,6 +60,11 @@ class Sizes:
         expression = value.node.expr
         return str(expression.xreplace(self._names)) if expression.free_symbols else ""
 
+    def counts(self, value: Any) -> bool:
+        """Whether a value is a size that the batch size enters."""
+        known = isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool)
+        return known and not value.node.expr.free_symbols.isdisjoint(self.batch)
+
     @property
     def own(self) -> int:
         """The batch size of the example; 0 if it is not known."""

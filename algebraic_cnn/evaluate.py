@@ -238,6 +238,8 @@ def obstacle(call: Call, graph: Graph, dependent: frozenset[str], dtypes: Mappin
         dependent: as ``graph.dependent()`` gives it.
         dtypes: as ``graph.dtypes()`` gives it.
     """
+    if call.counted:
+        return "the size of the batch enters its numbers"
     rule = RULES.get(call.op)
     if rule is None:
         return "the table of affine calls does not have it"

@@ -102,6 +102,7 @@ class Call:
         dtype: of the result; None for a size or a tuple, and for calls that no model made.
         size: the result as an expression in the network's free sizes, where it is a size that is not known; "N" is the
             batch size, "n1_2" the length of axis 2 of input 1.
+        counted: whether the batch size enters its numbers, and not its shape alone.
     """
 
     name: str
@@ -114,6 +115,7 @@ class Call:
     module: str
     dtype: torch.dtype | None = None
     size: str = ""
+    counted: bool = False
 
     def bound(self) -> dict[str, Any]:
         """Every argument by its name in the ATen schema, defaults filled in."""
@@ -230,10 +232,10 @@ class Graph:
         return names[1] if alike else ""
 
     def dependent(self) -> frozenset[str]:
-        """Names of the values that depend on the entries of an input (not only on its sizes)."""
+        """Names of the values whose entries depend on an input: on its entries, or on the size of the batch."""
         names = set(self.inputs)
         for call in self.calls:
-            if call.op != "sym_size" and any(name in names for name in call.refs()):
+            if call.counted or (not call.op.startswith("sym_") and any(name in names for name in call.refs())):
                 names.add(call.name)
         return frozenset(names)
 

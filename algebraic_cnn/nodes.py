@@ -15,6 +15,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, fx
 from torch.export import ExportedProgram
+from torch.utils import _pytree as pytree
 
 from .batch_sizes import Sizes
 from .dynamic_shapes import fixed
@@ -69,7 +70,28 @@ def _call(node: fx.Node, sizes: Sizes, parts: dict[str, Submodule]) -> Call:
         module="" if path.startswith("_empty_nn_module_stack") else path,
         dtype=getattr(node.meta.get("val"), "dtype", None),
         size=sizes.text(node.meta.get("val")),
+        counted=_is_counted(node, sizes),
     )
+
+
+#: Arguments that say how long the axes of a result are, and nothing of its entries.
+_LENGTHS = {
+    **dict.fromkeys(
+        "reshape view _unsafe_view unflatten expand zeros ones empty full".split(), ("size", "sizes", "shape")
+    ),
+    **dict.fromkeys("new_zeros new_ones new_empty new_full".split(), ("size",)),
+}
+
+
+def _is_counted(node: fx.Node, sizes: Sizes) -> bool:
+    """Whether the size of the batch enters the numbers of a call."""
+    schema = getattr(node.target, "_schema", None)
+    if schema is None or not isinstance(node.meta.get("val"), Tensor | list | tuple):
+        return False
+    shapes = _LENGTHS.get(_op(node.target), ())
+    named = dict(zip((a.name for a in schema.arguments), node.args, strict=False)) | node.kwargs
+    given = pytree.tree_leaves([value for name, value in named.items() if name not in shapes])
+    return any(isinstance(leaf, fx.Node) and sizes.counts(leaf.meta.get("val")) for leaf in given)
 
 
 def _place(path: str) -> str:
