@@ -194,6 +194,8 @@ def require_affine(graph: Graph) -> None:
         NotAffineError: names the first call that is not affine and its source line.
         NonFiniteError: if that is so for one of its constants alone.
     """
+    if graph.writes:
+        graph.single()
     found = affine_obstacle(graph)
     if found is not None:
         call, reason = found

@@ -10,6 +10,7 @@ The model is exported at the example's own size, as if that were any size; then 
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -118,7 +119,8 @@ def _exported(
 ) -> ExportedProgram:
     attempt = tuple(x.detach() for x in attempt)  # torch marks a tensor whose axes are to be free, for ever
     axes = _axes(model, attempt, dynamic_shapes, free=free)
-    with torch.enable_grad(), quiet(), any_size():
+    with torch.enable_grad(), quiet(), any_size(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The tensor attribute")  # whether that matters is seen by a comparison
         return torch.export.export(
             model, attempt, dynamic_shapes=axes, preserve_module_call_signature=tuple(signatures)
         )

@@ -84,7 +84,7 @@ def _require_readable(program: ExportedProgram) -> None:
     for specs, known in ((signature.input_specs, _GIVEN), (signature.output_specs, _RETURNED)):
         for spec in specs:
             if spec.kind.name not in known:
-                what = f"the program has a {spec.kind.name.lower().replace('_', ' ')}, which is no value of a network"
+                what = f"the model has a {spec.kind.name.lower().replace('_', ' ')}, which is no value of a network"
                 where = spec.target or getattr(spec.arg, "name", "")
                 raise TraceError(what, expected="tensors and numbers", where=where)
 
@@ -107,6 +107,7 @@ def _pure(program: ExportedProgram) -> _Pure:
         return _Pure(program, calls, outputs, {**written, **more})
     with any_size():
         program = _without_dropouts(program).run_decompositions({})
+    _require_readable(program)
     calls = calls_of(program)
     for call in calls:
         if mutates(call.target):
