@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.export import ExportedProgram
+from torch.fx.node import map_arg
 from torch.utils import _pytree as pytree
 
 from .dynamic_shapes import fixed
@@ -174,10 +175,10 @@ class Comparison:
         self._history.forget()
         given = self._given(batch)
         values: dict[str, Any] = dict(self._constants)
-        values |= dict(zip(self._program.graph_signature.user_inputs, given, strict=True))
+        values |= {str(name): x for name, x in zip(self._program.graph_signature.user_inputs, given, strict=True)}
         with self._history:
             flat = _run(self._nodes, self._program.graph_module, values)
-        outputs = pytree.tree_unflatten(list(flat), self._program.call_spec.out_spec)
+        outputs = pytree.tree_unflatten(list(flat), cast("Any", self._program.call_spec.out_spec))
         buffers = {path: values[name] for name, path in self._program.graph_signature.inputs_to_buffers.items()}
         return self._result(outputs, given, dict(self._model.named_buffers(remove_duplicate=False)) | buffers)
 
@@ -197,7 +198,7 @@ def _known(node: torch.fx.Node) -> list[int | None]:
 def _run(nodes: Sequence[tuple[torch.fx.Node, Any]], module: torch.nn.Module, values: dict[str, Any]) -> Any:
     """The outputs of a program's graph, and of a region inside it."""
     for node, shape in nodes:
-        args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), lambda n: values[n.name])
+        args, kwargs = map_arg((node.args, node.kwargs), lambda n: values[n.name])
         if node.op == "get_attr":
             values[node.name] = module.get_submodule(str(node.target))
         elif node.op == "call_function":

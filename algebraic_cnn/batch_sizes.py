@@ -11,7 +11,7 @@ after ``if len(x) % 8:`` the program is that of one branch.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -37,7 +37,7 @@ class Sizes:
         self.environments: list[Any] = []
         examples = pytree.tree_leaves(program.example_inputs)
         for number, value in enumerate(inputs_of(program)):
-            for axis, length in enumerate(value.shape if isinstance(value, Tensor) else ()):
+            for axis, length in enumerate(cast("Any", value.shape) if isinstance(value, Tensor) else ()):
                 if fixed(length) is None and length.node.expr.is_symbol:
                     self._add(length.node.expr, number, axis)
                     if number < len(examples) and isinstance(examples[number], Tensor):

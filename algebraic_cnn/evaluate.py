@@ -241,7 +241,7 @@ def obstacle(call: Call, graph: Graph, dependent: frozenset[str], dtypes: Mappin
         dtypes: as ``graph.dtypes()`` gives it.
     """
     if call.counted:
-        return "the size of the batch enters its numbers"
+        return "the number of samples of a batch enters its own"
     rule = RULES.get(call.op)
     if rule is None:
         return "the table of affine calls does not have it"

@@ -15,7 +15,7 @@ import operator
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import fx
@@ -109,10 +109,10 @@ class _Drawing:
 
     def _inside(self, module: fx.GraphModule, node: fx.Node, new: dict[fx.Node, Any], *, grad: bool) -> list[Any]:
         kind = _region(node)
-        body, *given = node.args[1:] if kind.endswith("grad") else node.args[4:]
+        body, *given = cast("Any", node.args[1:] if kind.endswith("grad") else node.args[4:])
         inside = {"no_grad": False, "enable_grad": True}.get(kind, grad)
         read = self._reader(new, detached=inside)
-        part = module.get_submodule(str(body.target))
+        part = cast("fx.GraphModule", module.get_submodule(str(body.target)))
         return self.draw(part, [read(x) if isinstance(x, fx.Node) else x for x in given], grad=inside)
 
     def _copied(self, module: fx.GraphModule, node: fx.Node, new: dict[fx.Node, Any], *, grad: bool) -> fx.Node:

@@ -74,24 +74,20 @@ def _call(node: fx.Node, sizes: Sizes, parts: dict[str, Submodule]) -> Call:
     )
 
 
-#: Arguments that say how long the axes of a result are, and nothing of its entries.
-_LENGTHS = {
-    **dict.fromkeys(
-        "reshape view _unsafe_view unflatten expand zeros ones empty full".split(), ("size", "sizes", "shape")
-    ),
-    **dict.fromkeys("new_zeros new_ones new_empty new_full".split(), ("size",)),
-}
+#: Calls that make a tensor of nothing but its lengths, which say nothing of its entries.
+_SHAPED = ("zeros", "ones", "empty", "full")
 
 
 def _is_counted(node: fx.Node, sizes: Sizes) -> bool:
-    """Whether the size of the batch enters the numbers of a call."""
+    """Whether the size of the batch enters the numbers of a call: not where it says how long or where something is."""
     schema = getattr(node.target, "_schema", None)
     if schema is None or not isinstance(node.meta.get("val"), Tensor | list | tuple):
         return False
-    shapes = _LENGTHS.get(_op(node.target), ())
+    made = not any("Tensor" in str(a.type) for a in schema.arguments) and _op(node.target) not in _SHAPED
     named = dict(zip((a.name for a in schema.arguments), node.args, strict=False)) | node.kwargs
-    given = pytree.tree_leaves([value for name, value in named.items() if name not in shapes])
-    return any(isinstance(leaf, fx.Node) and sizes.counts(leaf.meta.get("val")) for leaf in given)
+    numbers = [named.get(a.name) for a in schema.arguments if made or "int" not in str(a.type)]
+    leaves = pytree.tree_leaves(numbers)
+    return any(isinstance(leaf, fx.Node) and sizes.counts(leaf.meta.get("val")) for leaf in leaves)
 
 
 def _place(path: str) -> str:

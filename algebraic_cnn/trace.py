@@ -125,7 +125,7 @@ def _outputs(program: ExportedProgram) -> tuple[tuple[Any, ...], dict[str, Any]]
         if spec.kind.name == "USER_OUTPUT":
             returned.append(refs(value, {}))
         else:
-            written[names.get(spec.target, spec.target)] = refs(value, {})
+            written[names.get(str(spec.target), str(spec.target))] = refs(value, {})
     return tuple(returned), written
 
 

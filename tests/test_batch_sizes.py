@@ -137,7 +137,7 @@ def test_a_size_that_enters_numbers_is_no_constant(name: str) -> None:
     assert certify(model, model, x).ok
     assert not certify(model, at_one.eval(), x).ok
     assert any(
-        "size of the batch" in boundary.reason for boundary in collapse(model, x, measure=False).report.boundaries
+        "samples of a batch" in boundary.reason for boundary in collapse(model, x, measure=False).report.boundaries
     )
 
 

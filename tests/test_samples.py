@@ -45,7 +45,7 @@ APART: dict[str, Callable[[Tensor], Tensor]] = {
     "mean of a sample": lambda x: x - x.mean(1, keepdim=True),
     "negative axes": lambda x: x.flip(-1) + x.roll(1, -2) + x.sum(-1, keepdim=True),
     "reshaped": lambda x: x.reshape(x.shape[0], 3, 2).flatten(1).unflatten(1, (2, 3)),
-    "permuted": lambda x: x.permute(0, 2, 1).transpose(1, 2)+ x.select(2, 1).unsqueeze(2),
+    "permuted": lambda x: x.permute(0, 2, 1).transpose(1, 2) + x.select(2, 1).unsqueeze(2),
     "joined": lambda x: torch.cat([x, 2 * x], 1) + torch.stack([x, x], 1).flatten(1, 2),
     "a matrix": lambda x: x @ torch.ones(3, 2).double(),
 }
@@ -64,9 +64,9 @@ def test_samples_that_are_mixed_are_refused(name: str) -> None:
     for refused in (
         lambda: derive(graph),
         lambda: derive(graph, method="adjoint"),
-        lambda: certify(graph, graph, level="bounded"),
         lambda: exact_map(graph),
         lambda: exact_outputs(graph, EXAMPLE),
+        *([] if name.startswith("the number") else [lambda: certify(graph, graph, level="bounded")]),
     ):
         with pytest.raises(NotAffineError, match=r"samples of a batch.*at test_samples.py"):
             refused()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -144,6 +144,6 @@ def test_a_write_without_gradients_into_what_has_some_is_refused() -> None:
 
 def test_a_compiled_script_is_refused_in_our_words() -> None:
     with pytest.warns(DeprecationWarning, match="jit"):
-        model = nn.Sequential(torch.jit.trace(nn.Linear(3, 3).eval(), torch.ones(2, 3)))
+        model = nn.Sequential(cast("nn.Module", torch.jit.trace(nn.Linear(3, 3).eval(), torch.ones(2, 3))))
     with pytest.raises(TraceError, match=r"torch\.jit.*'0'"):
         trace(model.eval(), torch.ones(2, 3))
