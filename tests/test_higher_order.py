@@ -11,9 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from algebraic_cnn import certify, collapse
+from algebraic_cnn import certify, collapse, collapsing
 from algebraic_cnn.graph import Submodule
-from algebraic_cnn.regions import junctions
 from algebraic_cnn.regions.emission import emit
 from algebraic_cnn.trace import trace
 from tests.idioms import Model, difference
@@ -92,7 +91,7 @@ def gradient(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 def test_taking_detach_for_the_identity_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(junctions, "_detached", lambda graph, dependent: [])
+    monkeypatch.setattr(collapsing, "watched", lambda graph, affine: {})
     model, x = model_of(frozen), torch.ones(2, 4, dtype=torch.float64)
     new = collapse(model, x, measure=False).model
     assert not torch.equal(*(cast("Tensor", gradient(each, x)[1]) for each in (new, model)))

@@ -92,8 +92,7 @@ def network_of(graph: Graph, kept: Mapping[str, str] = MappingProxyType({})) -> 
     network = Network(Source.of(graph), kept=kept)
     dependent = network.source.dependent
     foreign: set[str] = set()
-    dtypes, reasons = _dtypes(graph), dict.fromkeys(_detached(graph, dependent), "gradients stop there")
-    reasons |= {call.name: reason for call, reason in obstacles(graph)}
+    dtypes, reasons = _dtypes(graph), {call.name: reason for call, reason in obstacles(graph)}
     for call in graph.calls:
         if call.name not in dependent:
             network.pinned |= dependent & set(call.refs())
@@ -118,11 +117,6 @@ def network_of(graph: Graph, kept: Mapping[str, str] = MappingProxyType({})) -> 
 def _missed(junction: Junction) -> str:
     """Why the call of a junction could not be read, if it could not."""
     return next((piece.missed for _, piece in junction.operands if isinstance(piece, Other)), "")
-
-
-def _detached(graph: Graph, dependent: frozenset[str]) -> list[str]:
-    """What ``detach`` returns: its argument, of which a form of many calls would have the gradient as well."""
-    return [call.name for call in graph.calls if call.op == "detach" and call.name in dependent]
 
 
 def _dtypes(graph: Graph) -> dict[str, torch.dtype | None]:
