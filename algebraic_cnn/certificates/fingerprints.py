@@ -102,4 +102,4 @@ def _of_constant(tensor: Tensor) -> Iterator[bytes]:
     values = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)  # one entry may have any stride
     values = torch.view_as_real(values) if values.is_complex() else values
     yield repr((str(tensor.dtype), tuple(tensor.shape))).encode()
-    yield values.view(-1).view(torch.uint8).numpy().tobytes()
+    yield values.flatten().clone(memory_format=torch.contiguous_format).view(torch.uint8).numpy().tobytes()

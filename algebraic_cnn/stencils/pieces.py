@@ -69,9 +69,10 @@ class Form:
         return Form(footprint, before.last, max(passed, after.offset))
 
     def beside(self, others: Sequence[Form], kind: str) -> Form | None:
-        """The form of the sum or of the concatenation; None if the axes do not fit."""
+        """The form of the sum, or of the concatenation after the batch axis; None if the axes do not fit."""
         forms = [self, *others]
-        if any(form.last != self.last or len(form.footprint.axes) != len(self.footprint.axes) for form in forms):
+        alike = all((form.last, len(form.footprint.axes)) == (self.last, len(self.footprint.axes)) for form in forms)
+        if not alike or (kind == "cat" and self.last):
             return None
         prints = [form.footprint for form in others]
         footprint = self.footprint.joined(*prints) if kind == "sum" else self.footprint.stacked(*prints)
@@ -168,7 +169,6 @@ class Other:
 @dataclass(frozen=True, eq=False)
 class Chain:
     """Pieces one after the other, at least two."""
-
     parts: tuple[Piece, ...]
 
     @property

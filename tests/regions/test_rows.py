@@ -57,12 +57,18 @@ def reversed_rows(x: Tensor, a: nn.Module, b: nn.Module) -> Tensor:
     return b(a(x).flip(0))
 
 
+def tokens_twice(x: Tensor, a: nn.Module, b: nn.Module) -> Tensor:
+    """Tokens joined to tokens, each with channels last: not along the channels."""
+    return torch.cat([a(x) * 2, b(x)], 1) + 1
+
+
 LINEAR = {"a": nn.Linear(3, 3), "b": nn.Linear(3, 3)}
 CASES = {
     "a token's axis goes": (head, (1, 3), LINEAR),
     "BatchNorm on tokens": (flat_norm, (4, 3), {"a": nn.Linear(3, 3), "n": nn.BatchNorm1d(3)}),
     "windows": (windows, (4, 4, 3), LINEAR),
     "pairs of samples": (pairs, (1, 3), LINEAR),
+    "tokens joined": (tokens_twice, (2, 4, 3), LINEAR),
     "samples reversed": (reversed_rows, (3,), LINEAR),
 }
 
