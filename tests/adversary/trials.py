@@ -125,8 +125,12 @@ def gaps(subject: Subject, net: nn.Module) -> list[Gap]:
 def truth(subject: Subject, change: Change, found: list[Gap]) -> str:
     """What is so: "different", "same", "undecided" where torch cannot tell, "partial" where one does not run.
 
-    A number that torch rounds away in the network's own dtype, to the same bits everywhere, decides nothing.
+    A number that torch rounds away in the network's own dtype, to the same bits everywhere, decides nothing.  Nor does
+    the dtype of the constants where no input has one: that is the same network in another precision.
     """
+    precise = change.kind == "constant dtype" and all(drawn.most for drawn in subject.made.inputs)
+    if precise and found[-1].what == "dtype" and found[0].same:
+        return "undecided"
     if any(gap.what == "raises" for gap in found):
         return "partial"
     if any(gap.different for gap in found):
