@@ -18,6 +18,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from rich.console import Console
@@ -27,7 +28,7 @@ from algebraic_cnn.records import append_record, read_records
 
 from .corpus import SNIPPETS, Snippet, drawn_networks, fill
 from .edits import Change
-from .trials import Record, Subject, collapsed, judged
+from .trials import TOLD, Record, Subject, collapsed, judged
 
 #: Seconds that one trial may take; trials of one visit; networks drawn for one round of the corpus.
 ALARM, PAIRS, COLLAPSES, DRAWN = 60, 12, 2, 20
@@ -64,24 +65,43 @@ def chosen(subject: Subject, tried: Tried, count: int, rng: random.Random) -> li
     return list(dict.fromkeys(found))
 
 
-def visit(
-    subject: Subject, tried: Tried, pairs: int, collapses: int, rng: random.Random
-) -> Iterator[Callable[[], Record]]:
+#: What is tried, in words, and the trial.
+Trial = tuple[str, Callable[[], Record]]
+
+
+def visit(subject: Subject, tried: Tried, pairs: int, collapses: int, rng: random.Random) -> Iterator[Trial]:
     """The trials of one program; the first also finds out whether torch exports it."""
     try:
         wanted = chosen(subject, tried, pairs, rng)
     except Exception as error:  # what torch cannot export is no program
         reason = f"{type(error).__name__}: {error}"[:200]
-        yield lambda: {"task": "export", "verdict": "not counted", "kind": "export", "op": "", "error": reason}
+        yield "", lambda: {"task": "export", "verdict": "not counted", "kind": "export", "op": "", "error": reason}
         return
     for change in wanted:
-        yield lambda change=change: judged(subject, change)
+        yield change.what, lambda change=change: judged(subject, change)
     for change in [None, *rng.sample(subject.all_changes, min(collapses, len(subject.all_changes)))][:collapses]:
-        yield lambda change=change: collapsed(subject, change)
+        yield f"collapse {change.what if change else ''}", lambda change=change: collapsed(subject, change)
 
 
-def in_a_child(trials: Callable[[], Iterator[Callable[[], Record]]], skip: int) -> tuple[list[Record], int, int]:
-    """Run trials from number ``skip`` on in a fork: (records, how many were begun, the status it ended with)."""
+@dataclass(frozen=True)
+class Run:
+    """What a child did.
+
+    Attributes:
+        records: of the trials that it ended.
+        begun: those that it began, in words.
+        asked: whether the library was at work when it ended, and not torch alone.
+        status: that it ended with; 0 if it did all.
+    """
+
+    records: list[Record]
+    begun: list[str]
+    asked: bool
+    status: int
+
+
+def in_a_child(trials: Callable[[], Iterator[Trial]], skip: int) -> Run:
+    """Run trials from number ``skip`` on in a fork."""
     read, write = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -93,46 +113,49 @@ def in_a_child(trials: Callable[[], Iterator[Callable[[], Record]]], skip: int) 
     with os.fdopen(read) as pipe:
         lines = [json.loads(line) for line in pipe if line.endswith("\n")]
     _, status = os.waitpid(child, 0)
-    begun = sum("begun" in line for line in lines)
-    return [line for line in lines if "begun" not in line], begun, status
+    records = [line for line in lines if "begun" not in line and "asked" not in line]
+    asked = bool(lines) and "asked" in lines[-1]
+    return Run(records, [line["begun"] for line in lines if "begun" in line], asked, status)
 
 
-def _work(trials: Iterator[Callable[[], Record]], skip: int, write: int) -> None:
+def _work(trials: Iterator[Trial], skip: int, write: int) -> None:
     """The child: never returns; what is wrong with a trial itself ends it as a crash does."""
     status = 1
     try:
         devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, 2)
         with os.fdopen(write, "w", buffering=1) as pipe:
+            TOLD.append(lambda: pipe.write('{"asked": true}\n'))
             signal.alarm(ALARM)
-            for number, trial in enumerate(trials):
+            for number, (what, trial) in enumerate(trials):
                 if number >= skip:
                     signal.alarm(ALARM)
-                    pipe.write('{"begun": true}\n')
+                    pipe.write(json.dumps({"begun": what}) + "\n")
                     pipe.write(json.dumps(trial()) + "\n")
         status = 0
     finally:
         os._exit(status)
 
 
-def visited(subject: Subject, number: int, tried: Tried, pairs: int, collapses: int, seed: int) -> list[Record]:
+def visited(subject: Subject, number: int, tried: Tried, seed: int) -> list[Record]:
     """All records of one visit, crashes included."""
 
-    def trials() -> Iterator[Callable[[], Record]]:
+    def trials() -> Iterator[Trial]:
         warnings.simplefilter("ignore")
-        return visit(subject, tried, pairs, collapses, random.Random(f"{seed} {number}"))
+        return visit(subject, tried, PAIRS, COLLAPSES, random.Random(f"{seed} {number}"))
 
     found: list[Record] = []
     skip = 0
     while True:
-        records, begun, status = in_a_child(trials, skip)
-        found += records
-        skip += max(begun, 1)
-        if not status:
+        run = in_a_child(trials, skip)
+        found += run.records
+        skip += max(len(run.begun), 1)
+        if not run.status:
             break
-        how = "hang" if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM else "crash"
-        found.append({"task": "crash", "kind": how, "op": "", "what": f"trial {skip - 1}", "verdict": how})
-        if not begun:  # it did not even get to the first trial
+        how = "hang" if os.WIFSIGNALED(run.status) and os.WTERMSIG(run.status) == signal.SIGALRM else "crash"
+        what = {"what": run.begun[-1] if run.begun else "", "verdict": how if run.asked else "not counted"}
+        found.append({"task": "crash", "kind": how, "op": "", **what})
+        if not run.begun:  # it did not even get to the first trial
             break
     where = {"visit": number, "network": subject.made.name, "dress": subject.dress}
     return [record | where for record in found]
@@ -150,7 +173,7 @@ def search(
         rng = random.Random(f"{seed} {number // len(made)}")
         one = rng.sample(made, len(made))[number % len(made)]
         dress = random.Random(f"{seed} {number} dress").choice(_DRESSED)
-        for record in visited(Subject(one, dress), number, tried, PAIRS, COLLAPSES, seed):
+        for record in visited(Subject(one, dress), number, tried, seed):
             append_record(path, record)
             found.append(record)
             if record["task"] == "certify":

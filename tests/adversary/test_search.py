@@ -23,7 +23,7 @@ from algebraic_cnn.records import read_records
 from . import search
 from .corpus import SNIPPETS, fill
 from .search import BAD, chosen, counted, in_a_child, table
-from .trials import Subject, collapsed, judged, verdict
+from .trials import Subject, asked, collapsed, judged, verdict
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 #: Pairs whose truth is known, by how many examples a profile gives to a property.
@@ -105,18 +105,17 @@ def test_a_crash_and_a_hang_cost_one_trial(monkeypatch: pytest.MonkeyPatch) -> N
 
     def trials():
         faulthandler.disable()
-        yield lambda: {"number": 0}
-        yield lambda: os.abort()
-        yield lambda: {"number": 2}
-        while True:
-            yield lambda: [None for _ in iter(int, 1)]
+        yield "first", lambda: {"number": 0}
+        yield "second", lambda: asked(os.abort)
+        yield "third", lambda: {"number": 2}
+        yield "fourth", lambda: [None for _ in iter(int, 1)]
 
-    records, begun, status = in_a_child(trials, 0)
-    assert (records, begun) == ([{"number": 0}], 2)
-    assert os.WTERMSIG(status) == 6
-    records, begun, status = in_a_child(trials, 2)
-    assert (records, begun) == ([{"number": 2}], 2)
-    assert os.WTERMSIG(status) == 14
+    crash = in_a_child(trials, 0)
+    assert (crash.records, crash.begun, crash.asked) == ([{"number": 0}], ["first", "second"], True)
+    assert os.WTERMSIG(crash.status) == 6
+    hang = in_a_child(trials, 2)
+    assert (hang.records, hang.begun, hang.asked) == ([{"number": 2}], ["third", "fourth"], False)
+    assert os.WTERMSIG(hang.status) == 14
 
 
 def test_the_search_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
