@@ -195,7 +195,8 @@ def _drawn(kind: str, strategy: Any, number: int, count: int) -> list[Snippet]:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    profile(seed(number)(given(network=strategy)(keep)))()
+    with silent():
+        profile(seed(number)(given(network=strategy)(keep)))()
     return found
 
 

@@ -121,6 +121,9 @@ def in_a_child(trials: Callable[[], Iterator[Trial]], skip: int) -> Run:
 def _work(trials: Iterator[Trial], skip: int, write: int) -> None:
     """The child: never returns; what is wrong with a trial itself ends it as a crash does."""
     status = 1
+    torch.set_num_threads(
+        1
+    )  # the threads of the parent do not live on in a fork, and whoever waits for them waits long
     try:
         devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, 2)
