@@ -1,12 +1,8 @@
-"""The search finds no wrong yes and no raw error; and the search itself works: it catches what says yes to everything.
-
-In the profile ``ci`` a few hundred pairs, in ``dev`` fewer, in ``deep`` ten thousand pairs and programs.
-"""
+"""The search works: it catches what says yes or no to everything, crashes cost one trial, it goes on where it was."""
 
 from __future__ import annotations
 
 import faulthandler
-import math
 import os
 import random
 from collections import Counter
@@ -14,35 +10,17 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import settings
-from rich.console import Console
 
 from algebraic_cnn.errors import ShapeError
 from algebraic_cnn.records import read_records
 
 from . import search
 from .corpus import SNIPPETS, fill
-from .search import BAD, chosen, counted, in_a_child, table
+from .search import chosen, in_a_child
 from .trials import Subject, asked, collapsed, judged, verdict
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
-#: Pairs whose truth is known, by how many examples a profile gives to a property.
-PAIRS = {25: 50, 100: 150}.get(settings.default.max_examples, 10_000)
 fill()
-
-
-def test_no_wrong_yes_and_no_raw_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pairs and programs are the same each time; the command searches on, with other seeds."""
-    monkeypatch.setattr(search, "COLLAPSES", max(search.COLLAPSES, PAIRS // 1000))
-    records = search.search(str(tmp_path / "pairs.jsonl"), seconds=math.inf, seed=13, pairs=PAIRS)
-    console = Console(width=180)
-    with console.capture() as text:
-        console.print(table(records))
-    bad = [record for record in records if record["verdict"] in BAD]
-    assert not bad, f"{text.get()}\n{bad[:3]}"
-    assert counted(records) >= PAIRS
-    assert {record["truth"] for record in records if record["task"] == "certify"} >= {"different", "same"}
-    assert any(record["task"] == "collapse" and record["verdict"] == "right" for record in records)
 
 
 def certificate(said: str) -> SimpleNamespace:
