@@ -67,8 +67,8 @@ def compared_by_parts(graphs: Sequence[Graph], inputs: Sequence[Tensor], holds: 
     for (one, i), (other, j), place in pairing.pairs:
         y, z = exact[one][i], exact[other][j]
         if isinstance(y, Tensor) and y.is_floating_point() and isinstance(z, Tensor):
-            depth, u = (max(pair) for pair in zip(depths[one][i], depths[other][j], strict=True))
-            products = gamma(_EACH * depth, u) + arithmetic[one]
+            (depth, u), (deep, coarse) = depths[one][i], depths[other][j]
+            products = gamma(_EACH * max(depth, deep), max(u, coarse)) + arithmetic[one]
             bound = products * sizes[one][i] + arithmetic[other] * sizes[other][j]
             seen.append(_judged(place, y, z, bound * _INFLATION, masked, inputs[0], holds))
         elif not (torch.equal(y, z) if isinstance(y, Tensor) else y == z):
