@@ -216,9 +216,9 @@ def _leaf(leaf: Any, call: Call, graph: Graph, values: Mapping[str, Any], names:
     if isinstance(leaf, Ref):
         names.append(leaf.name)
         return Given(len(names) - 1)
-    size = getattr(leaf, "expression", "")
-    if size:
-        return "size", size, int(leaf)
+    size = getattr(leaf, "expression", None)
+    if size is not None:
+        return "size", size, repr(leaf)
     if isinstance(leaf, Submodule):
         return "program", digest_of(leaf.module)
     if isinstance(leaf, int | float) and not isinstance(leaf, bool):

@@ -117,7 +117,8 @@ class _Counts:
 def _counts(graph: Graph, batch: int) -> _Counts:
     pieces = cut(graph, batch, flat=False)
     sizes = [text for seam in pieces.seams if "('size', " in (text := repr(seam.form.arguments))]
-    return _Counts(bool(sizes), doubtful(pieces.graph) is not None or any("('size', ''" in text for text in sizes))
+    unknown = any("('size', ''" in text for text in sizes)
+    return _Counts(bool(sizes), unknown or doubtful(pieces.graph) is not None)
 
 
 def _networks(check: Check, graphs: tuple[Graph, Graph]) -> Certificate:

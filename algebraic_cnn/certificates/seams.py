@@ -25,7 +25,7 @@ from ..precision import STRIDES, reads_bits
 from ..prime_field import PrimeField
 from .canonical import Form, form_of
 from .hoisting import hoisted
-from .sized import SizeNumber, sized
+from .sized import SizeFloat, SizeNumber, sized
 from .trials import uniform
 
 #: Calls whose sizes say how entries are arranged, and nothing of their numbers.
@@ -109,7 +109,7 @@ def seam_calls(graph: Graph) -> set[str]:
 
 def _is_sized(call: Call) -> bool:
     """Whether a number of the call comes from the sizes of the inputs."""
-    return any(isinstance(leaf, SizeNumber) for leaf in pytree.tree_leaves((call.args, dict(call.kwargs))))
+    return any(isinstance(leaf, SizeNumber | SizeFloat) for leaf in pytree.tree_leaves((call.args, dict(call.kwargs))))
 
 
 def _inert(call: Call) -> bool:

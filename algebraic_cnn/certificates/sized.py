@@ -1,7 +1,8 @@
 """A network at one batch size: every shape, dtype and number that its calls have there.
 
     Sized        the graph with a fixed batch, and every value of it without its numbers
-    SizeNumber   a number that comes from the sizes of the inputs, and the expression that it is
+    SizeNumber   a whole number that comes from the sizes of the inputs, and the expression that it is
+    SizeFloat    likewise, a float
     sized        (graph, batch) -> Sized
 """
 
@@ -23,13 +24,30 @@ class SizeNumber(int):
     """A number that a network works out from the sizes of its inputs.
 
     Attributes:
-        expression: what it is, in terms of these sizes.
+        expression: what it is, in terms of these sizes; "" where that is not known.
     """
 
     expression: str
 
     @classmethod
     def of(cls, number: int, expression: str) -> SizeNumber:
+        """The number, with its expression."""
+        found = cls(number)
+        found.expression = expression
+        return found
+
+
+class SizeFloat(float):
+    """A float that a network works out from the sizes of its inputs.
+
+    Attributes:
+        expression: what it is, in terms of these sizes; "" where that is not known.
+    """
+
+    expression: str
+
+    @classmethod
+    def of(cls, number: float, expression: str) -> SizeFloat:
         """The number, with its expression."""
         found = cls(number)
         found.expression = expression
@@ -83,8 +101,10 @@ def _is_number(value: Any) -> bool:
 
 
 def _number(value: Any, call: Call) -> Any:
-    expression = getattr(call, "size", "")
-    return SizeNumber.of(int(value), expression) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(value, bool):
+        return value
+    kind = SizeNumber if isinstance(value, int) else SizeFloat
+    return kind.of(value, call.size)
 
 
 def _shape(value: Any) -> tuple[int, ...]:

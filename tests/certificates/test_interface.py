@@ -124,6 +124,22 @@ DIFFERENT: dict[str, tuple[nn.Module, nn.Module, Tensor]] = {
         net(lambda s, x: (x.relu(), 2 * x.shape[0] - 2)),
         X,
     ),
+    "a tenth of the number of samples": (net(lambda s, x: x * (0.1 * x.shape[0])), net(lambda s, x: x * 0.1), X),
+    "each sample by its place": (
+        net(lambda s, x: x * torch.arange(x.shape[0])[:, None]),
+        net(lambda s, x: x * 0.0),
+        X,
+    ),
+    "a summand of as many": (
+        net(lambda s, x: x + torch.full((x.shape[0], 1), 1.0 * (1 + x.shape[0] // 4))),
+        net(lambda s, x: x + 1),
+        X,
+    ),
+    "as many columns as samples": (
+        net(lambda s, x: (x[:, : torch.sym_min(x.shape[0], 2) - 3]).sum(1)),
+        net(lambda s, x: x[:, :-1].sum(1)),
+        X,
+    ),
     "one sample is special": (net(one_sample_is_special), net(lambda s, x: x.relu()), X[:1]),
     "a counter": (net(counted, n=torch.zeros(())), net(lambda s, x: x * 2), X),
     "a counter that starts elsewhere": (net(counted, n=torch.zeros(())), net(counted, n=torch.ones(())), X),
@@ -167,6 +183,25 @@ def test_torch_tells_the_pairs_apart(name: str) -> None:
     first, second, x = DIFFERENT[name]
     pairs = [[observed(copy.deepcopy(model), n, x) for model in (first, second)] for n in (1, 2, 5)]
     assert any(one != other for one, other in pairs)
+
+
+COUNTED = [
+    lambda s, x: torch.cat([x, x], 1) + (torch.sym_max(x.shape[0], 4) - 4),
+    lambda s, x: torch.cat([x, x], 1) * (0.1 * x.shape[0]),
+    lambda s, x: torch.cat([x, x], 1) + torch.full((x.shape[0], 1), 1.0 * (1 + x.shape[0] // 4)),
+]
+
+
+@pytest.mark.parametrize("function", COUNTED)
+@pytest.mark.parametrize("level", ["rational", "bounded", "sampled", "auto"])
+def test_no_level_says_of_all_batches_what_is_so_of_one(function: Callable[..., Any], level: str) -> None:
+    constant = net(lambda s, x: function(s, x[:1]).expand(x.shape[0], -1) * 0 + torch.cat([x, x], 1))
+    if level == "rational":
+        with pytest.raises(NotAffineError, match=r"number of samples|samples of a batch"):
+            certify(net(function), constant, X, level=level)
+        return
+    certificate = certify(net(function), constant, X, level=level)
+    assert not certificate.ok or "every batch" not in certificate.statement
 
 
 SAME: dict[str, tuple[Callable[..., Any], Callable[..., Any], Tensor]] = {
