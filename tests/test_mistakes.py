@@ -88,7 +88,9 @@ MISTAKES: dict[str, tuple[Callable[[], Any], type[AlgebraicError], str]] = {
     "half an image size": (
         lambda: border_classes(nn.Conv2d(1, 1, 3).eval(), X).at(9), ShapeError, r"2 lengths, got \(9,\)",
     ),
-    "another network": (lambda: certify(network(), nn.Flatten().eval(), X), ShapeError, "differ in their shapes"),
+    "another network": (
+        lambda: certify(AffineMap.identity((2,)), AffineMap.identity((3,))), ShapeError, "differ in their shapes",
+    ),
     "budget to derive": (lambda: derive(network(), X, memory_budget="4"), ShapeError, "budget.*got '4'"),
     "budget to collapse": (lambda: collapse(network(), X, memory_budget="4"), ShapeError, "budget.*got '4'"),
     "budget to certify": (

@@ -231,7 +231,7 @@ class _Sweep:
     def _local(self, call: Call, values: Values, count: int) -> tuple[Tensor, Tensor]:
         """What the call itself can round, proved and likely, each (N, entries)."""
         sizes = {name: pytree.tree_map(_magnitude, values[name]) for name in call.refs() if name in values}
-        majorant = pytree.tree_leaves(self.magnitudes.step(call, sizes))[0].flatten(1)
+        majorant = _rows(pytree.tree_leaves(self.magnitudes.step(call, sizes))[0])
         u = UNIT_ROUNDOFF[self.dtype]
         local = gamma(count, u) * majorant + count * _SMALLEST[self.dtype]
         overflows = ~(majorant + local < torch.finfo(self.dtype).max)  # then, or at a NaN, there is no bound
@@ -267,13 +267,18 @@ def _sensitivities(graph: Graph, part: range, counts: dict[str, int], device: An
 
     x = torch.zeros(graph.batch or len(part), *in_shape, dtype=torch.float64, device=device, requires_grad=True)
     with torch.enable_grad():
-        y = Watched(graph, Float(), device, watch=watch).run([x], linear=True)[0].flatten(1)
+        y = _rows(Watched(graph, Float(), device, watch=watch).run([x], linear=True)[0])
     cotangents = torch.zeros_like(y)
     cotangents[torch.arange(len(part)), torch.tensor(part)] = 1
     if not seen:
         return {}
     gradients = torch.autograd.grad(y, list(seen.values()), cotangents, allow_unused=True, materialize_grads=True)
-    return {name: gradient[: len(part)].flatten(1).abs() for name, gradient in zip(seen, gradients, strict=True)}
+    return {name: _rows(gradient)[: len(part)].abs() for name, gradient in zip(seen, gradients, strict=True)}
+
+
+def _rows(x: Tensor) -> Tensor:
+    """One row for each sample; a value without axes is one row."""
+    return x.reshape(len(x) if x.ndim else 1, -1)
 
 
 def _chunks(graph: Graph, memory_budget: int) -> Iterator[range]:

@@ -80,7 +80,7 @@ def test_a_skip_in_use_stays_and_all_activations_can_go(tmp_path: Path, words: l
     done = train("--out", tmp_path, *words)
     assert done.exit_code == 0, done.output
     assert "epoch   3" in done.stdout
-    assert "Yes (modular)" in done.stdout
+    assert "Yes (auto)" in done.stdout
     assert set(read_records(tmp_path / "records.jsonl")[-1]["more"]["skips"].values()) == left
     calls = [str(node.target) for node in load_program(tmp_path / "network.pt2").graph.nodes]
     assert any("relu" in call for call in calls) == ("all" not in words)
