@@ -171,6 +171,7 @@ def cut(graph: Graph, batch: int = 1, *, flat: bool = True) -> Cut:
         input_shapes=tuple(shapes[name] for name in inputs),
         calls=tuple(calls),
         outputs=tuple(outputs),
+        writes=(),  # what is written is an output like the others here
     )
     return Cut(rest, tuple(sources[name] for name in inputs), tuple(seams), tuple(places), whole, values)
 
