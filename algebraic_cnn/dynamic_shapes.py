@@ -44,6 +44,9 @@ def per_argument(model: torch.nn.Module, arguments: Sequence[Tensor], dynamic_sh
             what = "dynamic_shapes names arguments that the model does not have"
             raise ShapeError(what, expected=names, got=unknown, where="dynamic_shapes")
         given = [given.get(name) for name in names[: len(arguments)]]
+    kinds = [parameter.kind for parameter in inspect.signature(model.forward).parameters.values()]
+    if kinds == [inspect.Parameter.VAR_POSITIONAL] and isinstance(given, list | tuple) and len(given) == 1:
+        given = given[0] if isinstance(given[0], list | tuple) and len(given[0]) == len(arguments) else given
     if given is None:
         given = [None] * len(arguments)
     if not isinstance(given, list | tuple) or len(given) != len(arguments):

@@ -144,3 +144,10 @@ def test_a_size_that_enters_numbers_is_no_constant(name: str) -> None:
 def test_lengths_are_no_numbers() -> None:
     model = Model(lambda s, x: torch.cat([x, x.new_zeros(x.shape[0], 2)], 1).view(x.shape[0], 5)).eval()
     assert not any(call.counted for call in trace(model, torch.ones(1, 3)).calls)
+
+
+def test_shapes_of_any_number_of_arguments_nest_as_torch_takes_them() -> None:
+    model, x = Model(lambda s, a, b: a.relu() + b), torch.zeros(1, 2, 8)
+    axes = ({2: Dim.AUTO}, {2: Dim.AUTO})
+    for shapes in (axes, (axes,), {"inputs": axes}):
+        assert trace(model.eval(), (x, x), dynamic_shapes=shapes).input_shapes == ((None, 2, None),) * 2

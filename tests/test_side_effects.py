@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from typing import Any, cast
 
 import pytest
@@ -76,6 +77,16 @@ def test_a_buffer_that_is_written_is_an_input_and_an_output() -> None:
     assert len(graph.outputs) == 2
     assert not graph.constants.keys() & graph.state.keys()
     assert [name for name, _ in emit(graph).named_buffers()] == ["k"]
+
+
+@torch.no_grad()
+def test_a_copy_and_a_trace_of_what_is_emitted_write_as_well() -> None:
+    for name in ("average", "first_entry", "key_value_cache"):
+        model, inputs = IDIOMS[name]
+        new = emit(trace(copy.deepcopy(model), inputs))
+        restored = pickle.loads(pickle.dumps(new))  # noqa: S301
+        for again in (copy.deepcopy(new), restored, emit(trace(copy.deepcopy(new), inputs))):
+            assert difference(model, again, examples(name)) == ""
 
 
 def test_a_network_that_writes_is_no_map() -> None:

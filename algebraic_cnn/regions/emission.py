@@ -1,7 +1,7 @@
 """From a ``Graph`` back to a torch module: an ordinary ``GraphModule`` with the signature of the model it came from.
 
-    emit          Graph -> GraphModule; runs, exports and saves as any module does
-    shape guard   a graph speaks of one input size; another one is refused instead of computed wrongly
+emit          Graph -> GraphModule; runs, exports and saves as any module does
+shape guard   a graph speaks of one input size; another one is refused instead of computed wrongly
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def emit(graph: Graph, *, dtype: torch.dtype | None = None) -> fx.GraphModule:
     >>> torch.equal(again(x), model(x)), list(again.state_dict())
     (True, ['0.weight', '0.bias'])
     """
-    root, drawn = nn.Module(), fx.Graph()
+    root, drawn = nn.Module(), fx.Graph(tracer_cls=Reader)
     arguments = [name for name in graph.inputs if name not in graph.state]
     nodes = {name: drawn.placeholder(name) for name in arguments}
     for name, shape in zip(arguments, _lengths(graph), strict=False):
@@ -59,6 +59,12 @@ def emit(graph: Graph, *, dtype: torch.dtype | None = None) -> fx.GraphModule:
     drawn.output(values[:count])
     drawn.set_codegen(_codegen(graph))
     return fx.GraphModule(root, drawn).eval()
+
+
+class Reader(fx.Tracer):
+    """How torch draws a module again when it is unpickled: what is computed from buffers stays a call."""
+
+    proxy_buffer_attributes = True
 
 
 def _drawer(root: nn.Module, drawn: fx.Graph, nodes: Mapping[str, fx.Node]) -> Callable[[Any], Any]:
