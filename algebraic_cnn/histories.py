@@ -50,7 +50,7 @@ class History(TorchDispatchMode):
         super().__init__()
         self._fake = FakeTensorMode(allow_non_fake_inputs=True)
         self._numbers: dict[Any, int] = {}
-        self._made: dict[Any, list[Any]] = {}
+        self._made: dict[Any, Any] = {}
         self._past: dict[int, tuple[Any, int]] = {}
         self._loose: set[int] = set()
         self._labels: dict[int, tuple[Any, int]] = {}
