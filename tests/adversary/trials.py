@@ -67,6 +67,11 @@ class Subject:
         """As ``torch.export`` gives it."""
         return program_of(self.made, self.dress)
 
+    @property
+    def least(self) -> int:
+        """The fewest samples that the program says it takes: torch mostly says 2."""
+        return max((int(allowed.lower) for allowed in self.program.range_constraints.values()), default=1)
+
     @cached_property
     def module(self) -> GraphModule:
         """As a module whose graph can be changed."""
@@ -117,10 +122,10 @@ def second(subject: Subject, change: Change) -> str:
     return found[chance // 4 % len(found)].what if found else ""
 
 
-def gaps(subject: Subject, net: nn.Module) -> list[Gap]:
-    """How far a network is from the subject in each of the settings."""
+def gaps(subject: Subject, net: nn.Module, least: int = 1) -> list[Gap]:
+    """How far a network is from the subject in each of the settings, in batches of ``least`` samples or more."""
     return [
-        compare(base, observe(net, setting, side=1))
+        compare(base, observe(net, setting, side=1), least)
         for base, setting in zip(subject.observed, subject.settings, strict=True)
     ]
 
@@ -164,11 +169,11 @@ def judged(subject: Subject, change: Change, certify: Any = algebraic_cnn.certif
             net(*subject.made.batch(2, "normal", subject.native, 1))
     except Exception as error:  # a change that torch does not take is no pair
         return record | {"error": f"{type(error).__name__}: {error}"[:200]}
-    found = gaps(subject, net)
+    chance = zlib.crc32(f"{change.what} {subject.dress}".encode())
+    first, least = (subject.program, subject.least) if chance % 8 else (subject.module, 1)
+    found = gaps(subject, net, least)
     true = truth(subject, change, found)
     record |= {"truth": true, "gap": [gap.what for gap in found], "size": [f"{gap.size:.2g}" for gap in found]}
-    chance = zlib.crc32(f"{change.what} {subject.dress}".encode())
-    first = subject.program if chance % 8 else subject.module
     example = subject.example((2, 1, 3)[chance // 8 % 3])
     options = _LEVELS[chance // 24 % len(_LEVELS)]
     said, more = asked(lambda: certify(first, net, example, **options))

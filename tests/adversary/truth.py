@@ -204,10 +204,12 @@ def _distance(one: Tensor, two: Tensor) -> float:
     return float((one - two)[apart].abs().nan_to_num(math.inf, math.inf).max())
 
 
-def compare(base: Observed, other: list[Seen]) -> Gap:
-    """The first difference of kind, or the greatest of size."""
+def compare(base: Observed, other: list[Seen], least: int = 1) -> Gap:
+    """The first difference of kind, or the greatest of size, in batches of ``least`` samples or more."""
     worst = Gap("", 0.0)
     for number, (one, two) in enumerate(zip(base.seen, other, strict=True)):
+        if one.samples < least:
+            continue
         if one.raised or two.raised:
             if bool(one.raised) != bool(two.raised):
                 return Gap("raises", math.inf)
