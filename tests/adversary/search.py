@@ -10,6 +10,7 @@ again with the same file, the search goes on where it was.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import os
 import random
@@ -125,6 +126,7 @@ def _work(trials: Iterator[Trial], skip: int, write: int) -> None:
         1
     )  # the threads of the parent do not live on in a fork, and whoever waits for them waits long
     try:
+        faulthandler.disable()
         devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, 2)
         with os.fdopen(write, "w", buffering=1) as pipe:

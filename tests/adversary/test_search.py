@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import random
 from collections import Counter
@@ -82,7 +81,6 @@ def test_a_crash_and_a_hang_cost_one_trial(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(search, "ALARM", 2)
 
     def trials():
-        faulthandler.disable()
         yield "first", lambda: {"number": 0}
         yield "second", lambda: asked(os.abort)
         yield "third", lambda: {"number": 2}
