@@ -252,7 +252,7 @@ def _densely(
         if not certificate.ok and certificate.witness is None:
             return None  # the numbers of the map cancel too far to be derived in float64
         _required(certificate)
-        W, b = (torch.from_numpy(np.asarray(array, dtype=np.float64)) for array in (affine.W, affine.b))
+        W, b = (torch.from_numpy(np.asarray(array, dtype=np.float64)) for array in (affine.to("dense").W, affine.b))
         certificate = _noting(certificate, out_of_range(torch.cat([W.flatten(), b]), job.dtype))
     clock.append(time.perf_counter())
     method = cheapest(graph) if job.method == "auto" else job.method
