@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -39,6 +40,9 @@ _PART = f"an affine part of the two networks is not the same function over the r
 
 #: Batch sizes that are tried where a call mixes the samples of a batch, or counts them.
 BATCHES = (1, 2, 3, 5, 8)
+
+#: No batch size that both networks take is looked for beyond.
+_FURTHEST = 4096
 
 #: A batch size at which calls are looked at: a length that few other axes have.
 _TYPICAL = 7
@@ -82,23 +86,28 @@ def batches_of(graphs: Sequence[Graph]) -> Batches:
         ShapeError: if there is no batch size that both networks take.
     """
     fixed = {graph.batch for graph in graphs if graph.batch is not None}
-    if len(fixed) > 1:
-        raise ShapeError("the networks take other batch sizes", got=sorted(fixed), where="certify")
-    least = max(graph.batch_sizes[0] for graph in graphs)
-    most = min((graph.batch_sizes[1] for graph in graphs if graph.batch_sizes[1] is not None), default=None)
+    free = [graph for graph in graphs if graph.batch is None]
+    fits = [n for n in range(1, max(_FURTHEST, *fixed, 0) + 1) if all(_takes(graph, n) for graph in free) and fixed <= {n}]
+    if not fits:
+        got = [graph.batch or (*graph.batch_sizes, graph.batch_step) for graph in graphs]
+        raise ShapeError("there is no batch size that both networks take", got=got, where="certify")
     if fixed:
-        (n,) = fixed
-        return Batches((n,), f"for batches of {n}" if any(shape for g in graphs for shape in g.input_shapes) else "")
-    allowed = [n for n in BATCHES if least <= n and (most is None or n <= most)]
-    allowed = allowed or [n for n in (least, most) if n is not None]
-    if least > (most or least) or not allowed:
-        raise ShapeError("there is no batch size that both networks take", got=(least, most), where="certify")
-    counts = [_counts(graph, max(least, _TYPICAL)) for graph in graphs]
-    if most is None and not any(count.unknown for count in counts):
-        words = "for every batch size" if least <= 1 else f"for every batch size from {least} on"
-        return Batches(tuple(allowed if any(count.sized for count in counts) else allowed[:1]), words)
-    spoken = ", ".join(map(str, allowed))
-    return Batches(tuple(allowed), f"for batches of {spoken}")
+        words = f"for batches of {fits[0]}" if any(any(graph.input_shapes) for graph in graphs) else ""
+        return Batches((fits[0],), words)
+    allowed = tuple(n for n in fits if n in BATCHES) or tuple(fits[:3])
+    counts = [_counts(graph, next((n for n in fits if n >= _TYPICAL), fits[0])) for graph in graphs]
+    if all(graph.batch_sizes[1] is None for graph in graphs) and not any(count.unknown for count in counts):
+        step = math.lcm(*(graph.batch_step for graph in graphs))
+        words = "for every batch size" + (f" from {fits[0]} on" if fits[0] > 1 else "")
+        words += f" in steps of {step}" if step > 1 else ""
+        return Batches(allowed if any(count.sized for count in counts) else allowed[:1], words)
+    return Batches(allowed, f"for batches of {', '.join(map(str, allowed))}")
+
+
+def _takes(graph: Graph, batch: int) -> bool:
+    """Whether a network was found to be its model for batches of this size."""
+    least, most = graph.batch_sizes
+    return least <= batch and (most is None or batch <= most) and (batch - least) % graph.batch_step == 0
 
 
 @dataclass(frozen=True)

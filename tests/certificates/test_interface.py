@@ -19,7 +19,7 @@ from torch.utils import _pytree as pytree
 from algebraic_cnn import certify
 from algebraic_cnn.certificates.certificate import Certificate
 from algebraic_cnn.certificates.fingerprints import fingerprint
-from algebraic_cnn.errors import NotAffineError
+from algebraic_cnn.errors import NotAffineError, ShapeError
 from algebraic_cnn.trace import trace
 
 
@@ -276,6 +276,24 @@ def test_a_yes_says_for_which_batches_it_is() -> None:
 
     assert "for every batch size" in certify(net(lambda s, x: x.relu()), net(lambda s, x: x.relu()), X).statement
     assert "for batches of 1, 2, 3, 5, 8" in certify(net(centred), net(centred), X).statement
+
+
+def test_samples_in_pairs_are_spoken_of_as_pairs() -> None:
+    def paired(s: Any, x: Tensor) -> Tensor:
+        y = x.view(-1, 2, 3)
+        return (y[:, 0] - y[:, 1]).relu()
+
+    certificate = certify(net(paired), net(paired), X)
+    assert certificate.ok
+    assert "for batches of 2, 8" in certificate.statement
+
+
+def test_networks_of_other_batch_sizes_are_not_compared() -> None:
+    bound = [net(lambda s, x, n=n: x.reshape(n, 3).relu() + torch.arange(3.0 * n).view(n, 3)) for n in (2, 4)]
+    graphs = [trace(model, drawn(n, 3)) for model, n in zip(bound, (2, 4), strict=True)]
+    assert [graph.batch for graph in graphs] == [2, 4]
+    with pytest.raises(ShapeError, match="batches of 2 and of 4"):
+        certify(*graphs)
 
 
 def test_a_stop_of_gradients_is_spoken_of() -> None:
