@@ -87,8 +87,9 @@ def batches_of(graphs: Sequence[Graph]) -> Batches:
     """
     fixed = {graph.batch for graph in graphs if graph.batch is not None}
     free = [graph for graph in graphs if graph.batch is None]
-    fits = [n for n in range(1, max(_FURTHEST, *fixed, 0) + 1) if all(_takes(graph, n) for graph in free) and fixed <= {n}]
-    if not fits:
+    sizes = fixed or range(1, _FURTHEST + 1)
+    fits = [n for n in sizes if all(_takes(graph, n) for graph in free)]
+    if len(fixed) > 1 or not fits:
         got = [graph.batch or (*graph.batch_sizes, graph.batch_step) for graph in graphs]
         raise ShapeError("there is no batch size that both networks take", got=got, where="certify")
     if fixed:
