@@ -95,14 +95,16 @@ def batches_of(graphs: Sequence[Graph]) -> Batches:
     if fixed:
         words = f"for batches of {fits[0]}" if any(any(graph.input_shapes) for graph in graphs) else ""
         return Batches((fits[0],), words)
+    # torch says "from 2 on" of an export that never looked at one sample: the calls are compared there all the same
+    single = (1,) if fits[0] == 2 and all(graph.batch_step == 1 for graph in graphs) else ()
     allowed = tuple(n for n in fits if n in BATCHES) or tuple(fits[:3])
     counts = [_counts(graph, next((n for n in fits if n >= _TYPICAL), fits[0])) for graph in graphs]
     if all(graph.batch_sizes[1] is None for graph in graphs) and not any(count.unknown for count in counts):
         step = math.lcm(*(graph.batch_step for graph in graphs))
         words = "for every batch size" + (f" from {fits[0]} on" if fits[0] > 1 else "")
         words += f" in steps of {step}" if step > 1 else ""
-        return Batches(allowed if any(count.sized for count in counts) else allowed[:1], words)
-    return Batches(allowed, f"for batches of {', '.join(map(str, allowed))}")
+        return Batches(single + (allowed if any(count.sized for count in counts) else allowed[:1]), words)
+    return Batches(single + allowed, f"for batches of {', '.join(map(str, allowed))}")
 
 
 def _takes(graph: Graph, batch: int) -> bool:

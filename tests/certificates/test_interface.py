@@ -296,6 +296,17 @@ def test_networks_of_other_batch_sizes_are_not_compared() -> None:
         certify(*graphs)
 
 
+def test_one_sample_is_looked_at_where_an_export_did_not() -> None:
+    batch = torch.export.Dim("batch", min=2)
+    programs = [
+        torch.export.export(net(function), (X,), dynamic_shapes=(({0: batch},),))
+        for function in (lambda s, x: x.relu() + (torch.sym_min(x.shape[0], 2) - 2), lambda s, x: x.relu() + 0)
+    ]
+    assert not certify(*programs).ok
+    certificate = certify(programs[1], programs[1])
+    assert "for every batch size from 2 on" in certificate.statement
+
+
 def test_a_stop_of_gradients_is_spoken_of() -> None:
     through = net(lambda s, x: x + (x.round() - x).detach())
     rounded = net(lambda s, x: x + (x.round() - x))
