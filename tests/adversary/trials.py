@@ -30,7 +30,7 @@ from .changes import changes
 from .corpus import DRESSES, Snippet, copied, module_of, program_of, silent
 from .edits import Change
 from .rewritings import rewritings
-from .truth import BEYOND, Gap, Observed, Setting, compare, observe, slopes_differ
+from .truth import BEYOND, PER_TRIAL, Gap, Observed, Setting, compare, observe, slopes_differ
 
 Record = dict[str, Any]
 #: Called when the library is asked, so that a crash has an owner: the search sets it in its children.
@@ -263,8 +263,9 @@ def outcome(net: nn.Module, model: nn.Module, base: Observed, setting: Setting) 
     """Whether a collapse is the network: its verdict, and how it differs."""
     seen = observe(model, setting)
     pairs = list(zip(base.seen, seen, strict=True))
-    sizes = sorted({two.samples for one, two in pairs if two.ours and not one.raised})
-    gap = compare(base, [one if two.ours else two for one, two in pairs])
+    refused = {number // PER_TRIAL for number, (one, two) in enumerate(pairs) if two.ours and not one.raised}
+    sizes = sorted({pairs[number * PER_TRIAL][0].samples for number in refused})
+    gap = compare(base, [one if number // PER_TRIAL in refused else two for number, (one, two) in enumerate(pairs)])
     if gap.different:
         return "wrong collapse", f"{gap.what} {gap.size:.2g}"
     if slopes_differ(net, model, setting):

@@ -30,6 +30,8 @@ from .corpus import Snippet, silent
 
 #: How many samples, and what kind of input; the first is the example's.
 TRIALS = ((2, "normal"), (1, "normal"), (5, "whole"), (2, "large"), (7, "normal"), (2, "small"))
+#: What is seen at one trial: two calls, and the state that they leave.
+PER_TRIAL = 3
 #: Up to so many times what one unit in the last place does is rounding; from so many times on it is another function.
 ROUNDING, BEYOND = 2.0**6, 2.0**12
 
