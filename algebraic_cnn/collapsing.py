@@ -53,6 +53,7 @@ from .regions.spelling import plain
 from .regions.tangles import untangled
 from .regions.warrant import Examples, changed, overflowing, parameters, vanishing, warrant
 from .report import report_of
+from .resizing import followed
 from .ring import Float
 from .samples import apart
 from .trace import trace
@@ -128,7 +129,7 @@ def collapse(
     job = _Job(graph, dtype or graph.dtype, method, certify, prices or Prices(), memory_budget, sample, kept)
     written = job.rewritten()
     found = None
-    if sample is None and not bound and job.is_dense(written):
+    if sample is None and not bound and job.is_dense(written) and _takes_every_batch(graph):
         found = _densely(job, written, measure, progress, clock)
         written = written if found else job.rewritten(careful=written.network.affine)
         del clock[2:]
@@ -226,6 +227,20 @@ class _Job:
             return found
         said = f" Its numbers are then rounded to {str(self.dtype).removeprefix('torch.')}."
         return replace(found, statement=found.statement + said)
+
+
+def _takes_every_batch(graph: Graph) -> bool:
+    """Whether a matrix, which takes any number of samples, may stand for a network at all of them.
+
+    Where torch says "from 2 on", of an export that never looked at one sample, one sample must keep its axes.
+    """
+    least, most = graph.batch_sizes
+    if graph.batch is not None or (least, most, graph.batch_step) == (1, None, 1):
+        return True
+    if (least, most, graph.batch_step) != (2, None, 1):
+        return False
+    (_, out_shape), alone = graph.single(), followed(graph, graph.input_shapes, 1)
+    return tuple(alone[graph.outputs[0].name].shape) == (1, *out_shape)
 
 
 def _densely(

@@ -151,3 +151,25 @@ def test_shapes_of_any_number_of_arguments_nest_as_torch_takes_them() -> None:
     axes = ({2: Dim.AUTO}, {2: Dim.AUTO})
     for shapes in (axes, (axes,), {"inputs": axes}):
         assert trace(model.eval(), (x, x), dynamic_shapes=shapes).input_shapes == ((None, 2, None),) * 2
+
+
+class Squeezed(nn.Module):
+    """One column without its axis: one sample alone loses the other axis as well.  Its numbers are whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 1)
+        self.linear.weight.data, self.linear.bias.data = torch.tensor([[1.0, -2.0, 3.0]]), torch.tensor([5.0])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x).squeeze()
+
+
+def test_a_matrix_stands_for_a_network_at_no_batch_size_that_is_special() -> None:
+    model, x = Squeezed().eval(), torch.arange(12.0).reshape(4, 3)
+    result = collapse(model, x, measure=False)
+    assert torch.equal(result.model(x), model(x))
+    with pytest.raises(ShapeError, match="another shape"):
+        result.model(x[:1])
+    program = torch.export.export(nn.Linear(3, 2).eval(), (x,), dynamic_shapes=({0: Dim("batch", min=2)},))
+    assert collapse(program, measure=False).model(x[:1]).shape == (1, 2)
