@@ -53,7 +53,6 @@ from .regions.spelling import plain
 from .regions.tangles import untangled
 from .regions.warrant import Examples, changed, overflowing, parameters, vanishing, warrant
 from .report import report_of
-from .resizing import followed
 from .ring import Float
 from .samples import apart
 from .trace import trace
@@ -230,17 +229,8 @@ class _Job:
 
 
 def _takes_every_batch(graph: Graph) -> bool:
-    """Whether a matrix, which takes any number of samples, may stand for a network at all of them.
-
-    Where torch says "from 2 on", of an export that never looked at one sample, one sample must keep its axes.
-    """
-    least, most = graph.batch_sizes
-    if graph.batch is not None or (least, most, graph.batch_step) == (1, None, 1):
-        return True
-    if (least, most, graph.batch_step) != (2, None, 1):
-        return False
-    (_, out_shape), alone = graph.single(), followed(graph, graph.input_shapes, 1)
-    return tuple(alone[graph.outputs[0].name].shape) == (1, *out_shape)
+    """Whether a matrix, which takes any number of samples, may stand for a network at all of them."""
+    return graph.batch is not None or (*graph.batch_sizes, graph.batch_step) == (1, None, 1)
 
 
 def _densely(
