@@ -62,7 +62,7 @@ def _no_model(error: Exception, path: object) -> DataError:
     return DataError(f"not an ONNX model ({reason})", where=path)
 
 
-def _network(onnx: Any, model: Any, path: object) -> tuple[nn.Module, tuple[Tensor, ...]]:
+def _network(onnx: Any, model: Any, path: object) -> tuple[OnnxNetwork, tuple[Tensor, ...]]:
     """The module of a model whose parts were checked, and inputs for it."""
     graph = model.graph
     constants = {tensor.name: _constant(onnx.numpy_helper.to_array(tensor)) for tensor in graph.initializer}
@@ -81,7 +81,9 @@ def _network(onnx: Any, model: Any, path: object) -> tuple[nn.Module, tuple[Tens
     inputs = [value for value in graph.input if value.name not in constants]
     examples = tuple(_example(onnx, value, path) for value in inputs)
     outputs = tuple(value.name for value in graph.output)
-    return OnnxNetwork(nodes, constants, [value.name for value in inputs], outputs).eval(), examples
+    network = OnnxNetwork(nodes, constants, [value.name for value in inputs], outputs)
+    network.eval()
+    return network, examples
 
 
 def _attribute(value: Any) -> Any:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -174,18 +175,23 @@ _ENDINGS = {
 
 
 def _trained(config: Config, data: Dataset, checkpoint: Path, say: Progress) -> tuple[nn.Module, list[EpochRecord]]:
-    # TF32 would change the class of an image now and then, and with it the comparison
-    torch.backends.cudnn.allow_tf32 = False
     torch.manual_seed(config.seed)
     model = RESNETS[config.model](data.image_shape[0], 10, linear=True).to(config.device)
     report = lambda done, steps, words: say("train", done, steps, words)  # noqa: E731
-    return model, train(model, data, config.recipe, checkpoint=checkpoint, progress=report)
+    with _full_precision():
+        return model, train(model, data, config.recipe, checkpoint=checkpoint, progress=report)
+
+
+def _full_precision() -> contextlib.AbstractContextManager[None]:
+    """TF32 would change the class of an image now and then, and with it the comparison."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
 def _compared(
     config: Config, data: Dataset, model: nn.Module, result: Any, records: list[EpochRecord], files: dict[str, str]
 ) -> Outcome:
-    found = [predictions(net, data.test_images) for net in (model, result.model)]
+    with _full_precision():
+        found = [predictions(net, data.test_images) for net in (model, result.model)]
     seconds = _seconds_per_image(model, result.model, data.test_images, config.device)
     sides = [
         Side(_layers(net), _parameters(net), int((classes == data.test_labels).sum()), times)

@@ -22,7 +22,7 @@ from torch._export.serde.union import _Union
 
 from .. import limits
 from ..errors import DataError
-from .expressions import guard, size_expression, symbol
+from .expressions import guard, range_key, size_expression
 from .texts import Check, ForeignOperator, free, lines, name, name_or_nothing, operator, quiet, tree, version
 
 Field = tuple[str, str]
@@ -58,7 +58,7 @@ _KEYS: Mapping[Field, Check] = {
     **{("Graph", f"{each}_values"): name for each in ("tensor", "sym_int", "sym_bool", "sym_float")},
     ("Argument", "as_string_to_argument"): quiet,
     ("ExportedProgram", "opset_version"): name,
-    ("ExportedProgram", "range_constraints"): symbol,
+    ("ExportedProgram", "range_constraints"): range_key,
     ("PayloadConfig", "config"): quiet,
 }
 _UNENDING = ("Infinity", "-Infinity", "NaN")

@@ -32,6 +32,7 @@ _IN_GUARDS = frozenset("max min abs int float bool math.floor math.ceil math.tru
 _ASSUMPTIONS = frozenset("positive nonnegative integer real zero negative finite nonzero nonpositive".split())
 _TOKEN = re.compile(r"\s*(?:(-?\d+)|([A-Za-z_]\w*)|'([\w.+-]*)'|([(),=]))")
 _SYMBOL = re.compile(r"(?:s|u|zf|zuf)(\d{1,9})")
+_PRINTED = re.compile(r"[-(\ds][-+*/()\ds ]{0,199}")
 _GUARD_TOKEN = re.compile(
     r"""\s*(?:(L(?:\['[^'"\\\[\]]*'\]|\[\d+\])+(?:\.(?:size|stride)\(\)\[\d+\]|\.storage_offset\(\))?)|(\d+(?:\.\d+)?)
     |(==|!=|<=|>=|//|[-+*/%<>(),])|((?:math\.)?[a-z]+))""",
@@ -128,6 +129,17 @@ def symbol(name: str) -> str:
     if not found or (not name.startswith("s") and int(found[1]) > limits.SYMBOL):
         raise ValueError(f"{name[:20]!r} is no symbol of a size")
     return name
+
+
+def range_key(name: str) -> str:
+    """The name under which a range stands: one of torch's symbols, or a sum or multiple of such as torch prints it.
+
+    torch looks ranges up by their names, and reads a number out of those that begin as an unbacked symbol does.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    return name if _PRINTED.fullmatch(name) else symbol(name)
 
 
 def _tokens(text: str, pattern: re.Pattern[str]) -> list[str]:

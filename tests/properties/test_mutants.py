@@ -77,7 +77,7 @@ def test_certificates_and_bounds_tell_mutants_apart(record_property: Callable) -
         assert within(y, exact, bound)
         for name, other, changed in mutants(model, graph, sorted(MUTATIONS), data):
             g, mutated, z, its_bound = known(other, changed, x)
-            certificate = certify(graph, changed, points=2)
+            certificate = certify(graph, changed, level="modular", points=2)
             assert certificate.ok == f.exactly_equals(g), name
             assert certificate.ok == (certificate.witness is None)
             refused[f"modular certificate: {name}"] += not certificate.ok
