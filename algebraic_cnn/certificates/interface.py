@@ -65,10 +65,10 @@ def unlike_outputs(first: Sized, second: Sized) -> str:
     specs = [graph.out_spec for graph in (first.graph, second.graph) if graph.out_spec is not None]
     if len(specs) == 2 and specs[0] != specs[1]:
         return f"their outputs nest in other ways, as {_nesting(specs[0])} and as {_nesting(specs[1])}"
-    written = [sorted(_targets(part.graph)) for part in (first, second)]
+    written = [[*part.graph.state.values(), *_targets(part.graph)] for part in (first, second)]
     if written[0] != written[1]:
         return f"they write to other places: {written[0] or 'none'} and {written[1] or 'none'}"
-    for (path, one), (_, other) in zip(*(sorted(_held(part.graph)) for part in (first, second)), strict=True):
+    for (path, one), (_, other) in zip(*(_held(part.graph) for part in (first, second)), strict=True):
         if one != other:
             return f"the buffer {path} holds other numbers when they are first called"
     if len(first.graph.outputs) != len(second.graph.outputs):

@@ -62,6 +62,13 @@ def streamed(s: Any, x: Tensor) -> Tensor:
     return x * 2
 
 
+def in_turn(s: Any, x: Tensor, first: str, second: str) -> Tensor:
+    y = x.relu() + getattr(s, first)
+    getattr(s, second).add_(2)
+    getattr(s, first).add_(1)
+    return y
+
+
 def overwritten(s: Any, x: Tensor) -> Tensor:
     y = x * 2
     x.add_(1)
@@ -144,6 +151,11 @@ DIFFERENT: dict[str, tuple[nn.Module, nn.Module, Tensor]] = {
     "a counter": (net(counted, n=torch.zeros(())), net(lambda s, x: x * 2), X),
     "a counter that starts elsewhere": (net(counted, n=torch.zeros(())), net(counted, n=torch.ones(())), X),
     "a buffer that is written": (net(streamed, k=torch.zeros(1)), net(lambda s, x: x * 2), X),
+    "two buffers that change parts": (
+        net(lambda s, x: in_turn(s, x, "a", "b"), a=torch.zeros(3), b=torch.zeros(3)),
+        net(lambda s, x: in_turn(s, x, "b", "a"), b=torch.zeros(3), a=torch.zeros(3)),
+        X,
+    ),
     "an input that is overwritten": (net(overwritten), net(lambda s, x: x * 2), X),
     "a sum in bfloat16": (
         net(lambda s, x: x.sum(1, dtype=torch.bfloat16).float()),
@@ -173,7 +185,8 @@ def observed(model: nn.Module, count: int, like: Tensor) -> Any:
         x = torch.randn(count, *like.shape[1:], generator=torch.Generator().manual_seed(seed)) * like.abs().sign()[:1]
         x = -x.abs() if (like <= 0).all() else x
         leaves, spec = pytree.tree_flatten(model(x))
-        seen += [str(spec), *leaves, x, *(b.clone() for b in model.buffers())]
+        held = dict(model.named_buffers())
+        seen += [str(spec), *leaves, x, *(held[name].clone() for name in sorted(held))]
     return [(type(v), v.dtype, tuple(v.shape), v.tolist()) if isinstance(v, Tensor) else (type(v), v) for v in seen]
 
 
