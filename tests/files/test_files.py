@@ -97,6 +97,14 @@ def limited(folder: Path) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.fixture(autouse=True)
+def onnx_where_it_is_needed(request: pytest.FixtureRequest) -> None:
+    """The cases of ONNX files need the extra; the others do not."""
+    if "onnx" in request.node.name:
+        pytest.importorskip("onnx")
+        pytest.importorskip("onnxscript")
+
+
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, ValueError, SystemExit])
 def test_an_interrupted_file_leaves_the_old_one_alone(tmp_path: Path, interruption: type[BaseException]) -> None:
     path = tmp_path / "a.json"
