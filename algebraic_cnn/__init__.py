@@ -22,27 +22,27 @@ _HOME = {
         "AlgebraicError ShapeError GeometryError NotAffineError TrainingModeError TraceError TooLargeError "
         "NonFiniteError DataError UnknownNameError HomotopyError UncertifiedError MissingExtraError"
     ),
-    "ring": "Float PrimeField Rationals",
+    "rings.ring": "Float PrimeField Rationals",
     "toeplitz": (
         "conv_matrix conv_transpose_matrix avg_pool_matrix adaptive_avg_pool_matrix pad_matrix interpolate_matrix "
         "pixel_shuffle_matrix pixel_unshuffle_matrix channel_shuffle_matrix unfold_matrix fold_matrix bias_vector "
         "conv_operator dot_test"
     ),
-    "affine": "AffineMap",
-    "layers": "affine_map",
-    "recursion": "Layer Skip SkipRecursion",
-    "derivation": "derive",
-    "regions.bordering": "border_classes",
-    "exact": "exact_map exact_outputs",
-    "certificates.certificate": "Certificate Witness",
-    "certification": "certify",
-    "linear_region": "LinearRegion local_affine_map",
-    "collapsing": "collapse",
-    "forms": "Dense Sparse",
-    "onnx_files": "save_onnx",
-    "onnx_reading": "load_onnx",
+    "algebra.affine": "AffineMap",
+    "ops.layers": "affine_map",
+    "algebra.recursion": "Layer Skip SkipRecursion",
+    "derivation.methods": "derive",
+    "derivation.bordering": "border_classes",
+    "derivation.exact": "exact_map exact_outputs",
+    "certification.certificate": "Certificate Witness",
+    "certification.comparison": "certify",
+    "derivation.linear_region": "LinearRegion local_affine_map",
+    "collapsing.pipeline": "collapse",
+    "algebra.forms": "Dense Sparse",
+    "ir.onnx.writing": "save_onnx",
+    "ir.onnx.reading": "load_onnx",
     "models": "LinearCNN SkipSpec resnet18 resnet34 resnet50",
-    "data": "load_digits load_mnist",
+    "models.data": "load_digits load_mnist",
     "homotopy": (
         "find_skips with_skip_strength set_skip_strength skip_strengths remove_skips find_activations "
         "with_activation_strength set_activation_strength activation_strengths remove_activations "

@@ -14,9 +14,9 @@ with app.setup(hide_code=True):
     from torch.nn.functional import conv2d, pad
 
     from algebraic_cnn import conv_matrix, pad_matrix
+    from algebraic_cnn.algebra.symbolic import symbol_array
+    from algebraic_cnn.apps.plots import spy_figure
     from algebraic_cnn.errors import AlgebraicError
-    from algebraic_cnn.plots import spy_figure
-    from algebraic_cnn.symbolic import symbol_array
     from proofs import p01_toeplitz
     from proofs.record import Refuted
 

@@ -14,9 +14,9 @@ with app.setup(hide_code=True):
     from matplotlib.figure import Figure
 
     from algebraic_cnn import Layer, Rationals, Skip, SkipRecursion, conv_matrix, pad_matrix
-    from algebraic_cnn.plots import skeleton_figure
-    from algebraic_cnn.symbolic import Skeleton, entry_map, symbol_array, to_latex
-    from algebraic_cnn.symbolic.expansion import Term
+    from algebraic_cnn.algebra.symbolic import Skeleton, entry_map, symbol_array, to_latex
+    from algebraic_cnn.algebra.symbolic.expansion import Term
+    from algebraic_cnn.apps.plots import skeleton_figure
     from proofs import p03_collapse, p05_paths, p06_homotopy
 
 
@@ -73,7 +73,7 @@ def _(chosen, depth):
 @app.function(hide_code=True)
 def word_of(skeleton, path):
     """The word of a path from f^(0), as LaTeX."""
-    from algebraic_cnn.symbolic.display import scalars, word
+    from algebraic_cnn.algebra.symbolic.display import scalars, word
 
     term = Term((0, 0), tuple(path))
     letters = [*sorted(scalars(term, skeleton)), *word(term, skeleton, applied=False)]

@@ -22,10 +22,10 @@ with app.setup(hide_code=True):
         exact_outputs,
         load_digits,
     )
-    from algebraic_cnn.bench.timing import interleaved_seconds
-    from algebraic_cnn.plots import rows_figure, skeleton_figure
-    from algebraic_cnn.symbolic import Skeleton
-    from algebraic_cnn.training import Recipe, accuracy, predictions, train
+    from algebraic_cnn.algebra.symbolic import Skeleton
+    from algebraic_cnn.apps.bench.timing import interleaved_seconds
+    from algebraic_cnn.apps.plots import rows_figure, skeleton_figure
+    from algebraic_cnn.homotopy.classifier import Recipe, accuracy, predictions, train
     from proofs import p07_adjoint
 
 

@@ -16,7 +16,7 @@ with app.setup(hide_code=True):
     from torch import nn
 
     from algebraic_cnn import AffineMap, bias_vector, certify, collapse, conv_matrix, load_digits
-    from algebraic_cnn.symbolic import Polynomials, symbol_array
+    from algebraic_cnn.algebra.symbolic import Polynomials, symbol_array
     from proofs import p08_stencils, p09_single
     from proofs.p08_stencils import Geometry, composed
     from proofs.p09_single import conditions

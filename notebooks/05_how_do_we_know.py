@@ -17,7 +17,7 @@ with app.setup(hide_code=True):
     from torch import nn
 
     from algebraic_cnn import LinearCNN, PrimeField, SkipSpec, certify, collapse
-    from algebraic_cnn.trace import trace
+    from algebraic_cnn.ir.trace import trace
     from proofs import p10_morphisms, p11_errors
 
 

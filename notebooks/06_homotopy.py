@@ -33,8 +33,8 @@ with app.setup(hide_code=True):
         with_activation_strength,
         with_skip_strength,
     )
+    from algebraic_cnn.homotopy.classifier import Recipe, accuracy, predictions
     from algebraic_cnn.models.resnet import BasicBlock
-    from algebraic_cnn.training import Recipe, accuracy, predictions
 
 
 @app.cell(hide_code=True)

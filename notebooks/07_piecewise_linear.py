@@ -18,9 +18,9 @@ with app.setup(hide_code=True):
     from torch import nn
 
     from algebraic_cnn import load_digits, local_affine_map
-    from algebraic_cnn.data import Dataset
-    from algebraic_cnn.plots import rows_figure
-    from algebraic_cnn.training import Recipe, predictions, train
+    from algebraic_cnn.apps.plots import rows_figure
+    from algebraic_cnn.homotopy.classifier import Recipe, predictions, train
+    from algebraic_cnn.models.data import Dataset
     from proofs import p12_gated
     from proofs.record import Refuted
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from algebraic_cnn import Layer, PrimeField, Rationals, Skip, SkipRecursion
-from algebraic_cnn.primes import random_prime
-from algebraic_cnn.symbolic import symbol_array
+from algebraic_cnn.algebra.symbolic import symbol_array
+from algebraic_cnn.rings.primes import random_prime
 
 Generator = np.random.Generator
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from algebraic_cnn.symbolic import Polynomials, symbol_array
+from algebraic_cnn.algebra.symbolic import Polynomials, symbol_array
 from algebraic_cnn.toeplitz import conv_matrix
 
 from .instances import whole

@@ -22,7 +22,7 @@ from collections.abc import Callable
 import numpy as np
 
 from algebraic_cnn import AffineMap, Layer, Skip, SkipRecursion
-from algebraic_cnn.symbolic import ring_of, symbol_array
+from algebraic_cnn.algebra.symbolic import ring_of, symbol_array
 from algebraic_cnn.toeplitz import bias_vector, conv_matrix
 
 from .instances import dyadic, generic, recursion, rings, whole

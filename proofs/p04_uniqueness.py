@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from algebraic_cnn.symbolic import Polynomials, symbol_array
+from algebraic_cnn.algebra.symbolic import Polynomials, symbol_array
 
 from .instances import recursion, rings
 from .record import Record, require

@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 
 from algebraic_cnn import Layer, SkipRecursion
-from algebraic_cnn.matrices import in_ring, multiple, product
-from algebraic_cnn.symbolic import Skeleton
-from algebraic_cnn.symbolic.expansion import alphabet, forward
+from algebraic_cnn.algebra.symbolic import Skeleton
+from algebraic_cnn.algebra.symbolic.expansion import alphabet, forward
+from algebraic_cnn.rings.matrices import in_ring, multiple, product
 
 from .instances import all_skips, recursion, rings
 from .record import Record, require

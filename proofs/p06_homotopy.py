@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from algebraic_cnn import AffineMap, Skip, SkipRecursion
-from algebraic_cnn.symbolic import HomotopyPolynomial, Skeleton, ring_of
+from algebraic_cnn.algebra.symbolic import HomotopyPolynomial, Skeleton, ring_of
 
 from .instances import dyadic, generic, recursion, rings
 from .record import Record, require

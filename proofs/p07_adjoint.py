@@ -20,8 +20,8 @@ from collections.abc import Callable
 import numpy as np
 
 from algebraic_cnn import AffineMap, SkipRecursion
-from algebraic_cnn.symbolic import ring_of
-from algebraic_cnn.symbolic.expansion import alphabet, backward, forward
+from algebraic_cnn.algebra.symbolic import ring_of
+from algebraic_cnn.algebra.symbolic.expansion import alphabet, backward, forward
 
 from .instances import generic, recursion, rings
 from .p05_paths import skeletons

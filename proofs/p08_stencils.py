@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from algebraic_cnn.symbolic import Polynomials, symbol_array
+from algebraic_cnn.algebra.symbolic import Polynomials, symbol_array
 from algebraic_cnn.toeplitz import conv_matrix, pad_matrix
 
 from .instances import dyadic, rings

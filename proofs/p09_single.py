@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from algebraic_cnn.symbolic import Polynomials, symbol_array
+from algebraic_cnn.algebra.symbolic import Polynomials, symbol_array
 
 from .instances import dyadic, rings
 from .p08_stencils import TWO_AXES, Axes, Geometry, composed, exact, matrices, one_axis, single

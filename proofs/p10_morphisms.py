@@ -26,7 +26,7 @@ from itertools import product
 import numpy as np
 
 from algebraic_cnn import PrimeField, Rationals, SkipRecursion
-from algebraic_cnn.primes import random_prime
+from algebraic_cnn.rings.primes import random_prime
 
 from .instances import recursion
 from .record import Record, require

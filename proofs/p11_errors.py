@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from algebraic_cnn import Rationals, SkipRecursion
-from algebraic_cnn.symbolic import ring_of, symbol_array
+from algebraic_cnn.algebra.symbolic import ring_of, symbol_array
 
 from .instances import dyadic, generic, recursion
 from .record import Record, require

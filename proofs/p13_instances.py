@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from algebraic_cnn import Layer, Skip, SkipRecursion
-from algebraic_cnn.symbolic import Polynomials, symbol_array
+from algebraic_cnn.algebra.symbolic import Polynomials, symbol_array
 from algebraic_cnn.toeplitz import avg_pool_matrix, bias_vector, conv_matrix, interpolate_matrix, pad_matrix
 
 from .instances import Generator, whole

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 from algebraic_cnn import collapse, derive
-from algebraic_cnn.cli import app
+from algebraic_cnn.apps.cli import app
 from algebraic_cnn.errors import NotAffineError, TraceError, TrainingModeError
-from algebraic_cnn.programs import save_program
-from algebraic_cnn.trace import export
+from algebraic_cnn.ir.programs import save_program
+from algebraic_cnn.ir.trace import export
 from tests.collapsed import randomised, relative_error
 
 

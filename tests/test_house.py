@@ -190,12 +190,12 @@ def test_the_house_is_in_order(rule: Callable[[str, str], list[str]]) -> None:
 
 CLEAN = '"""One idea."""\n\nfrom __future__ import annotations\n\n'
 PLANTED = [
-    (floors_point_up, "geometry", "from algebraic_cnn.affine import AffineMap"),
+    (floors_point_up, "geometry", "from algebraic_cnn.algebra.affine import AffineMap"),
     (floors_point_up, "geometry", "from .affine import AffineMap"),
     (floors_point_up, "toeplitz.build", "from ..affine import AffineMap"),
     (floors_point_up, "affine", "import algebraic_cnn.collapse"),
     (floors_point_up, "affine", "from algebraic_cnn import AffineMap"),
-    (floors_point_up, "affine", "try:\n    import algebraic_cnn.cli\nexcept ImportError:\n    pass"),
+    (floors_point_up, "affine", "try:\n    import algebraic_cnn.apps.cli\nexcept ImportError:\n    pass"),
     (floors_point_up, "__init__", "from algebraic_cnn.errors import ShapeError"),
     (floors_point_up, "attic", "x = 1"),
     (algebra_without_torch, "ring", "import torch"),
@@ -234,7 +234,7 @@ ALLOWED = [
     "import numpy as np",
     "from algebraic_cnn.errors import ShapeError",
     "def f():\n    import torch\n    from algebraic_cnn import collapse\n    model.eval()",
-    "if TYPE_CHECKING:\n    import torch\n    from algebraic_cnn.collapsing import Report",
+    "if TYPE_CHECKING:\n    import torch\n    from algebraic_cnn.collapsing.pipeline import Report",
     "def f(path):\n    return np.load(path, allow_pickle=False)",
     "try:\n    x = 1\nexcept NotImplementedError:\n    x = 2",
 ]

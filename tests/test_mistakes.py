@@ -32,6 +32,8 @@ from algebraic_cnn import (
     pad_matrix,
     pixel_shuffle_matrix,
 )
+from algebraic_cnn.algebra.forms import Dense
+from algebraic_cnn.algebra.symbolic import Skeleton
 from algebraic_cnn.errors import (
     AlgebraicError,
     DataError,
@@ -43,8 +45,6 @@ from algebraic_cnn.errors import (
     TrainingModeError,
     UnknownNameError,
 )
-from algebraic_cnn.forms import Dense
-from algebraic_cnn.symbolic import Skeleton
 
 X = torch.zeros(1, 1, 6, 6)
 KERNEL = np.ones((1, 1, 3, 3))

@@ -52,10 +52,11 @@ SETTINGS = {
 }
 DEEP = settings.default.max_examples > 1000
 CORE = """
-    tests/test_recursion.py tests/test_derivation.py tests/test_residues.py tests/test_rules.py
+    tests/algebra/test_recursion.py tests/derivation/test_derivation.py tests/rings/test_residues.py
+    tests/ops/test_rules.py
     tests/properties/test_recursion.py tests/properties/test_witnesses.py tests/properties/test_algebra.py
-    tests/certificates/test_rounding.py tests/certificates/test_certificate.py tests/toeplitz/test_conv.py
-    tests/regions/test_bordering.py tests/regions/test_kernels.py
+    tests/certification/test_rounding.py tests/certification/test_certificate.py tests/toeplitz/test_conv.py
+    tests/derivation/test_bordering.py tests/collapsing/test_kernels.py
 """.split()
 WHAT_IS_SHOWN = """
 import numpy._core._multiarray_umath as numpy

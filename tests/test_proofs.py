@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from algebraic_cnn import AffineMap, Layer, PrimeField, Skip, SkipRecursion
-from algebraic_cnn.symbolic import HomotopyPolynomial, Skeleton
+from algebraic_cnn.algebra.symbolic import HomotopyPolynomial, Skeleton
 from algebraic_cnn.toeplitz import avg_pool_matrix, conv_matrix, pad_matrix
 from proofs.__main__ import main
 from proofs.counterexample import SHAPES, Reals, search, without_a_bias

@@ -18,8 +18,8 @@ from torch import nn
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from ..refusal import line_in
-from ..rules import RULES
+from ..ir.refusal import line_in
+from ..ops.rules import RULES
 
 #: Calls whose result depends on the sizes of a value and not on its entries.
 _OF_SIZES = frozenset("sym_size zeros_like ones_like full_like new_zeros new_ones new_full".split())

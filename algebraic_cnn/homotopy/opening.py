@@ -18,7 +18,7 @@ from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.traceback import preserve_node_meta
 
 from ..errors import TraceError
-from ..trace import export
+from ..ir.trace import export
 from .flow import Flow, stack
 from .rolling import Rolling, whole
 from .script import require_same

@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..checkpoint import momenta, put_back
-from ..data import Dataset
 from ..errors import HomotopyError
-from ..training import EpochRecord, Progress, Recipe
-from ..training import train as train_classifier
+from ..models.data import Dataset
 from .adaptive import Adaptive
+from .checkpoint import momenta, put_back
+from .classifier import EpochRecord, Progress, Recipe
+from .classifier import train as train_classifier
 from .schedules import Schedule
 from .strengths import ActivationStrength, Kind, SkipStrength, carriers, require_known, set_strength, strengths
 
@@ -68,7 +68,7 @@ def train(
     References:
         [JV24, sec. 4]: t scheduled down to 0 in training.
 
-    >>> from algebraic_cnn.data import load_digits
+    >>> from algebraic_cnn.models.data import load_digits
     >>> from algebraic_cnn.homotopy import Linear, with_skip_strength
     >>> from algebraic_cnn.models.resnet import BasicBlock
     >>> digits = load_digits(test_size=1700)

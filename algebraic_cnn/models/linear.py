@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ..arguments import shape_of
 from ..errors import GeometryError, NonFiniteError, NotAffineError, ShapeError
+from ..toeplitz.arguments import shape_of
 from .resize import Shape, resizing
 
 

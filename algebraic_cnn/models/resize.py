@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..affine import Shape
+from ..algebra.affine import Shape
 from ..errors import GeometryError, ShapeError, UnknownNameError
 
 RESIZINGS = ("identity", "stride", "pool", "conv")

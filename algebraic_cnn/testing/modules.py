@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..geometry import PADDING_MODES, Geometry, conv_geometry
 from ..models.resize import AVERAGE_POOLS, BATCH_NORMS, CONVOLUTIONS
+from ..toeplitz.geometry import PADDING_MODES, Geometry, conv_geometry
 from .weights import Network, Numbers, Shape, filled, st
 
 _CONV_TRANSPOSE = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..certification import certify
-from ..collapsing import collapse
+from ..certification.comparison import certify
+from ..collapsing.pipeline import collapse
 from ..errors import ShapeError, UncertifiedError
 from ..models import LinearCNN, SkipSpec
 from ..models.resize import resizing

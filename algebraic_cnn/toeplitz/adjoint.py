@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from ..arrays import integral
 from ..errors import ShapeError
+from ..rings.arrays import integral
 
 #: Columns of an operator that are looked at together.
 _TOGETHER = 64

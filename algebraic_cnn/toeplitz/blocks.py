@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from ..pattern import Pattern, Run
+from .pattern import Pattern, Run
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ def blocks_of(pattern: Pattern) -> tuple[Block, ...]:
     Returns:
         One block for every choice of a run on each axis.
 
-    >>> from algebraic_cnn.pattern import conv_axis
+    >>> from algebraic_cnn.toeplitz.pattern import conv_axis
     >>> axis = conv_axis(5, 3, 1, 1, 1, 1, "zeros")
     >>> [(block.start, block.counts) for block in blocks_of(Pattern((axis,), 1, (1, 1)))]
     [(0, (1,)), (2, (3,)), (11, (1,))]

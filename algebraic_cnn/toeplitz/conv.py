@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import Padding, shape_of
 from ..errors import ShapeError
-from ..geometry import conv_geometry, conv_transpose_geometry
+from .arguments import Padding, shape_of
 from .filling import as_array, conv_filled, kernel_of
 from .formats import MEMORY_BUDGET
+from .geometry import conv_geometry, conv_transpose_geometry
 
 
 def conv_matrix(

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..arrays import magnitude, namespace, whole
 from ..errors import ShapeError, UnknownNameError
-from ..geometry import Geometry
-from ..pattern import conv_pattern
+from ..rings.arrays import magnitude, namespace, whole
 from .formats import FORMATS, Entries, check_budget, check_format, index_dtype
+from .geometry import Geometry
+from .pattern import conv_pattern
 from .plan import Plan, merged
 
 

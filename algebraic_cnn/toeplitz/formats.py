@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ..arguments import bytes_allowed
 from ..errors import ShapeError, TooLargeError, UnknownNameError
+from .arguments import bytes_allowed
 from .exact import domain_matrix, sparse_matrix
 
 MEMORY_BUDGET = 4 * 2**30

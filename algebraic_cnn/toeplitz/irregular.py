@@ -11,7 +11,7 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pattern import Axis
+from .pattern import Axis
 
 Ragged = tuple[NDArray[np.int64], NDArray[np.int64]]
 

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
-from ..arguments import Padding
-from ..arrays import integral, magnitude, whole
 from ..errors import ShapeError
-from ..geometry import Geometry, conv_geometry
+from ..rings.arrays import integral, magnitude, whole
+from .arguments import Padding
 from .filling import as_array
+from .geometry import Geometry, conv_geometry
 from .padding import pad_numbers
 from .selection import NOTHING, numbered
 

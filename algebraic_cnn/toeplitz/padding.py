@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..arguments import PADDING_MODES, check_padding, padding_pairs, plain, shape_of
 from ..errors import GeometryError, UnknownNameError
+from .arguments import PADDING_MODES, check_padding, padding_pairs, plain, shape_of
 from .formats import MEMORY_BUDGET
 from .selection import NOTHING, numbered, selection_matrix
 

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..pattern import Axis, Pattern
 from .blocks import Block, blocks_of
 from .irregular import product_entries
+from .pattern import Axis, Pattern
 
 SMALL = 2**18
 """Matrices of at most so many entries are filled from places and columns that their plan keeps."""
@@ -162,7 +162,7 @@ def merged(kernel: Any, axes: Sequence[Axis], stack: Any = np.stack) -> Any:
     Returns:
         (groups, output channels, input channels, *slots).
 
-    >>> from algebraic_cnn.pattern import conv_axis
+    >>> from algebraic_cnn.toeplitz.pattern import conv_axis
     >>> axis = conv_axis(3, 3, 1, 1, 1, 1, "replicate")
     >>> merged(np.array([[[[1, 10, 100]]]]), [axis])
     array([[[[  1,  10, 100,  11, 110]]]])

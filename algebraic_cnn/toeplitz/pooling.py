@@ -12,8 +12,8 @@ from typing import Any
 
 from numpy.typing import DTypeLike
 
-from ..arguments import integer, per_axis, plain, shape_of
 from ..errors import GeometryError
+from .arguments import integer, per_axis, plain, shape_of
 from .formats import MEMORY_BUDGET
 from .separable import Row, separable_matrix
 

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import DTypeLike, NDArray
 
-from ..arguments import integer, per_axis, plain, shape_of
 from ..errors import GeometryError, ShapeError
-from ..geometry import conv_geometry
+from .arguments import integer, per_axis, plain, shape_of
 from .formats import MEMORY_BUDGET, check_format
+from .geometry import conv_geometry
 from .padding import pad_numbers
 from .selection import NOTHING, matrix_of_ones, numbered, selection_matrix
 

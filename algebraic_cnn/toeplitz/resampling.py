@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..arguments import per_axis, plain, shape_of
 from ..errors import GeometryError, UnknownNameError
+from .arguments import per_axis, plain, shape_of
 from .filling import entry_dtype
 from .formats import MEMORY_BUDGET
 from .pooling import adaptive_rows

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..arguments import bytes_allowed
 from ..errors import TooLargeError
+from .arguments import bytes_allowed
 from .filling import entry_dtype
 from .formats import FORMATS, MEMORY_BUDGET, Entries, check_budget, check_format, index_dtype
 

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..errors import ShapeError
-from ..pattern import Axis, Pattern
 from .filling import entry_dtype, filled
 from .formats import check_format
+from .pattern import Axis, Pattern
 from .plan import Plan
 
 Row = Mapping[int, Fraction]

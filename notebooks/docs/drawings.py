@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from algebraic_cnn import AffineMap, conv_matrix
+from algebraic_cnn.algebra.symbolic import Skeleton
+from algebraic_cnn.apps.plots import new_figure, rows_figure, save_figure, skeleton_figure, spy_figure
 from algebraic_cnn.homotopy import Cosine, Exponential, Linear, Step
-from algebraic_cnn.plots import new_figure, rows_figure, save_figure, skeleton_figure, spy_figure
-from algebraic_cnn.symbolic import Skeleton
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -55,7 +55,7 @@ def rows() -> Any:
     import torch
 
     from algebraic_cnn import LinearCNN, SkipSpec, derive, load_digits, train
-    from algebraic_cnn.training import Recipe
+    from algebraic_cnn.homotopy.classifier import Recipe
 
     torch.manual_seed(0)
     layers = [torch.nn.Conv2d(1, 8, 3, padding=1), torch.nn.Conv2d(8, 8, 3, padding=1), torch.nn.Linear(512, 10)]

@@ -25,7 +25,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from algebraic_cnn.records import append_record, read_records
+from algebraic_cnn.files.records import append_record, read_records
 
 from .corpus import SNIPPETS, Snippet, drawn_networks, fill
 from .edits import Change

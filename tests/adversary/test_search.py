@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from algebraic_cnn.errors import ShapeError
-from algebraic_cnn.records import read_records
+from algebraic_cnn.files.records import read_records
 
 from . import search
 from .corpus import SNIPPETS, fill

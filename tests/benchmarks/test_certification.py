@@ -14,19 +14,19 @@ import pytest
 import torch
 
 from algebraic_cnn import certify
-from algebraic_cnn.bench.certification import CHECKS, DEFECTS, DEPTHS, run, tallies
-from algebraic_cnn.bench.collapsing import linear_resnet34
-from algebraic_cnn.bench.defects import network
-from algebraic_cnn.bench.timing import interleaved_seconds
-from algebraic_cnn.certificates.check import native, residues
-from algebraic_cnn.certificates.rounding import forward_error
-from algebraic_cnn.evaluate import Evaluator
-from algebraic_cnn.exact import exact_map, exact_outputs
-from algebraic_cnn.prime_field import PrimeField
-from algebraic_cnn.primes import random_prime
-from algebraic_cnn.ring import Float
-from algebraic_cnn.sums import terms
-from algebraic_cnn.trace import trace
+from algebraic_cnn.apps.bench.certification import CHECKS, DEFECTS, DEPTHS, run, tallies
+from algebraic_cnn.apps.bench.collapsing import linear_resnet34
+from algebraic_cnn.apps.bench.defects import network
+from algebraic_cnn.apps.bench.timing import interleaved_seconds
+from algebraic_cnn.certification.check import native, residues
+from algebraic_cnn.certification.rounding import forward_error
+from algebraic_cnn.derivation.exact import exact_map, exact_outputs
+from algebraic_cnn.ir.trace import trace
+from algebraic_cnn.ops.evaluate import Evaluator
+from algebraic_cnn.ops.sums import terms
+from algebraic_cnn.rings.prime_field import PrimeField
+from algebraic_cnn.rings.primes import random_prime
+from algebraic_cnn.rings.ring import Float
 
 
 @pytest.mark.parametrize("depth", DEPTHS)

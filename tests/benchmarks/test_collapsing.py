@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from algebraic_cnn import collapse
-from algebraic_cnn.bench.collapsing import Row, derivation_rows, linear_resnet34, prediction_rows
+from algebraic_cnn.apps.bench.collapsing import Row, derivation_rows, linear_resnet34, prediction_rows
 
 
 def show(rows: list[Row], capsys: pytest.CaptureFixture[str]) -> None:

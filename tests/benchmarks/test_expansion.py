@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from algebraic_cnn.symbolic import Skeleton, expand, to_latex, to_sympy
+from algebraic_cnn.algebra.symbolic import Skeleton, expand, to_latex, to_sympy
 
 DEPTH = 14
 WORDS = 2 ** (DEPTH - 1)

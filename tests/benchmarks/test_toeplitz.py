@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from algebraic_cnn.bench.toeplitz import CASES, jacobian_rows, machine, probed_columns, recipe, toeplitz_rows
-from algebraic_cnn.geometry import conv_geometry
+from algebraic_cnn.apps.bench.toeplitz import CASES, jacobian_rows, machine, probed_columns, recipe, toeplitz_rows
 from algebraic_cnn.toeplitz import conv_matrix
+from algebraic_cnn.toeplitz.geometry import conv_geometry
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -24,7 +24,7 @@ import pytest
 from typer.testing import CliRunner
 
 import algebraic_cnn
-from algebraic_cnn.cli import app
+from algebraic_cnn.apps.cli import app
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "notebooks" / "docs"

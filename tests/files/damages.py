@@ -34,15 +34,15 @@ import scipy.sparse as sp
 import torch
 from torch import nn
 
-from algebraic_cnn.affine import AffineMap
-from algebraic_cnn.archives import packed, sha256
-from algebraic_cnn.certificates.certificate import Certificate, Witness
-from algebraic_cnn.checkpoint import read_checkpoint, write_checkpoint
-from algebraic_cnn.data import read_idx
+from algebraic_cnn.algebra.affine import AffineMap
+from algebraic_cnn.certification.certificate import Certificate, Witness
 from algebraic_cnn.errors import AlgebraicError
-from algebraic_cnn.programs import load_program, save_program
-from algebraic_cnn.records import read_records, write_records
-from algebraic_cnn.trace import export
+from algebraic_cnn.files.archives import packed, sha256
+from algebraic_cnn.files.records import read_records, write_records
+from algebraic_cnn.homotopy.checkpoint import read_checkpoint, write_checkpoint
+from algebraic_cnn.ir.programs import load_program, save_program
+from algebraic_cnn.ir.trace import export
+from algebraic_cnn.models.data import read_idx
 
 from .forging import GRAPH, SEAL, WEIGHTS
 
@@ -262,7 +262,7 @@ def make_idx(path: Path) -> None:
 
 
 def save_network(path: Path) -> None:
-    from algebraic_cnn.onnx_files import save_onnx
+    from algebraic_cnn.ir.onnx.writing import save_onnx
 
     save_onnx(network(), torch.zeros(2, 1, 4, 4), path)
 
@@ -280,7 +280,7 @@ def make_onnx(path: Path) -> None:
 
 
 def read_onnx(path: Path) -> Any:
-    from algebraic_cnn.onnx_reading import load_onnx
+    from algebraic_cnn.ir.onnx.reading import load_onnx
 
     return load_onnx(path)
 

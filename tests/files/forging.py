@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from algebraic_cnn.archives import sha256
+from algebraic_cnn.files.archives import sha256
 
 SEAL = "extra/algebraic_cnn.sha256"
 GRAPH = "models/model.json"

@@ -18,16 +18,16 @@ import numpy as np
 import pytest
 import torch
 
-from algebraic_cnn.affine import AffineMap
-from algebraic_cnn.archives import packed, sha256
-from algebraic_cnn.certificates.certificate import Certificate
-from algebraic_cnn.checkpoint import _ZEROS, _summed, read_checkpoint
-from algebraic_cnn.data import read_idx
+from algebraic_cnn.algebra.affine import AffineMap
+from algebraic_cnn.certification.certificate import Certificate
 from algebraic_cnn.errors import DataError, TraceError
-from algebraic_cnn.npz import read_npy
-from algebraic_cnn.onnx_reading import load_onnx
-from algebraic_cnn.plain_json import built, parsed, read_json, sealed, spelled
-from algebraic_cnn.records import append_record, read_records, write_records
+from algebraic_cnn.files.archives import packed, sha256
+from algebraic_cnn.files.npz import read_npy
+from algebraic_cnn.files.plain_json import built, parsed, read_json, sealed, spelled
+from algebraic_cnn.files.records import append_record, read_records, write_records
+from algebraic_cnn.homotopy.checkpoint import _ZEROS, _summed, read_checkpoint
+from algebraic_cnn.ir.onnx.reading import load_onnx
+from algebraic_cnn.models.data import read_idx
 
 from .damages import make_certificate, make_checkpoint, make_map, make_onnx
 from .forging import Bomb, pickled

@@ -18,20 +18,20 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from algebraic_cnn.affine import AffineMap
-from algebraic_cnn.certificates.certificate import Certificate
-from algebraic_cnn.checkpoint import read_checkpoint
-from algebraic_cnn.cli import app
-from algebraic_cnn.data import read_idx
+from algebraic_cnn.algebra.affine import AffineMap
+from algebraic_cnn.apps.cli import app
+from algebraic_cnn.apps.plots import rows_figure, save_figure
+from algebraic_cnn.certification.certificate import Certificate
 from algebraic_cnn.errors import DataError
 from algebraic_cnn.files import read_bytes, whole_file, write_bytes
-from algebraic_cnn.npz import read_npy
-from algebraic_cnn.onnx_reading import load_onnx
-from algebraic_cnn.plain_json import read_json, write_json
-from algebraic_cnn.plots import rows_figure, save_figure
-from algebraic_cnn.programs import load_program, save_program
-from algebraic_cnn.records import append_record, read_records, write_records
-from algebraic_cnn.trace import export
+from algebraic_cnn.files.npz import read_npy
+from algebraic_cnn.files.plain_json import read_json, write_json
+from algebraic_cnn.files.records import append_record, read_records, write_records
+from algebraic_cnn.homotopy.checkpoint import read_checkpoint
+from algebraic_cnn.ir.onnx.reading import load_onnx
+from algebraic_cnn.ir.programs import load_program, save_program
+from algebraic_cnn.ir.trace import export
+from algebraic_cnn.models.data import read_idx
 
 from .damages import make_checkpoint, save_network
 

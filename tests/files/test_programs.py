@@ -21,9 +21,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from algebraic_cnn.errors import DataError, UnknownNameError
-from algebraic_cnn.programs import load_program, save_program
-from algebraic_cnn.refusal import quiet as torch_is_quiet
-from algebraic_cnn.trace import export
+from algebraic_cnn.ir.programs import load_program, save_program
+from algebraic_cnn.ir.refusal import quiet as torch_is_quiet
+from algebraic_cnn.ir.trace import export
 
 from .forging import CONSTANTS, GRAPH, SAMPLES, WEIGHTS, Bomb, graph_changed, pickled, records, rewritten, stored
 

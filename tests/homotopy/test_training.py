@@ -13,8 +13,6 @@ import torch
 from torch import nn
 
 from algebraic_cnn import DataError, HomotopyError, NonFiniteError, UnknownNameError
-from algebraic_cnn.checkpoint import momenta
-from algebraic_cnn.data import Dataset
 from algebraic_cnn.homotopy import (
     Adaptive,
     Constant,
@@ -31,7 +29,9 @@ from algebraic_cnn.homotopy import (
     with_activation_strength,
     with_skip_strength,
 )
-from algebraic_cnn.training import Recipe
+from algebraic_cnn.homotopy.checkpoint import momenta
+from algebraic_cnn.homotopy.classifier import Recipe
+from algebraic_cnn.models.data import Dataset
 
 from .networks import basic, built, images
 

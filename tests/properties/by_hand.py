@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from algebraic_cnn.affine import AffineMap
-from algebraic_cnn.graph import Graph
-from algebraic_cnn.layers import affine_map
-from algebraic_cnn.magnitudes.bounds import majorant
+from algebraic_cnn.algebra.affine import AffineMap
+from algebraic_cnn.algebra.recursion import Layer, Skip, SkipRecursion
+from algebraic_cnn.derivation.magnitudes.bounds import majorant
+from algebraic_cnn.ir.graph import Graph
 from algebraic_cnn.models import LinearCNN
 from algebraic_cnn.models.resize import Subsample, ZeroChannels
-from algebraic_cnn.precision import UNIT_ROUNDOFF
-from algebraic_cnn.recursion import Layer, Skip, SkipRecursion
-from algebraic_cnn.sums import gamma, roundings
+from algebraic_cnn.ops.layers import affine_map
+from algebraic_cnn.ops.precision import UNIT_ROUNDOFF
+from algebraic_cnn.ops.sums import gamma, roundings
 
 
 def recursion_by_hand(net: LinearCNN, dtype: Any = np.float64) -> SkipRecursion:

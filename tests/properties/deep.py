@@ -22,8 +22,8 @@ import torch
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from algebraic_cnn.certificates.certificate import versions
-from algebraic_cnn.records import append_record, read_records
+from algebraic_cnn.certification.certificate import versions
+from algebraic_cnn.files.records import append_record, read_records
 from algebraic_cnn.testing import Network, linear_cnns
 
 from . import test_recursion, test_witnesses

@@ -14,9 +14,9 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from algebraic_cnn.graph import Graph
+from algebraic_cnn.ir.graph import Graph
+from algebraic_cnn.ir.trace import trace
 from algebraic_cnn.models import LinearCNN
-from algebraic_cnn.trace import trace
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 _CROP = {1: nn.ConstantPad1d, 2: nn.ConstantPad2d}

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from algebraic_cnn.derivation import derive
-from algebraic_cnn.evaluate import Evaluator
+from algebraic_cnn.derivation.methods import derive
+from algebraic_cnn.ir.trace import trace
+from algebraic_cnn.ops.evaluate import Evaluator
 from algebraic_cnn.testing import Network, affine_modules, kernels, linear_cnns
-from algebraic_cnn.trace import trace
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 HALF = settings(max_examples=max(1, settings.default.max_examples // 2))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algebraic_cnn.records import read_records
+from algebraic_cnn.files.records import read_records
 from algebraic_cnn.testing import Network, linear_cnns
 
 from . import deep

@@ -17,14 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from algebraic_cnn.affine import AffineMap
-from algebraic_cnn.certification import certify
-from algebraic_cnn.derivation import derive
-from algebraic_cnn.graph import Graph
+from algebraic_cnn.algebra.affine import AffineMap
+from algebraic_cnn.certification.comparison import certify
+from algebraic_cnn.derivation.methods import derive
+from algebraic_cnn.ir.graph import Graph
+from algebraic_cnn.ir.trace import trace
 from algebraic_cnn.models import LinearCNN
-from algebraic_cnn.ring import Rationals
+from algebraic_cnn.rings.ring import Rationals
 from algebraic_cnn.testing import Network, linear_cnns
-from algebraic_cnn.trace import trace
 
 from .by_hand import recursion_by_hand, rounding_bound, within
 from .mutants import MUTATIONS, mutants

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algebraic_cnn.prime_field import PrimeField
-from algebraic_cnn.ring import Rationals
+from algebraic_cnn.rings.prime_field import PrimeField
+from algebraic_cnn.rings.ring import Rationals
 from algebraic_cnn.testing import Network, linear_cnns
 
 from .by_hand import recursion_by_hand

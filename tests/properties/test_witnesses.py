@@ -15,15 +15,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algebraic_cnn.affine import AffineMap
-from algebraic_cnn.derivation import derive_graph
-from algebraic_cnn.evaluate import Evaluator
-from algebraic_cnn.graph import Graph
-from algebraic_cnn.magnitudes.bounds import majorant
-from algebraic_cnn.prime_field import PrimeField
-from algebraic_cnn.primes import random_prime
-from algebraic_cnn.ring import Float, Rationals, Ring
-from algebraic_cnn.sums import terms
+from algebraic_cnn.algebra.affine import AffineMap
+from algebraic_cnn.derivation.magnitudes.bounds import majorant
+from algebraic_cnn.derivation.methods import derive_graph
+from algebraic_cnn.ir.graph import Graph
+from algebraic_cnn.ir.trace import trace
+from algebraic_cnn.ops.evaluate import Evaluator
+from algebraic_cnn.ops.sums import terms
+from algebraic_cnn.rings.prime_field import PrimeField
+from algebraic_cnn.rings.primes import random_prime
+from algebraic_cnn.rings.ring import Float, Rationals, Ring
 from algebraic_cnn.testing import (
     Network,
     affine_modules,
@@ -31,7 +32,6 @@ from algebraic_cnn.testing import (
     linear_cnns,
     residual_networks,
 )
-from algebraic_cnn.trace import trace
 
 from .by_hand import recursion_by_hand, rounding_bound, within
 

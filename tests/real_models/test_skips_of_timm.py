@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from algebraic_cnn import certify
-from algebraic_cnn.bench.reparameterised import network
+from algebraic_cnn.apps.bench.reparameterised import network
 from algebraic_cnn.errors import MissingExtraError
 from algebraic_cnn.homotopy import (
     find_activations,
@@ -21,7 +21,7 @@ from algebraic_cnn.homotopy import (
     with_activation_strength,
     with_skip_strength,
 )
-from algebraic_cnn.trace import trace
+from algebraic_cnn.ir.trace import trace
 
 try:
     network("resnet34")

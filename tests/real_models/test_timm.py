@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from algebraic_cnn import collapse
-from algebraic_cnn.bench.reparameterised import MODELS, converted, counts, example, network
+from algebraic_cnn.apps.bench.reparameterised import MODELS, converted, counts, example, network
 from algebraic_cnn.errors import MissingExtraError
 
 try:

@@ -13,7 +13,6 @@ import torch
 from sympy.polys.matrices import DomainMatrix
 
 from algebraic_cnn.errors import ShapeError, TooLargeError, UnknownNameError
-from algebraic_cnn.geometry import conv_geometry
 from algebraic_cnn.toeplitz import (
     FORMATS,
     adaptive_avg_pool_matrix,
@@ -31,6 +30,7 @@ from algebraic_cnn.toeplitz import (
 )
 from algebraic_cnn.toeplitz.filling import conv_plan
 from algebraic_cnn.toeplitz.formats import Entries, bytes_needed, index_dtype
+from algebraic_cnn.toeplitz.geometry import conv_geometry
 from algebraic_cnn.toeplitz.plan import SMALL
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")

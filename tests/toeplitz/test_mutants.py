@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from algebraic_cnn import pattern
-from algebraic_cnn.pattern import Axis
 from algebraic_cnn.toeplitz import (
     avg_pool_matrix,
     conv_matrix,
@@ -20,12 +18,14 @@ from algebraic_cnn.toeplitz import (
     interpolate_matrix,
     pad_matrix,
     padding,
+    pattern,
     plan,
     pooling,
     resampling,
     unfold_matrix,
 )
 from algebraic_cnn.toeplitz import selection as selection_module
+from algebraic_cnn.toeplitz.pattern import Axis
 
 F = torch.nn.functional
 RNG = np.random.default_rng(0)

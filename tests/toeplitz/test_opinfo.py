@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from algebraic_cnn.layers import affine_map
+from algebraic_cnn.ops.layers import affine_map
 from algebraic_cnn.toeplitz import (
     adaptive_avg_pool_matrix,
     avg_pool_matrix,

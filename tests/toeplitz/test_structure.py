@@ -9,9 +9,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algebraic_cnn.geometry import conv_geometry
-from algebraic_cnn.pattern import conv_pattern
 from algebraic_cnn.toeplitz import conv_matrix, conv_operator, conv_transpose_matrix, dot_test, plan
+from algebraic_cnn.toeplitz.geometry import conv_geometry
+from algebraic_cnn.toeplitz.pattern import conv_pattern
 from algebraic_cnn.toeplitz.plan import Plan
 
 from .oracle import kronecker_matrix

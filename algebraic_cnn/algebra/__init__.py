@@ -1,0 +1,3 @@
+"""algebra."""
+
+from __future__ import annotations

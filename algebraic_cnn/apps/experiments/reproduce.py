@@ -1,0 +1,136 @@
+"""Every figure and table of the paper, and the race beyond it, by name: run what is missing, draw it, sum it up.
+
+    EXPERIMENTS   name to what it does
+    Outcome       the files that were written, and the rows of the table
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import UnknownNameError
+from ..plots import save_figure
+from . import curve, fading, figure1, figure3, race, timing
+from .runs import HERE, Place, Progress, Workers, run_jobs
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PRESETS = ("quick", "paper")
+#: The file of the trainings that the figures share: some are in two of them.
+RECORDS = "figures.jsonl"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an experiment gave.
+
+    Attributes:
+        name: of the experiment.
+        preset: what its sizes are called.
+        files: what each file is, to its path.
+        rows: of the table.
+    """
+
+    name: str
+    preset: str
+    files: Mapping[str, str]
+    rows: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How to run an experiment.
+
+    Attributes:
+        preset: "quick" or "paper".
+        place: where.
+        workers: who trains.
+        data: "mnist" or "digits".
+        seed: of the first trial.
+        progress: called with (done, total, words).
+    """
+
+    preset: str = "quick"
+    place: Place = field(default_factory=Place)
+    workers: Workers = HERE
+    data: str = "mnist"
+    seed: int = 0
+    progress: Progress | None = None
+
+    def of(self, presets: Mapping[str, Any]) -> Any:
+        """An experiment's preset, on these data and with these seeds."""
+        config = presets[self.preset]
+        return replace(config, seed=self.seed, shared={**config.shared, "data": self.data})
+
+    def trained(self, config: Any, records: str = RECORDS, *, keep: bool = False) -> list[dict[str, Any]]:
+        """The record of every training of an experiment; what an earlier call finished is not run again."""
+        path = Path(self.place.folder, records)
+        return run_jobs(config.jobs(), path, self.place, self.workers, self.progress, keep=keep)
+
+
+def reproduce(name: str, setting: Setting) -> Outcome:
+    """Run what is missing of an experiment, draw its picture, sum it up in a table.
+
+    What an earlier call finished in the same folder is not run again; times are measured anew.
+
+    Raises:
+        UnknownNameError: if there is no experiment or preset of that name.
+        DataError: if images or records are missing or damaged, or the picture cannot be written.
+        NonFiniteError: if a training diverges.
+        MissingExtraError: if a cluster is asked for without the extra for it.
+    """
+    for what, word, words in (("experiment", name, EXPERIMENTS), ("preset", setting.preset, PRESETS)):
+        if word not in words:
+            raise UnknownNameError(f"unknown {what}", expected=" | ".join(words), got=word)
+    rows, figure, records = EXPERIMENTS[name](setting)
+    folder = Path(setting.place.folder)
+    files = {"records": folder / records}
+    if figure is not None:
+        files["picture"] = save_figure(figure, folder / f"{name}.png")
+    return Outcome(name, setting.preset, {what: str(path) for what, path in files.items()}, rows)
+
+
+#: Rows of the table, the picture, and the file of the records in the folder.
+Drawn = tuple[list[dict[str, Any]], "Figure | None", str]
+
+
+def _figure1(setting: Setting, presets: Mapping[str, figure1.Config] = figure1.PRESETS) -> Drawn:
+    config = setting.of(presets)
+    records = setting.trained(config)
+    return figure1.table(config, records), figure1.picture(config, records), RECORDS
+
+
+def _figure2(setting: Setting) -> Drawn:
+    return _figure1(setting, figure1.FIGURE2)
+
+
+def _figure3(setting: Setting) -> Drawn:
+    config = setting.of(figure3.PRESETS)
+    records = setting.trained(config)
+    return figure3.table(config, records), figure3.picture(config, records), RECORDS
+
+
+def _timing(setting: Setting) -> Drawn:
+    config = timing.PRESETS[setting.preset]
+    return timing.table(timing.run(config, setting.place, progress=setting.progress)), None, "timing.jsonl"
+
+
+def _race(setting: Setting) -> Drawn:
+    config = setting.of(fading.PRESETS)
+    apart = replace(setting, place=replace(setting.place, folder=str(Path(setting.place.folder, "race"))))
+    records = apart.trained(config, "race.jsonl", keep=True)
+    times = race.measure(config, apart.place, seed=setting.seed, progress=setting.progress)
+    return curve.table(config, records, times), curve.picture(config, records, times), "race/race-times.jsonl"
+
+
+EXPERIMENTS: dict[str, Callable[[Setting], Drawn]] = {
+    "figure1": _figure1,
+    "figure2": _figure2,
+    "figure3": _figure3,
+    "timing": _timing,
+    "race": _race,
+}

@@ -1,0 +1,184 @@
+"""Two networks side by side, seen alike whether they are graphs of calls or explicit maps.
+
+Network     a traced ``Graph`` or an ``AffineMap``
+Check       what every level of certificate is given: the two networks and how hard to look
+residues    a network modulo a prime, as a function on arrays
+stated      the W and b that a network states outright, exactly, if it does
+native      what torch computes
+derived     the W and b of a network in float64, derived as ``derive`` does it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..algebra.affine import AffineMap
+from ..derivation.methods import Progress, derive_graph
+from ..derivation.samples import require_samples_apart
+from ..errors import NotAffineError, ShapeError
+from ..ir.graph import Graph, Ref
+from ..ops.evaluate import Evaluator, affine_obstacle
+from ..ops.rules import DROPOUTS, MOVES, REPEATS
+from ..ops.sums import terms
+from ..ops.watched import Watched
+from ..rings.prime_field import PrimeField
+from ..rings.ring import Float
+
+Network = Graph | AffineMap
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """What a level is given.
+
+    Attributes:
+        original: the network that is taken as right.
+        collapsed: the other one, of the same shapes.
+        points: how hard to look: modular checks err with probability at most 2^(-10 points).
+        seed: seed of everything random.
+        method: how W and b of the other were derived, if it is a derived map.
+        memory_budget: bytes that a derivation may take.
+        progress: called with (points done, points in all).
+        inputs: where to compare outputs, (N, *in_shape); None for random inputs.
+        box: bounds of inputs between which outputs are compared, numbers or tensors of shape in_shape.
+        level: the name of the check.
+    """
+
+    original: Network
+    collapsed: Network
+    points: int
+    seed: int
+    method: str
+    memory_budget: int
+    progress: Progress
+    inputs: Tensor | None = None
+    box: tuple[Any, Any] | None = None
+    level: str = "auto"
+
+    @property
+    def alike(self) -> bool:
+        """Whether both are affine maps of one sample, with the same shapes."""
+        maps = all(isinstance(network, AffineMap) or is_map(network) for network in (self.original, self.collapsed))
+        return maps and shapes(self.original) == shapes(self.collapsed)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The common input shape, without batch axis."""
+        return shapes(self.original)[0]
+
+
+def is_map(graph: Graph) -> bool:
+    """Whether a graph is one affine map of one sample: one input, one output, nothing written, no samples mixed."""
+    if affine_obstacle(graph) is not None:
+        return False
+    try:
+        graph.single()
+        require_samples_apart(graph, device(graph))
+    except (NotAffineError, ShapeError):
+        return False
+    return True
+
+
+def shapes(network: Network) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """in_shape and out_shape, without batch axis.
+
+    Raises:
+        NotAffineError, ShapeError: if the network has no such pair, as ``Graph.single`` raises them.
+    """
+    return (network.in_shape, network.out_shape) if isinstance(network, AffineMap) else network.single()
+
+
+def signature(network: Network) -> tuple[Any, ...]:
+    """The shapes of all inputs and all outputs, without batch axis."""
+    if isinstance(network, AffineMap):
+        return (network.in_shape,), (network.out_shape,)
+    sizes = network.shapes()
+    outputs = (sizes.get(out.name, ())[1:] if isinstance(out, Ref) else out for out in network.outputs)
+    return tuple(shape[1:] for shape in network.input_shapes), tuple(outputs)
+
+
+def device(network: Network) -> torch.device:
+    """Where the numbers of the network live."""
+    tensors = [] if isinstance(network, AffineMap) else list(network.constants.values())
+    return tensors[0].device if tensors else torch.device("cpu")
+
+
+def dtype(network: Network) -> torch.dtype:
+    """The dtype in which the network computes."""
+    if not isinstance(network, AffineMap):
+        return network.dtype
+    return torch.from_numpy(network.b[:0]).dtype if network.b.dtype.kind == "f" else torch.float64
+
+
+def sums(network: Network) -> int:
+    """The most products that a pass through the network sums before it reduces."""
+    return network.W.shape[1] + 1 if isinstance(network, AffineMap) else terms(network)
+
+
+def residues(network: Network, field: PrimeField) -> Callable[[np.ndarray], np.ndarray]:
+    """The network modulo p: from residues (N, *in_shape) to residues (N, prod(out_shape))."""
+    if isinstance(network, AffineMap):
+        W, b = field.embed(network.to("dense").W), field.embed(network.b)
+        return lambda x: field.reduce(field.matmul(W, x.reshape(len(x), -1).T) + b[:, None]).T
+    run = Evaluator(network, field, device(network))
+
+    def on_arrays(x: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return run(torch.from_numpy(x).to(run.device)).reshape(len(x), -1).cpu().numpy()
+
+    return on_arrays
+
+
+def native(network: Network, x: Tensor) -> Tensor:
+    """What torch computes with the network in its own dtype, as float64 of shape (N, prod(out_shape))."""
+    if isinstance(network, AffineMap):
+        values = network(x.cpu().numpy().astype(network.b.dtype))
+        return torch.from_numpy(np.asarray(values, dtype=np.float64)).reshape(len(x), -1)
+    run = Watched(network, Float(str(network.dtype).removeprefix("torch.")), device(network), native=True)
+    with torch.no_grad():
+        return run(x.to(run.device, network.dtype)).double().cpu().reshape(len(x), -1)
+
+
+def stated(network: Network, memory_budget: int) -> AffineMap | None:
+    """The dense map that the network states in its own numbers: an ``AffineMap``, or one contraction and moves.
+
+    Every entry of W must be one weight: then probing multiplies weights by ones and adds zeros, hence rounds nothing.
+    That is so unless the moves before the contraction repeat an input, which the contraction may then add to itself.
+    """
+    if isinstance(network, AffineMap):
+        return network.to("dense")
+    dependent = network.dependent()
+    steps = [call for call in network.calls if call.name in dependent and call.op not in (*MOVES, *DROPOUTS)]
+    if len(network.inputs) != 1 or len(steps) != 1 or not steps[0].op.startswith(("linear", "addmm", "conv")):
+        return None
+    arguments = steps[0].bound()
+    weight: Any = arguments.get("mat2", arguments.get("weight"))
+    if weight.name not in network.constants or any(arguments.get(name, 1) != 1 for name in ("alpha", "beta")):
+        return None
+    given = {"device": device(network), "memory_budget": memory_budget}
+    repeats = any(call.op in REPEATS for call in network.calls)
+    if repeats and derive_graph(_counting(network, weight.name), Float(), **given).W.max(initial=0) > 1:
+        return None
+    return derive_graph(network, Float(), **given)
+
+
+def _counting(network: Graph, weight: str) -> Graph:
+    """The network with a weight of ones and biases of zeros: entries of W are how many weights the network's sum."""
+    constants = {
+        name: torch.full_like(value, name == weight) if value.is_floating_point() else value
+        for name, value in network.constants.items()
+    }
+    return replace(network, constants=constants)
+
+
+def derived(network: Network, method: str, memory_budget: int) -> AffineMap:
+    """W and b in float64: an ``AffineMap``'s own, or those that ``derive`` finds, bit for bit."""
+    if isinstance(network, AffineMap):
+        return network.to("dense")
+    return derive_graph(network, Float(), method, device=device(network), memory_budget=memory_budget).to("dense")

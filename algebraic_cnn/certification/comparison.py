@@ -1,0 +1,170 @@
+"""Is this network the same function as that one?  An exact answer where the field has a tolerance.
+
+    auto        the strongest of the others that decides: equal, equal but for rounding, different, or undecided
+    modular     both are run modulo random primes at random points, with the very numbers that the floats are.  Equal
+                residues: the same function over the rationals, but for a stated probability.  Unequal: different, and
+                the point is a witness.  A collapse rounds W and B once, which is no identity; then its derivation is
+                checked modulo the primes and W, B are checked to be that derivation in float64, to the last bit.
+    rational    W and B of both are computed over the rationals, and compared entry by entry; chance plays no part
+    bounded     outputs differ by no more than rounding explains, by a bound computed from the weights
+    sampled     the same at random inputs: a smoke test, and said to be one
+
+The names of the checks are the keys of ``LEVELS``.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from ..algebra.affine import AffineMap
+from ..derivation.methods import MEMORY_BUDGET, METHODS, Progress
+from ..derivation.samples import require_samples_apart
+from ..errors import ShapeError, UnknownNameError
+from ..ir.graph import Graph
+from ..ir.model_files import Named, aligned, load_network
+from ..ir.sized import sized
+from ..ir.trace import trace
+from ..ops.evaluate import affine_obstacle
+from ..rings.primes import entropy
+from ..toeplitz.arguments import bytes_allowed
+from .automatic import automatic
+from .bounded import bounded, sampled
+from .certificate import Certificate, fingerprint
+from .check import Check, Network, device, signature
+from .identity import batches_of
+from .interface import unlike_inputs, unlike_outputs
+from .modular import modular
+from .rational import rational
+
+LEVELS: dict[str, Callable[[Check], Certificate]] = {
+    "auto": automatic,
+    "sampled": sampled,
+    "bounded": bounded,
+    "modular": modular,
+    "rational": rational,
+}
+
+
+def certify(
+    original: Any,
+    collapsed: Any,
+    example: Any = None,
+    *,
+    level: str = "auto",
+    points: int = 8,
+    seed: int | None = None,
+    method: str = "auto",
+    inputs: Tensor | None = None,
+    box: tuple[Any, Any] | None = None,
+    memory_budget: int = MEMORY_BUDGET,
+    progress: Progress | None = None,
+) -> Certificate:
+    """Whether two networks in evaluation mode are the same function.
+
+    Args:
+        original: a module, an exported program, a traced ``Graph``, an ``AffineMap``, or the path of a .pt2, .onnx or
+            .npz file.  Where both are ONNX files, inputs and outputs of the same names belong together.
+        collapsed: the other one, likewise.
+        example: an input tensor (N, *in_shape); not needed where neither is a module.
+        level: "auto", "sampled", "bounded", "modular" or "rational".
+        points: how hard to look.  At level "modular" the probability of error is at most 2^(-10 points), whatever
+            number of random primes and inputs that takes; at other levels the number of random inputs.
+        seed: seed of the primes and inputs; the stated probability is over it.  None draws it from the system.  Whoever
+            knows the seed beforehand can make two different networks that pass: give one only to repeat a check.
+        method: how ``collapsed`` was derived, as ``derive`` was told; only then can it be equal to the last bit.
+        inputs: the inputs (N, *in_shape) at which level "bounded" compares outputs; default ``points`` random ones.
+        box: two bounds, numbers or tensors of shape in_shape; level "bounded" then speaks of all inputs between them.
+        memory_budget: bytes that a derivation may take.
+        progress: called with (points done, points in all).
+
+    Returns:
+        The certificate; ``ok`` is the verdict, ``str`` the sentence, ``witness`` a difference if there is one.
+
+    Raises:
+        NotAffineError: if one of them is not affine; names the call and its source line.
+        ShapeError: if their input or output shapes differ, ``points`` is not positive, ``seed`` is negative, or inputs
+            or box do not fit.
+        UnknownNameError: if there is no such level or method, or a path has another ending.
+        DataError, MissingExtraError: as ``load_network`` raises them.
+        TrainingModeError, TraceError, TooLargeError, NonFiniteError: as ``derive`` raises them.
+
+    >>> import torch
+    >>> layer = torch.nn.Linear(2, 1).double().eval()
+    >>> certify(layer, layer, torch.zeros(1, 2).double()).ok
+    True
+    """
+    if level not in LEVELS:
+        raise UnknownNameError("no such level", expected=tuple(LEVELS), got=level, where="certify")
+    if method not in METHODS and method != "auto":
+        raise UnknownNameError("no such method", expected=("auto", *METHODS), got=method, where="certify")
+    if not isinstance(points, int) or points < 1:
+        raise ShapeError("a check needs points", expected="an integer from 1 on", got=repr(points), where="certify")
+    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):
+        raise ShapeError("a seed is an integer", expected="0, 1, ...", got=repr(seed), where="certify")
+    seed = entropy() if seed is None else seed
+    if inputs is not None and not isinstance(inputs, Tensor):
+        raise ShapeError("inputs are no tensor", expected="(N, *in_shape)", got=type(inputs).__name__, where="certify")
+    memory_budget = bytes_allowed(memory_budget)
+    start = time.perf_counter()
+    first, second = (_named(model, example) for model in (original, collapsed))
+    networks = (first.network, aligned(first, second))
+    _require_comparable(networks, level)
+    silent = progress or (lambda done, total: None)
+    check = Check(networks[0], networks[1], points, seed, method, memory_budget, silent, inputs, box, level)
+    certificate = _unlike(check) or LEVELS[level](check)
+    prints = (fingerprint(networks[0]), fingerprint(networks[1]))
+    return replace(certificate, fingerprints=prints, points=points, seed=seed, seconds=time.perf_counter() - start)
+
+
+def _unlike(check: Check) -> Certificate | None:
+    """The certificate that what two networks return, or write, is not of the same kind; None if it is."""
+    graphs = [network for network in (check.original, check.collapsed) if isinstance(network, Graph)]
+    if len(graphs) < 2:
+        return None
+    batch = batches_of(graphs).tried[0]
+    reason = unlike_outputs(*(sized(graph, batch) for graph in graphs))
+    what = f"the networks are different: {reason}."
+    return Certificate(what, check.level, False, interface=True) if reason else None
+
+
+def _require_comparable(networks: Sequence[Network], level: str) -> None:
+    """Refuse networks of which the one cannot be given what the other is given.
+
+    Raises:
+        ShapeError: if they cannot.
+        NotAffineError: if a level that compares maps of one sample is asked for networks that mix samples.
+    """
+    first, second = networks
+    if isinstance(first, Graph) and isinstance(second, Graph):
+        reason = unlike_inputs(first, second)
+        if reason:
+            raise ShapeError(f"the networks differ in their inputs: {reason}", where="certify")
+        if level in ("auto", "modular") or any(affine_obstacle(graph) for graph in (first, second)):
+            return
+    shapes = [signature(network) for network in networks]
+    if shapes[0] != shapes[1]:
+        raise ShapeError("the networks differ in their shapes", expected=shapes[0], got=shapes[1], where="certify")
+    for network in networks:
+        if isinstance(network, Graph):
+            require_samples_apart(network, device(network))
+
+
+def _named(model: Any, example: Any) -> Named:
+    """The traced network; the example takes the model's dtype, so that two precisions can be compared."""
+    if isinstance(model, Graph | AffineMap):
+        return Named(model)
+    if isinstance(model, str | os.PathLike):
+        return load_network(model)
+    floats = [p for p in getattr(model, "parameters", tuple)() if p.is_floating_point()]
+
+    def cast(x: Any) -> Any:
+        return x.to(floats[0].dtype) if floats and isinstance(x, Tensor) and x.is_floating_point() else x
+
+    given = tuple(map(cast, example)) if isinstance(example, tuple | list) else cast(example)
+    return Named(trace(model, given))

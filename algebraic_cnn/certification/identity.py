@@ -1,0 +1,205 @@
+"""Are two networks the same function over the rationals?
+
+    maps       f(x) = g(x) at random points of F_p^n, where one of them is an explicit map
+    networks   the same interface (interface.py), and, their calls that are not affine paired (matching.py), the same
+               affine maps from inputs and calls to calls and outputs at random points; the first place where it is
+               not so is named, with its source line
+    batches    every batch size, where no call mixes samples or counts them; else those that were tried
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ..derivation.samples import doubtful, require_samples_apart
+from ..derivation.seams import Cut, cut, points, unlike, values
+from ..errors import ShapeError
+from ..ir.graph import Graph
+from ..ir.sized import Sized
+from ..rings.prime_field import PrimeField
+from ..rings.residues import Residues
+from .certificate import Certificate, Witness
+from .check import Check, device, residues
+from .interface import unlike_outputs
+from .matching import Matching, matched
+from .trials import Trials, difference, uniform
+
+_AFFINE = "the two networks are the same function over the rational numbers"
+_ROUNDED = " (Weights that were computed anew in floating point, by fusing a BatchNorm for instance, make another "
+_ROUNDED += "function, by rounding; level 'bounded' says whether that is all.)"
+_DIFFERENT = f"the two networks are not the same function over the rational numbers.{_ROUNDED}"
+_SEAMED = "the two networks make the same {} affine, and every affine part between them is the same function over the "
+_SEAMED += "rational numbers; so the two are the same function"
+_PART = f"an affine part of the two networks is not the same function over the rational numbers.{_ROUNDED}"
+
+#: Batch sizes that are tried where a call mixes the samples of a batch, or counts them.
+BATCHES = (1, 2, 3, 5, 8)
+
+#: No batch size that both networks take is looked for beyond.
+_FURTHEST = 4096
+
+#: A batch size at which calls are looked at: a length that few other axes have.
+_TYPICAL = 7
+
+
+def identical(check: Check) -> Certificate:
+    """Whether every output of the one network is that of the other."""
+    if isinstance(check.original, Graph) and isinstance(check.collapsed, Graph):
+        return _networks(check, (check.original, check.collapsed))
+    for network in (check.original, check.collapsed):
+        if isinstance(network, Graph):
+            require_samples_apart(network, device(network))
+
+    def trial(field: PrimeField, generator: np.random.Generator) -> Witness | None:
+        x = uniform(field, (1, *check.shape), generator)
+        y, z = (residues(network, field)(x).ravel() for network in (check.original, check.collapsed))
+        return difference(field, y, z, "output {} at the integer input recorded here", x)
+
+    holds = Certificate(f"{_AFFINE}.", "modular", True)
+    trials = Trials((check.original, check.collapsed), 1, 10 * check.points)
+    return trials.run(trial, check, holds, replace(holds, statement=_DIFFERENT, ok=False))
+
+
+@dataclass(frozen=True)
+class Batches:
+    """For which batch sizes two networks are compared.
+
+    Attributes:
+        tried: the sizes.
+        words: for which sizes the comparison then speaks.
+    """
+
+    tried: tuple[int, ...]
+    words: str
+
+
+def batches_of(graphs: Sequence[Graph]) -> Batches:
+    """The batch sizes to try, and for which that speaks.
+
+    Raises:
+        ShapeError: if there is no batch size that both networks take.
+    """
+    fixed = {graph.batch for graph in graphs if graph.batch is not None}
+    free = [graph for graph in graphs if graph.batch is None]
+    sizes = fixed or range(1, _FURTHEST + 1)
+    fits = [n for n in sizes if all(_takes(graph, n) for graph in free)]
+    if len(fixed) > 1 or not fits:
+        got = [graph.batch or (*graph.batch_sizes, graph.batch_step) for graph in graphs]
+        raise ShapeError("there is no batch size that both networks take", got=got, where="certify")
+    if fixed:
+        words = f"for batches of {fits[0]}" if any(any(graph.input_shapes) for graph in graphs) else ""
+        return Batches((fits[0],), words)
+    # torch says "from 2 on" of an export that never looked at one sample: the calls are compared there all the same
+    single = (1,) if fits[0] == 2 and all(graph.batch_step == 1 for graph in graphs) else ()
+    allowed = tuple(n for n in fits if n in BATCHES) or tuple(fits[:3])
+    counts = [_counts(graph, next((n for n in fits if n >= _TYPICAL), fits[0])) for graph in graphs]
+    if all(graph.batch_sizes[1] is None for graph in graphs) and not any(count.unknown for count in counts):
+        step = math.lcm(*(graph.batch_step for graph in graphs))
+        words = "for every batch size" + (f" from {fits[0]} on" if fits[0] > 1 else "")
+        words += f" in steps of {step}" if step > 1 else ""
+        return Batches(single + (allowed if any(count.sized for count in counts) else allowed[:1]), words)
+    return Batches(single + allowed, f"for batches of {', '.join(map(str, allowed))}")
+
+
+def _takes(graph: Graph, batch: int) -> bool:
+    """Whether a network was found to be its model for batches of this size."""
+    least, most = graph.batch_sizes
+    return least <= batch and (most is None or batch <= most) and (batch - least) % graph.batch_step == 0
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """How a network depends on the number of samples.
+
+    Attributes:
+        sized: whether a number of a call is an expression in the batch size.
+        unknown: whether a call may mix the samples of a batch, or count them in a way that is not known.
+    """
+
+    sized: bool
+    unknown: bool
+
+
+def _counts(graph: Graph, batch: int) -> _Counts:
+    pieces = cut(graph, batch, flat=False)
+    sizes = [text for seam in pieces.seams if "('size', " in (text := repr(seam.form.arguments))]
+    unknown = any("('size', ''" in text for text in sizes)
+    return _Counts(bool(sizes), unknown or doubtful(pieces.graph) is not None)
+
+
+def _networks(check: Check, graphs: tuple[Graph, Graph]) -> Certificate:
+    batches = batches_of(graphs)
+    found: list[Certificate] = []
+    for batch in batches.tried:
+        pieces = [cut(graph, batch) for graph in graphs]
+        found.append(_at_one_size(check, graphs, pieces, batches))
+        if not found[-1].ok:
+            return found[-1]
+    error = min(1.0, sum(each.error_probability or 0.0 for each in found))
+    return replace(found[0], error_probability=error, primes=tuple(p for each in found for p in each.primes))
+
+
+def _at_one_size(check: Check, graphs: Sequence[Graph], pieces: Sequence[Cut], batches: Batches) -> Certificate:
+    seams = len(pieces[0].seams)
+    reason = unlike_outputs(*(Sized(part.whole, part.values) for part in pieces))
+    if reason:
+        return Certificate(f"the networks are different: {reason}.", "modular", False, interface=True)
+    pairing = matched(pieces[0], pieces[1], check.seed)
+    calls = "1 call that is not" if seams == 1 else f"{seams} calls that are not"
+    scope = f", {batches.words}" if batches.words else ""
+    stops = any(call.op == "detach" for graph in graphs for call in graph.calls)
+    scope += ", in values, not in gradients" if stops else ""
+    holds = Certificate(f"{_SEAMED.format(calls) if seams else _AFFINE}{scope}.", "modular", True)
+    fails = replace(holds, statement=_PART if seams else _DIFFERENT, ok=False)
+    found = _compared(check, pairing, holds, fails)
+    if not found.ok and pairing.alone:
+        reason = unlike(pieces[0], pieces[1]) or f"only one of them makes {pairing.alone[0]}"
+        what = f"the networks cannot be shown to be the same function: {reason}."
+        return Certificate(what, "modular", False, undecided=True)
+    return found
+
+
+def _compared(check: Check, pairing: Matching, holds: Certificate, fails: Certificate) -> Certificate:
+    """Whether all pairs of values are the same functions of the sources, at random points modulo random primes."""
+    cuts = pairing.cuts
+    weights = Residues(*(part.graph for part in cuts))
+    seams = any(part.seams for part in cuts)
+
+    def trial(field: PrimeField, generator: np.random.Generator) -> Witness | None:
+        inputs, embed = points(cuts, field, generator), weights.modulo(field)
+        found = [values(part, field, row, part.graph.device, embed)
+                 for part, row in zip(cuts, inputs, strict=True)]  # fmt: skip
+        for (one, i), (other, j), place in pairing.pairs:
+            at = f"entry {{}} of {place}" if seams else "output {} at the integer input recorded here"
+            witness = _unequal(field, found[one][i], found[other][j], at, None if seams else inputs[0][0].numpy())
+            if witness is not None:
+                return witness
+        return None
+
+    return Trials([part.graph for part in cuts], 1, 10 * check.points).run(trial, check, holds, fails)
+
+
+def _unequal(field: PrimeField, y: Any, z: Any, place: str, x: np.ndarray | None) -> Witness | None:
+    """Where two values differ: residues modulo p, constants as they are."""
+    if isinstance(y, np.ndarray) and isinstance(z, np.ndarray):
+        return difference(field, y, z, place, x)
+    if _same(y, z):
+        return None
+    one, other = (float(v) if isinstance(v, int | float) else float("nan") for v in (y, z))
+    return Witness(f"a value that does not depend on the input, {place.replace('entry {} of ', '')}", one, other)
+
+
+def _same(y: Any, z: Any) -> bool:
+    if isinstance(y, Tensor) and isinstance(z, Tensor):
+        y, z = (v.detach().cpu() for v in (y, z))
+        y, z = (v.double() if v.is_floating_point() else v for v in (y, z))
+        alike = y.dtype == z.dtype and y.shape == z.shape
+        return alike and bool(((y == z) | ((y != y) & (z != z))).all())
+    sizes = [getattr(v, "expression", None) for v in (y, z)]
+    return type(y) is type(z) and sizes[0] == sizes[1] and bool(y == z or (y != y and z != z))

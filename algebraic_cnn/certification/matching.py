@@ -1,0 +1,225 @@
+"""Which call of one network is which of the other: a guess, which the comparison afterwards proves or refutes.
+
+    matched    cuts of two networks -> the same cuts, with sources named alike, and the pairs of values to compare
+
+Both are run in float64 on the same random numbers, calls that are not affine returning random numbers as well.  A call
+of the second network is taken for that call of the first which has the same form and is given the most similar values;
+a call that the first network makes twice, on the same values, is one.  Order, copies and dead calls do not matter.
+
+If every pair is the same affine function of the sources, the networks are the same function.  Let X be the values that
+the sources have in the first network.  Every call of the second is given, by induction over its execution, the same
+function of X as its partner, hence the same numbers; it is the same call, hence returns what its partner returns.  The
+outputs are the same functions of X.  A call without a partner is a source of its own, on which nothing then depends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..derivation.seams import Cut, Seam, Source
+from ..ir.canonical import bits, commutes, form_of
+from ..ir.graph import Call, Ref
+from ..ops.evaluate import Evaluator
+from ..rings.ring import Float
+
+#: Values further apart than this, beside their size, are not thought to be one value that was rounded in two ways.
+_ALIKE = 2.0**-10
+
+#: A seam by the number of its network, 0 or 1, and its own.
+Place = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Matching:
+    """Two cuts, and what must be equal.
+
+    Attributes:
+        cuts: of both networks, what stands for the same value called alike in ``sources``.
+        pairs: ((network, output of its cut), (network, output of its cut), what it is in words).
+        alone: names of seams that have no partner in the other network.
+    """
+
+    cuts: tuple[Cut, Cut]
+    pairs: tuple[tuple[Place, Place, str], ...]
+    alone: tuple[str, ...]
+
+
+def matched(first: Cut, second: Cut, seed: int = 0) -> Matching:
+    """The two cuts with seams paired, and the values that must be the same.
+
+    Args:
+        first: of one network.
+        second: of the other; as many outputs.
+        seed: of the numbers on which they are run; the guess depends on it, the proof does not.
+
+    >>> from algebraic_cnn.ir.trace import trace
+    >>> from algebraic_cnn.derivation.seams import cut
+    >>> class Branches(torch.nn.Module):
+    ...     def __init__(self, *calls):
+    ...         super().__init__()
+    ...         self.calls = calls
+    ...     def forward(self, x):
+    ...         return self.calls[0](x) + self.calls[1](x)
+    >>> one, other = (cut(trace(Branches(*calls).eval(), torch.zeros(1, 2)))
+    ...               for calls in ((torch.relu, torch.sigmoid), (torch.sigmoid, torch.relu)))
+    >>> [source for source in matched(one, other).cuts[1].sources]                  # the second's sigmoid is call 1
+    [(-1, 0), (1, 0), (0, 0)]
+    """
+    generator = np.random.default_rng(seed)
+    known: list[_Known] = []
+    tokens: dict[Source, Tensor] = {}
+    runs = [_Run(pieces, number, known, tokens, generator) for number, pieces in enumerate((first, second))]
+    for run in runs:
+        run.follow()
+    ours, theirs = (range(pieces.given, len(pieces.places)) for pieces in (first, second))
+    outputs = [((0, i), (1, j), first.places[i]) for i, j in zip(ours, theirs, strict=True)]
+    alone = tuple(entry.seam.name for entry in known if entry.met != {0, 1})
+    cuts = runs[0].renamed(), runs[1].renamed()
+    return Matching(cuts, (*runs[0].pairs, *runs[1].pairs, *outputs), alone)
+
+
+@dataclass(eq=False)
+class _Known:
+    """A call that was met, and what it was given.
+
+    Attributes:
+        places: of the values that it is given.
+        seam: the call.
+        given: the numbers that it was given.
+        met: the networks that make it.
+        made: for a call that reads more than numbers, by which calls each value was made (``_Run.made``).
+    """
+
+    places: list[Place]
+    seam: Seam
+    given: list[Any]
+    met: set[int]
+    made: list[str]
+
+
+@dataclass(eq=False)
+class _Run:
+    """One network, followed call by call."""
+
+    pieces: Cut
+    number: int
+    known: list[_Known]
+    tokens: dict[Source, Tensor]
+    generator: np.random.Generator
+    partner: dict[int, int] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    pairs: list[tuple[Place, Place, str]] = field(default_factory=list)
+
+    def follow(self) -> None:
+        """Run the network; find or make the entry of every seam."""
+        pieces, values = self.pieces, {}
+        evaluator = Evaluator(pieces.graph, Float(), pieces.graph.device)
+        sources = {name: (source, tuple(int(n or 0) for n in shape)) for name, source, shape in
+                   zip(pieces.graph.inputs, pieces.sources, pieces.graph.input_shapes, strict=True)}  # fmt: skip
+        seams = {seam.call.name: number for number, seam in enumerate(pieces.seams)}
+        for name in pieces.whole.inputs:
+            values[name] = self._token(*sources[name])
+        with torch.no_grad():
+            for call in pieces.whole.calls:
+                if call.name in seams:
+                    outputs = (pieces.graph.outputs[i] for i in pieces.seams[seams[call.name]].given)
+                    given = [evaluator.value(out, values) for out in outputs]
+                    self.partner[seams[call.name]] = self._entry(pieces.seams[seams[call.name]], given)
+                elif call.name not in sources and not (seams.keys() & set(call.refs()) and is_part(call)):
+                    values[call.name] = evaluator.step(call, values)
+                if call.name in sources:
+                    (number, part), shape = sources[call.name]
+                    values[call.name] = self._token((self.partner[number], part), shape)
+
+    def renamed(self) -> Cut:
+        """The cut, a seam called by the number of its entry."""
+        sources = tuple((self.partner.get(number, number), part) for number, part in self.pieces.sources)
+        return replace(self.pieces, sources=sources)
+
+    def _token(self, source: Source, shape: tuple[int, ...]) -> Tensor:
+        if source not in self.tokens:
+            drawn = torch.from_numpy(self.generator.standard_normal(shape))
+            self.tokens[source] = drawn.to(self.pieces.graph.device)
+        return self.tokens[source]
+
+    def _entry(self, seam: Seam, given: list[Any]) -> int:
+        """The number of the entry that the seam is; a pair to compare for each value that it is given."""
+        places = [(self.number, i) for i in seam.given]
+        made = [self.made(self.pieces.graph.outputs[i]) for i in seam.given] if seam.reads else []
+        best, order = self._nearest(seam, given, made)
+        if best is None:
+            self.known.append(_Known(places, seam, given, {self.number}, made))
+            return len(self.known) - 1
+        entry = self.known[best]
+        entry.met.add(self.number)
+        where = entry.seam.given_name
+        self.pairs += [(known, places[i], where) for known, i in zip(entry.places, order, strict=True)]
+        return best
+
+    def made(self, value: Any) -> str:
+        """By which affine calls a value was made from the sources: a digest of their forms and numbers.
+
+        Equal numbers may have zeros of other signs, or other strides; what the same calls made of the same has not.
+        """
+        if not isinstance(value, Ref):
+            return repr(value)
+        name = value.name
+        if name not in self.digests:
+            self.digests[name] = hashlib.sha256(repr(self._origin(name)).encode()).hexdigest()
+        return self.digests[name]
+
+    def _origin(self, name: str) -> Any:
+        pieces = self.pieces
+        if name in pieces.graph.constants:
+            return bits(pieces.graph.constants[name])
+        if name in pieces.graph.inputs:
+            number, part = pieces.sources[pieces.graph.inputs.index(name)]
+            return self.partner.get(number, number), part
+        call = next(call for call in pieces.graph.calls if call.name == name)
+        form, names = form_of(call, pieces.whole, pieces.values)
+        return form, [self.made(Ref(inner)) for inner in names]
+
+    def _nearest(self, seam: Seam, given: list[Any], made: list[str]) -> tuple[int | None, list[int]]:
+        """The entry of the same form that was given the most similar values, and in which order; or None.
+
+        What this network has made already is the same only if it is given the very same numbers.
+        """
+        orders = [list(range(len(given)))]
+        orders += [[1, 0]] if commutes(seam.form) else []
+        found: list[tuple[float, int, list[int]]] = []
+        for number, entry in enumerate(self.known):
+            if entry.seam.form == seam.form and entry.made == made:
+                for order in orders:
+                    distance = sum(_distance(x, given[i]) for x, i in zip(entry.given, order, strict=True))
+                    if distance == 0 or (self.number == 1 and 0 in entry.met):
+                        found.append((distance, number, order))
+        if not found:
+            return None, []
+        distance, best, order = min(found)
+        if distance > _ALIKE:  # nothing like it: then the next of its kind, so that the place of a change is found
+            free = [each for each in found if self.number not in self.known[each[1]].met]
+            _, best, order = min(free, key=lambda each: each[1], default=(distance, best, order))
+        return best, order
+
+
+def is_part(call: Call) -> bool:
+    """Whether a call takes one part of what another returned."""
+    return call.op == "operator.getitem"
+
+
+def _distance(x: Any, y: Any) -> float:
+    """How far two values are from each other, beside the size of the first."""
+    if not isinstance(x, Tensor) or not isinstance(y, Tensor):
+        return 0.0 if type(x) is type(y) and x == y else float("inf")
+    if x.shape != y.shape:
+        return float("inf")
+    if torch.equal(x, y):
+        return 0.0
+    gap = (x.double() - y.double()).abs().max() / (1 + x.double().abs().max())
+    return float(gap.nan_to_num(float("inf")))

@@ -1,0 +1,116 @@
+"""Averages before maps of channels: the mean of A x + b over a window is A times the mean of x, plus b.
+
+exchanged    a map of channels and a pool after it, as the pool and then the map
+earlier      a piece with every pool before the maps of channels that precede it
+averaged     the network with every such piece where that is cheaper
+
+A BatchNorm before a pool then stands before what follows the pool, which can take it in.  The map must give no fewer
+channels than it takes: then neither it nor the pool costs more than where it stood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..algebra.stencils.kernels import pointwise
+from ..algebra.stencils.moves import after, is_pointwise, keeps_axes
+from ..algebra.stencils.pieces import Array, Atom, Branches, Chain, Form, Move, Piece
+from ..derivation.junctions import Junction, Network
+from ..rings.ring import Ring
+from .cut import Cutter
+
+
+def averaged(network: Network, cutter: Cutter) -> Network:
+    """The network with pools before maps of channels wherever the cheapest plan then costs less."""
+    junctions = {name: averaged_junction(junction, cutter) for name, junction in network.junctions.items()}
+    return replace(network, junctions=junctions)
+
+
+def averaged_junction(junction: Junction, cutter: Cutter) -> Junction:
+    """The same for one junction."""
+    if cutter.elsewhere is not None:
+        return junction  # forms for every image size are found by the calls as they are
+    operands = []
+    for name, piece in junction.operands:
+        other = earlier(piece)
+        better = other is not piece and cutter.best(other).cost < cutter.best(piece).cost
+        operands.append((name, other if better else piece))
+    return replace(junction, operands=operands)
+
+
+def earlier(piece: Piece) -> Piece:
+    """The piece with every pool before the maps of channels that precede it; itself if there is none such."""
+    if not isinstance(piece, Chain | Branches):
+        return piece
+    inner = tuple(earlier(part) for part in piece.parts)
+    parts = _sorted(inner) if isinstance(piece, Chain) else inner
+    same = all(a is b for a, b in zip(parts, piece.parts, strict=True))
+    return piece if same else replace(piece, parts=parts)
+
+
+def _sorted(parts: Sequence[Piece]) -> tuple[Piece, ...]:
+    done = list(parts)
+    for stop in range(1, len(done)):
+        for place in range(stop, 0, -1):
+            start = next((at for at in range(place - 1, -1, -1) if not isinstance(done[at], Move)), 0)
+            found = _carried(done[start], done[start + 1 : place], done[place])
+            if found is None:
+                break
+            done[start : place + 1] = found
+    return tuple(done)
+
+
+def _carried(first: Piece, moves: Sequence[Piece], pool: Piece) -> list[Piece] | None:
+    """Moves, a pool, and then the map of channels that came before them; None where that is not the same."""
+    for move in moves:
+        if not (isinstance(first, Atom) and isinstance(move, Move)):
+            return None
+        fp = first.form.footprint
+        pair = after(first, move) if fp.c_in == fp.c_out else None
+        if pair is None:
+            return None
+        first = replace(pair[0], call=None)  # as it was called, it may not take values of that rank
+    pair = exchanged(first, pool)
+    return None if pair is None else [*moves, *pair]
+
+
+def exchanged(first: Piece, pool: Piece) -> tuple[Atom, Atom] | None:
+    """A map of channels and a pool after it as the pool and then the map, or None where that is not the same."""
+    if not (isinstance(first, Atom) and isinstance(pool, Atom) and _is_map(first) and _is_mean(pool)):
+        return None
+    fp = first.form.footprint
+    if fp.c_in > fp.c_out:
+        return None
+    shape = (pool.shape[0], fp.c_in, *pool.shape[2:])
+    footprint = replace(pool.form.footprint, c_in=fp.c_in, c_out=fp.c_in, groups=fp.c_in)
+
+    def taps(ring: Ring) -> Array:
+        widths = footprint.taps_shape[-len(footprint.axes) :]
+        return np.repeat(pool.taps(ring).reshape(-1, *widths)[:1], fp.c_in, axis=0)
+
+    call = replace(pool.call, shape=shape)
+    form = replace(pool.form, footprint=footprint)
+    before = replace(pool, form=form, taps=taps, source=first.source, shape=shape, call=call)
+    sizes = [n or 1 for n in pool.shape[2:]]
+    form = Form(pointwise(fp.c_in, fp.c_out, fp.groups, sizes), first.form.last, first.form.offset)
+    call = first.call and replace(first.call, shape=pool.shape)
+    return before, replace(first, form=form, source=shape, shape=pool.shape, call=call)
+
+
+def _is_map(atom: Atom) -> bool:
+    """Whether an atom maps channels, the axis after the batch, at every position alike."""
+    return is_pointwise(atom) and not atom.form.last and bool(atom.form.footprint.axes) and keeps_axes(atom)
+
+
+def _is_mean(atom: Atom) -> bool:
+    """Whether an atom is a call that averages windows inside the image, each channel by itself."""
+    return (
+        atom.call is not None
+        and atom.call.op.startswith(("avg_pool", "adaptive_avg_pool"))
+        and atom.call.bound().get("divisor_override") is None
+        and atom.form.keeps_constants
+        and len(atom.source) == len(atom.shape)
+    )

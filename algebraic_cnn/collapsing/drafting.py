@@ -1,0 +1,144 @@
+"""A graph under construction: calls on values and on numbers that are not computed yet.
+
+Draft     calls so far, and a recipe for every new constant
+recipe    ring -> the constant over that ring: floats for use, residues for the proof that nothing changed
+Rewritten the finished draft: one list of calls, its numbers in any ring
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..algebra.stencils.pieces import Array
+from ..ir.graph import Call, Graph, Ref, Size
+from ..rings.ring import Ring
+
+Recipe = Callable[[Ring], Array]
+
+_OVERLOADS = {
+    "add": "Tensor",
+    "mul": "Tensor",
+    "slice": "Tensor",
+    "conv_transpose2d": "input",
+    "conv_transpose3d": "input",
+    "flatten": "using_ints",
+}
+
+
+@dataclass(eq=False)
+class Draft:
+    """Calls and recipes so far.
+
+    Attributes:
+        graph: the graph that is rewritten.
+        shapes: of all values of the graph and of the new ones.
+        calls: in order of execution.
+        recipes: of the new constants.
+    """
+
+    graph: Graph
+    shapes: MutableMapping[str, Size]
+    calls: list[Call] = field(default_factory=list)
+    recipes: dict[str, Recipe] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, graph: Graph) -> Draft:
+        """An empty draft."""
+        return cls(graph, graph.shapes())
+
+    def constant(self, like: Call, what: str, shape: tuple[int, ...], recipe: Recipe) -> Ref:
+        """A constant of a known shape whose numbers come later, called after the module whose call it stands for."""
+        name = self.fresh(f"{like.module.replace('.', '_') or like.name}_{what}")
+        self.shapes[name] = shape
+        self.recipes[name] = recipe
+        return Ref(name)
+
+    def call(self, like: Call, op: str, *args: Any, shape: Size, **kwargs: Any) -> Ref:
+        """An ATen call in the place, and under the source line, of one of the model's."""
+        target = getattr(getattr(torch.ops.aten, op), _OVERLOADS.get(op, "default"))
+        return self._append(Call(self.fresh(like.name), op, target, args, kwargs, shape, like.where, like.module))
+
+    def repeat(self, call: Call, values: Mapping[str, Ref]) -> Ref:
+        """A call of the model, as it is, on other values."""
+        free = all(call.name != other.name for other in self.calls)
+        return self._append(replace(call.renamed(values), name=call.name if free else self.fresh(call.name)))
+
+    def _append(self, call: Call) -> Ref:
+        self.shapes[call.name] = call.shape
+        self.calls.append(call)
+        return Ref(call.name)
+
+    def fresh(self, hint: str) -> str:
+        """A name that no value has."""
+        name, count = hint, 1
+        while name in self.shapes:
+            count += 1
+            name = f"{hint}_{count}"
+        return name
+
+
+@dataclass(frozen=True, eq=False)
+class Rewritten:
+    """A finished draft.
+
+    Attributes:
+        original: the graph that was rewritten.
+        calls: of the new graph.
+        outputs: of the new graph.
+        recipes: of the constants that the original does not have.
+        shapes: of all values.
+    """
+
+    original: Graph
+    calls: tuple[Call, ...]
+    outputs: tuple[Any, ...]
+    recipes: Mapping[str, Recipe]
+    shapes: Mapping[str, Size]
+
+    def over(self, ring: Ring, *, dtype: torch.dtype | None = None, within: Graph | None = None) -> Graph:
+        """The new graph with its new constants computed over a ring.
+
+        Args:
+            ring: where the recipes are followed.
+            dtype: to which each new number is then rounded, once, and in which new calls compute; default: carriers as
+                they are.
+            within: a part of ``shell()`` to fill instead of the whole.
+        """
+        shell = self.shell() if within is None else within
+        if dtype is not None:
+            calls = (replace(call, dtype=dtype) if call.shape and call.dtype is None else call for call in shell.calls)
+            shell = replace(shell, calls=tuple(calls))
+        constants = dict(shell.constants)
+        for name in self.recipes.keys() & constants.keys():
+            number = torch.from_numpy(np.ascontiguousarray(self.recipes[name](ring)))
+            constants[name] = number.to(self.original.device, dtype)
+        return replace(shell, constants=constants)
+
+    def shell(self) -> Graph:
+        """The new graph without numbers: its new constants have shapes alone."""
+        used = {name for call in self.calls for name in call.refs()}
+        used |= {out.name for out in self.outputs if isinstance(out, Ref)}
+        constants = {name: value for name, value in self.original.constants.items() if name in used}
+        for name in self.recipes.keys() & used:
+            constants[name] = torch.empty([n or 0 for n in self.shapes[name]], device="meta")
+        paths = {name: path for name, path in self.original.paths.items() if name in used}
+        return replace(self.original, calls=self.calls, outputs=self.outputs, constants=constants, paths=paths)
+
+
+def in_dtype(graph: Graph, dtype: torch.dtype) -> Graph:
+    """The graph whose floats are of this dtype, inputs included."""
+    dtypes = tuple(dtype if each.is_floating_point else each for each in graph.input_dtypes)
+    held = {name: x.to(dtype) if x.is_floating_point() else x for name, x in graph.initial.items()}
+    return replace(graph, dtype=dtype, input_dtypes=dtypes, initial=held)
+
+
+#: A call to write others in the place of, where it does not matter which.
+LIKE = Call("call", "", lambda: None, (), {}, (), "", "")
+
+#: Writes a form: (draft, value that it takes, call whose place it takes) -> the value that it gives.
+Emit = Callable[[Draft, Ref, Call], Ref]

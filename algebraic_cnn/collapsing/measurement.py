@@ -1,0 +1,156 @@
+"""The last word on forms that spend more of something: their calls before and after, in turn, by the clock.
+
+natively    the values at the seams of a network, from one run of it
+doubtful    the changed regions whose calls spend more dispatch, arithmetic or memory than before
+race        two functions run in turn, until it is clear whether the second is slower
+timed       a race for every doubtful region
+
+A region that spends less of everything is not raced: no noise can put back what was removed.  One that is raced
+keeps its new form unless the medians, the least times and two rounds of three all say that it is slower, by more
+than a margin: a machine that is busy with other things makes each of them err now and then, but hardly all at once.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import TraceError
+from ..ir.emission import emit
+from ..ir.graph import Call, Graph
+from .cost import Expense, Prices, expense
+from .warrant import Pair
+
+#: What is slower is so by more than this factor.
+_MARGIN = 1.05
+
+#: Rounds of a race, and how many may say "not slower" before the race is won.
+_ROUNDS, _MERCY = 25, 8
+
+#: A sample lasts at least so many seconds.
+_SAMPLE = 5e-4
+
+
+@dataclass(frozen=True)
+class Race:
+    """Seconds of one call of each side, as medians, and the verdict.
+
+    Attributes:
+        before: of what was given.
+        after: of what would replace it.
+        lost: whether it is clearly slower.
+    """
+
+    before: float
+    after: float
+    lost: bool
+
+
+def natively(graph: Graph, seams: frozenset[str], batch: int = 1, *, seed: int = 0) -> dict[str, Tensor]:
+    """The values of some names in one run of a graph, on normal random inputs (zeros where they are integers)."""
+    generator = torch.Generator().manual_seed(seed)
+    dtypes = graph.input_dtypes or (graph.dtype,) * len(graph.inputs)
+    values: dict[str, Any] = dict(graph.constants)
+    examples = graph.example_shapes if len(graph.example_shapes) == len(graph.inputs) else graph.input_shapes
+    for name, shape, given, dtype in zip(graph.inputs, graph.input_shapes, examples, dtypes, strict=True):
+        sizes = [n or (batch if axis == 0 else m or 1) for axis, (n, m) in enumerate(zip(shape, given, strict=True))]
+        x = torch.randn(sizes, generator=generator) if dtype.is_floating_point else torch.zeros(sizes)
+        values[name] = x.to(graph.device, dtype)
+    last = {name: place for place, call in enumerate(graph.calls) for name in call.refs()}
+    with torch.no_grad():
+        for place, call in enumerate(graph.calls):
+            args, kwargs = call.resolved(values)
+            values[call.name] = _called(call, args, kwargs)
+            for name in set(call.refs()) - seams:
+                if last[name] == place and name not in graph.constants:
+                    del values[name]
+    return {name: value for name, value in values.items() if name in seams and isinstance(value, Tensor)}
+
+
+def doubtful(pairs: Sequence[Pair], shell: Graph, prices: Prices) -> list[Pair]:
+    """The regions that a rewriting may have made slower.
+
+    Args:
+        pairs: regions and what became of them.
+        shell: the rewritten network, numbers not needed.
+        prices: of the cost model.
+    """
+
+    def spent(graph: Graph) -> Expense:
+        batch, item = graph.batch or 1, graph.dtype.itemsize
+        return expense(graph.calls, graph.shapes(), batch=batch, item=item, prices=prices)
+
+    return [pair for pair in pairs if not spent(pair.new(shell)).within(spent(pair.original))]
+
+
+def _called(call: Call, args: Any, kwargs: Any) -> Any:
+    """What torch makes of a call; it can refuse what the export let pass, such as factors of two dtypes."""
+    try:
+        return call.target(*args, **kwargs)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise TraceError(f"torch cannot run the model's {call.op} ({reason})", where=call.where) from error
+
+
+def timed(pairs: Sequence[Pair], rewritten: Graph, seams: Mapping[str, Tensor]) -> list[Race]:
+    """A race for each region between its calls before and after; one race for regions of the same calls and shapes."""
+    known: dict[Any, Race] = {}
+    found = []
+    for pair in pairs:
+        sides = (pair.original, pair.new(rewritten))
+        key = tuple((call.op, call.shape) for graph in sides for call in graph.calls)
+        if key not in known:
+            known[key] = race(*(runner(emit(graph), [seams[name] for name in graph.inputs]) for graph in sides))
+        found.append(known[key])
+    return found
+
+
+def runner(module: torch.nn.Module, values: Sequence[Tensor]) -> Callable[[], object]:
+    """One call of a module, to its end."""
+
+    def run() -> object:
+        with torch.no_grad():
+            value = module(*values)
+        if any(x.is_cuda for x in values):
+            torch.cuda.synchronize()
+        return value
+
+    return run
+
+
+def race(
+    before: Callable[[], object], after: Callable[[], object], *, clock: Callable[[], float] = time.perf_counter
+) -> Race:
+    """Whether ``after`` is clearly slower than ``before``: both in turn, every second round in the other order.
+
+    The race ends as soon as the verdict is sure to be "not slower".
+    """
+    sides = (before, after)
+    counts = [max(1, round(_SAMPLE / max(_once(side, 2, clock), 1e-9))) for side in sides]
+    samples: list[tuple[float, float]] = []
+    better = 0
+    while len(samples) < _ROUNDS and better <= _MERCY:
+        found = [0.0, 0.0]
+        for place in (0, 1) if len(samples) % 2 else (1, 0):
+            found[place] = _once(sides[place], counts[place], clock)
+        samples.append((found[0], found[1]))
+        better += found[1] <= _MARGIN * found[0]
+    (usual, tried), least = (
+        [of(sample[place] for sample in samples) for place in (0, 1)] for of in (statistics.median, min)
+    )
+    lost = better <= _MERCY and tried > _MARGIN * usual and least[1] > _MARGIN * least[0]
+    return Race(usual, tried, lost)
+
+
+def _once(side: Callable[[], object], count: int, clock: Callable[[], float]) -> float:
+    """Seconds of one call, as the mean of several."""
+    start = clock()
+    for _ in range(count):
+        side()
+    return (clock() - start) / count

@@ -1,0 +1,301 @@
+"""``collapse``: a network becomes an equivalent one that predicts faster, with the proof that nothing changed.
+
+region     a connected affine part of the network
+form       how a part of it is computed afterwards: one convolution, one matrix, ..., or as given
+report     what became of every region, and why
+
+Trace, read the affine calls as pieces (junctions.py), choose cuts and forms (cut.py), write the new calls
+(rewriting.py), prove each region right (warrant.py), and only then hand it over.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+
+from ..algebra.forms import Dense, floating
+from ..certification.certificate import Certificate
+from ..certification.check import device as device_of
+from ..certification.comparison import LEVELS
+from ..certification.comparison import certify as certify_networks
+from ..derivation.junctions import joined, network_of
+from ..derivation.methods import MEMORY_BUDGET, METHODS, Progress, cheapest, derive_graph
+from ..derivation.samples import apart
+from ..errors import UncertifiedError, UnknownNameError
+from ..ir.dynamic_shapes import left_bound
+from ..ir.emission import emit
+from ..ir.fingerprints import fingerprint
+from ..ir.graph import Graph
+from ..ir.image_sizes import ImageSizes
+from ..ir.spelling import plain
+from ..ir.trace import trace
+from ..ops.precision import out_of_range
+from ..rings.ring import Float
+from ..toeplitz.arguments import bytes_allowed
+from .addends import distributed
+from .any_size import Sampled, proven, sampled, seams_of
+from .averages import averaged
+from .cost import Prices
+from .cut import Cutter
+from .drafting import in_dtype
+from .elsewhere import Elsewhere
+from .forks import spread
+from .kept import require_finite, watched
+from .measurement import Race, doubtful, natively, race, runner, timed
+from .report import report_of
+from .result import Collapse
+from .rewriting import Rewrite, rewrite
+from .tangles import untangled
+from .warrant import Examples, changed, overflowing, parameters, vanishing, warrant
+
+
+def collapse(
+    model: nn.Module | ExportedProgram,
+    example: Any = None,
+    *,
+    dynamic_shapes: Any = None,
+    dtype: torch.dtype | str | None = None,
+    method: str = "auto",
+    certify: str | None = "modular",
+    measure: bool = True,
+    prices: Prices | None = None,
+    memory_budget: int = MEMORY_BUDGET,
+    progress: Progress | None = None,
+) -> Collapse:
+    """A module that computes what the model computes, every affine region in its cheapest exact form.
+
+    A wholly affine model becomes f(x) = W x + B where that is cheaper [JV24, Thm 3.1].  Numbers are folded in float64
+    and rounded once.  What is not affine stays as it is.
+
+    Args:
+        model: any model in evaluation mode that ``torch.export`` takes, or an exported program.
+        example: an input tensor (N, *in_shape) or a tuple of input tensors; not needed for a program.
+        dynamic_shapes: axes that stay free, as ``torch.export`` takes them; a program has those of its export.  Forms
+            are chosen at the example's size; a least length that is not said is what they need, as the report says.
+        dtype: of the result, or its name; default that of the model.
+        method: how dense maps are derived, as in ``derive``.
+        certify: level of the certificate, or None for none.
+        measure: whether a form that spends more of something (multiply-adds, bytes or calls) must also stand a race
+            against the calls that it replaces; without it the result depends on the cost model alone, the same on
+            every machine.
+        prices: of the cost model; default those of an ordinary CPU.
+        memory_budget: bytes that a dense map and its probes may take.
+        progress: called with (probes done, probes in all).
+
+    Returns:
+        Model, report, certificate, and the map of a wholly affine model.
+
+    Raises:
+        UncertifiedError: if the certificate refutes the collapse; the message carries the witness.
+        UnknownNameError: if there is no such method, level or floating dtype.
+        ShapeError: if the example has no sample, the budget is no number, or the model does not take the sizes that
+            ``dynamic_shapes`` says.
+        TrainingModeError, TraceError, TooLargeError, NonFiniteError: as ``derive`` raises them.
+
+    >>> block = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.BatchNorm2d(8), torch.nn.ReLU())
+    >>> result = collapse(block.eval(), torch.zeros(1, 3, 16, 16), measure=False)
+    >>> print(result.report)
+    2 calls up to module '1': conv2d 3x3 (...)
+    2 affine calls in 1 region became 1.
+    1 call between them is not affine: relu.
+    >>> result.certificate.ok
+    True
+
+    >>> free = {2: torch.export.Dim.AUTO}                           # images of any height
+    >>> str(collapse(block, torch.zeros(1, 3, 16, 16), dynamic_shapes=(free,), measure=False).sizes)
+    'axis 2 of input: 2 or more'
+    """
+    _require_names(method, certify)
+    dtype, memory_budget = None if dtype is None else floating(dtype), bytes_allowed(memory_budget)
+    clock = [time.perf_counter()]
+    traced = trace(model, example, dynamic_shapes=dynamic_shapes)
+    graph, bound = plain(traced), left_bound(model, example, dynamic_shapes, traced)
+    sample = None if graph.sizes is None else sampled(graph)
+    graph = graph if sample is None else sample.here
+    clock.append(time.perf_counter())
+    affine = network_of(graph).affine
+    require_finite(graph, affine, dtype or graph.dtype)
+    kept = watched(graph, affine)
+    job = _Job(graph, dtype or graph.dtype, method, certify, prices or Prices(), memory_budget, sample, kept)
+    written = job.rewritten()
+    found = None
+    if sample is None and not bound and job.is_dense(written) and _takes_every_batch(graph):
+        found = _densely(job, written, measure, progress, clock)
+        written = written if found else job.rewritten(careful=written.network.affine)
+        del clock[2:]
+    return _printed(found or _partly(job, written, measure, bound, clock), traced)
+
+
+def _partly(job: _Job, written: Rewrite, measure: bool, bound: str, clock: list[float]) -> Collapse:
+    """The network with its regions rewritten."""
+    graph, sample = job.graph, job.sample
+    values = lru_cache(lambda batch, names: natively(graph, names, batch))
+    pairs = doubtful(changed(written), written.rewritten.shell(), job.prices) if measure else []
+    clock.append(time.perf_counter())
+    races: Sequence[Race] = ()
+    if pairs:
+        tried = written.rewritten.over(Float(), dtype=graph.dtype)
+        races = timed(pairs, tried, values(1, written.network.seams))
+    times = {pair.region.names: race for pair, race in zip(pairs, races, strict=True)}
+    slow = {name for names, race in times.items() if race.lost for name in names}
+    written = job.rewritten(careful=slow) if slow else written
+    after = written.rewritten.over(Float(), dtype=job.dtype)
+    while beyond := overflowing(written, after):
+        job = replace(job, kept={**job.kept, **beyond})
+        written = job.rewritten(careful=slow)
+        after = written.rewritten.over(Float(), dtype=job.dtype)
+    after = replace(after, parameters=parameters(written))
+    clock.append(time.perf_counter())
+    sizes, certificate = job.certificate(written, lambda batch: values(batch, written.network.seams))
+    certificate = _noting(certificate, vanishing(written, after))
+    after = after if sample is None else replace(after, input_shapes=sample.free.input_shapes, sizes=sizes)
+    clock.append(time.perf_counter())
+    seconds = _spans(clock, ("trace", "derive", "measure", "certify"))
+    taken = ", ".join(text for text in (str(sizes or ""), sample.bound if sample else "", bound) if text)
+    report = replace(report_of(written, times, job.method, seconds), sizes=taken)
+    if certificate is not None:
+        certificate = replace(certificate, fingerprints=("", fingerprint(in_dtype(after, job.dtype))))
+    model = emit(after, dtype=None if job.dtype == graph.dtype else job.dtype)
+    return Collapse(model, report, certificate, graph, job.method, job.memory_budget, sizes, job.kept)
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """What ``collapse`` was asked for."""
+
+    graph: Graph
+    dtype: torch.dtype
+    method: str
+    level: str | None
+    prices: Prices
+    memory_budget: int
+    sample: Sampled | None = None
+    kept: Mapping[str, str] = field(default_factory=dict)
+
+    def rewritten(self, careful: Set[str] = frozenset()) -> Rewrite:
+        """The network in its cheapest forms; for some values only in forms that spend more of nothing."""
+        cutter = Cutter.of(self.graph, prices=self.prices, memory_budget=self.memory_budget, method=self.method)
+        if self.sample is not None:
+            cutter = replace(cutter, elsewhere=Elsewhere.of(self.sample.others))
+        read = distributed(joined(network_of(self.graph, self.kept)), cutter)
+        read = joined(spread(read, cutter))
+        written = rewrite(averaged(read, cutter), cutter, careful)
+        network = untangled(written, cutter, careful)
+        return written if network is None else rewrite(network, cutter, careful)
+
+    def is_dense(self, written: Rewrite) -> bool:
+        """Whether the whole network became one matrix."""
+        plans = [plan for plans in written.plans.values() for plan in plans]
+        mergers = [merger.form for plan in plans for merger in plan.mergers]
+        single = len(self.graph.inputs) == len(self.graph.outputs) == 1
+        affine = single and not written.network.boundaries and not written.network.missed
+        return affine and mergers == ["dense"] and len(plans) == 1 and apart(self.graph, self.graph.device)
+
+    def certificate(self, written: Rewrite, seams: Examples) -> tuple[ImageSizes | None, Certificate | None]:
+        """The image sizes that the result takes, if more than one, and the certificate that was asked for.
+
+        Raises:
+            UncertifiedError: if it does not say yes.
+        """
+        if self.sample is not None:
+            sizes, certificate = proven(self.sample, written, self._judge, few=self.level == "rational")
+            return sizes, _required(certificate) if self.level else None
+        if self.level is None:
+            return None, None
+        if self.level == "modular":
+            return None, _required(warrant(written, seams))
+        return None, _required(self._judge(written))
+
+    def _judge(self, written: Rewrite) -> Certificate:
+        """The certificate of one image size; modular where none was asked for, as sizes depend on it."""
+        if self.level in (None, "modular"):
+            return warrant(written, seams_of(written))
+        before = written.network.graph
+        after = written.rewritten.over(Float(), dtype=before.dtype)
+        found = certify_networks(before, after, level=self.level, memory_budget=self.memory_budget)
+        if self.dtype == before.dtype:
+            return found
+        said = f" Its numbers are then rounded to {str(self.dtype).removeprefix('torch.')}."
+        return replace(found, statement=found.statement + said)
+
+
+def _takes_every_batch(graph: Graph) -> bool:
+    """Whether a matrix, which takes any number of samples, may stand for a network at all of them."""
+    return graph.batch is not None or (*graph.batch_sizes, graph.batch_step) == (1, None, 1)
+
+
+def _densely(
+    job: _Job, written: Rewrite, measure: bool, progress: Progress | None, clock: list[float]
+) -> Collapse | None:
+    """The whole network as one ``Dense`` module; None if a race finds that it is slower, or no float64 derives it."""
+    graph, device = job.graph, device_of(job.graph)
+    affine = derive_graph(graph, Float(), job.method, device=device, memory_budget=job.memory_budget, progress=progress)
+    dense = Dense.of(affine, dtype=job.dtype, device=device).requires_grad_(any(graph.parameters.values()))
+    if not all(bool(parameter.isfinite().all()) for parameter in dense.parameters()):
+        return None
+    clock.append(time.perf_counter())
+    if measure:
+        x = [torch.zeros(graph.batch or 1, *dense.in_shape, dtype=graph.dtype, device=device)]
+        same = dense if job.dtype == graph.dtype else Dense.of(affine, dtype=graph.dtype, device=device)
+        if race(runner(emit(graph), x), runner(same, x)).lost:
+            return None
+    clock.append(time.perf_counter())
+    certificate = None
+    if job.level is not None:
+        example = dense.weight.new_zeros(graph.batch or 1, *dense.in_shape)
+        options = {"level": job.level, "method": job.method, "memory_budget": job.memory_budget}
+        certificate = certify_networks(graph, dense, example, **options)
+        if not certificate.ok and certificate.witness is None:
+            return None  # the numbers of the map cancel too far to be derived in float64
+        _required(certificate)
+        W, b = (torch.from_numpy(np.asarray(array, dtype=np.float64)) for array in (affine.to("dense").W, affine.b))
+        certificate = _noting(certificate, out_of_range(torch.cat([W.flatten(), b]), job.dtype))
+    clock.append(time.perf_counter())
+    method = cheapest(graph) if job.method == "auto" else job.method
+    seconds = _spans(clock, ("trace", "derive", "measure", "certify"))
+    report = report_of(written, {}, method, seconds)
+    result = Collapse(dense, report, certificate, graph, job.method, job.memory_budget)
+    result.__dict__["affine"] = affine
+    return result
+
+
+def _printed(result: Collapse, traced: Graph) -> Collapse:
+    """The result, its certificate with the fingerprint of the network as ``trace`` gives it."""
+    certificate = result.certificate
+    if certificate is not None:
+        prints = (fingerprint(traced), certificate.fingerprints[1])
+        object.__setattr__(result, "certificate", replace(certificate, fingerprints=prints))
+    return result
+
+
+def _noting(certificate: Certificate | None, lost: str) -> Certificate | None:
+    """The certificate, and in its statement which numbers are below the dtype of the result."""
+    if certificate is None or not lost:
+        return certificate
+    return replace(certificate, statement=f"{certificate.statement} Of the new numbers, {lost}.")
+
+
+def _required(certificate: Certificate) -> Certificate:
+    if not certificate.ok:
+        raise UncertifiedError("the collapse is not the network", got=str(certificate), where="collapse")
+    return certificate
+
+
+def _spans(clock: list[float], names: tuple[str, ...]) -> dict[str, float]:
+    spans = [after - before for before, after in itertools.pairwise(clock)]
+    return dict(zip(names, spans, strict=True))
+
+
+def _require_names(method: str, level: str | None) -> None:
+    for name, names in ((method, ("auto", *METHODS)), (level, (None, *LEVELS))):
+        if name not in names:
+            raise UnknownNameError("no such method or level", expected=names, got=name, where="collapse")

@@ -1,0 +1,94 @@
+"""A network rewritten: every junction computed by its cheapest plan, everything else kept as it is.
+
+rewrite    network, cutter -> the new calls, with recipes for their numbers, and what became of every value
+Rewrite    the result: a ``Rewritten`` graph and the plan of every junction
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
+
+from ..algebra.stencils.pieces import Scaling
+from ..derivation.junctions import Junction, Network
+from ..ir.graph import Ref, needed
+from ..ir.resizing import unbound
+from .cut import Cutter, Plan
+from .drafting import Draft, Rewritten
+from .writing import together
+
+
+@dataclass(frozen=True, eq=False)
+class Rewrite:
+    """A network rewritten.
+
+    Attributes:
+        network: the network, its junctions joined.
+        rewritten: the new calls and their recipes.
+        values: what the new calls name the values that they still compute, by the name that the network has for them.
+        plans: of each junction's operands, by the junction's value; none where it is the call that it was.
+    """
+
+    network: Network
+    rewritten: Rewritten
+    values: Mapping[str, Ref]
+    plans: Mapping[str, tuple[Plan, ...]]
+
+
+def rewrite(network: Network, cutter: Cutter, careful: Set[str] = frozenset()) -> Rewrite:
+    """The network with every junction computed by the cheapest plans of its operands.
+
+    Args:
+        network: its junctions joined.
+        cutter: what decides.
+        careful: values for which a form that spends more of any kind than the network's own calls does not count.
+    """
+    graph, dependent = network.graph, network.source.dependent
+    sure = replace(cutter, sure=True)
+    plans = {
+        name: ()
+        if junction.own
+        else tuple((sure if name in careful else cutter).best(piece) for _, piece in junction.operands)
+        for name, junction in network.junctions.items()
+    }
+    draft = Draft.of(graph)
+    values: dict[str, Ref] = {}
+    absorbed = _absorbed(network)
+    for call in graph.calls:
+        if call.name in plans:
+            made = len(draft.calls)
+            value = _junction(draft, network.junctions[call.name], plans, values)
+            values[call.name] = _named(draft, call.name, value) if len(draft.calls) > made else value
+        elif call.name not in absorbed or call.name not in dependent:
+            draft.calls.append(call.renamed(values))
+    outputs = tuple(values.get(out.name, out) if isinstance(out, Ref) else out for out in graph.outputs)
+    calls, _ = needed(unbound(draft.calls), [out.name for out in outputs if isinstance(out, Ref)])
+    return Rewrite(network, Rewritten(graph, calls, outputs, draft.recipes, draft.shapes), values, plans)
+
+
+def _absorbed(network: Network) -> set[str]:
+    """Values that pieces pass over."""
+    return network.affine - set(network.junctions)
+
+
+def _junction(
+    draft: Draft, junction: Junction, plans: Mapping[str, tuple[Plan, ...]], values: Mapping[str, Ref]
+) -> Ref:
+    call, terms = junction.call, []
+    if junction.own:
+        return draft.repeat(call, values)
+    for (name, piece), plan in zip(junction.operands, plans[call.name], strict=True):
+        x = values.get(name, Ref(name))
+        number = piece.number if isinstance(piece, Scaling) else None
+        terms.append((x, number) if number is not None else (plan.emit(draft, x, call), 1.0))
+    axis = len(call.shape) - 1 if junction.last else 1
+    return together(draft, junction.kind, terms, call.shape, call, axis)
+
+
+def _named(draft: Draft, name: str, value: Ref) -> Ref:
+    """The value under the name that it had, if its call is the one just written and no other has the name."""
+    taken = any(call.name == name for call in draft.calls[:-1])
+    if not taken and draft.calls[-1].name == value.name and draft.calls[-1].shape == draft.shapes[name]:
+        draft.calls[-1] = replace(draft.calls[-1], name=name)
+        return Ref(name)
+    return value

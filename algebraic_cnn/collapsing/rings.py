@@ -1,0 +1,200 @@
+"""One composed kernel inside, the network's own calls on strips along the border: exact where no one stencil is.
+
+    Band      a range of outputs along one axis, and the inputs that they read
+    ringed    writes interior and strips, and puts them together; None where a piece has no such form
+
+Between padded layers the border of the intermediate image is cut off, so near it the composed kernel is not the map
+(``Axis.ring``).  There the calls are made as they were, on strips just wide enough that what the cuts add at their
+new edges reaches no output that is kept.  A chain that widens its channels and narrows them again, such as those of
+overparameterised training, costs less that way; a chain that does not is refused by its price.  With phases, where
+calls upsample, shuffle pixels or are transposed, the inside is one convolution with the phases for channels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch.utils import _pytree as pytree
+
+from ..algebra.stencils.folding import offset, stencil
+from ..algebra.stencils.lattice import Axis
+from ..algebra.stencils.moves import keeps_axes, with_length
+from ..algebra.stencils.phases import Grouping, channels
+from ..algebra.stencils.pieces import Array, Atom, Offset, Piece, atoms, form
+from ..ir.graph import Call, Ref, Size
+from ..rings.ring import Ring
+from .drafting import Draft, Emit
+from .realisation import interleaved
+
+#: Calls that run on a part of the image as they do on the whole.
+_SIZE_FREE = frozenset(
+    [
+        "batch_norm",
+        *(f"{name}{n}d" for name in ("conv", "conv_transpose", "avg_pool") for n in (1, 2, 3)),
+        *(f"{name}_pad{n}d" for name in ("reflection", "replication") for n in (1, 2, 3)),
+        "pixel_shuffle",
+        "pixel_unshuffle",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Band:
+    """Outputs ``first`` .. ``stop - 1`` along an axis from inputs ``start`` .. ``end - 1``; ``skip`` come before."""
+
+    first: int
+    stop: int
+    start: int
+    end: int
+    skip: int
+
+    @classmethod
+    def of(cls, axis: Axis, first: int, stop: int) -> Band:
+        """The band of some outputs: cuts are whole periods from the ends, and beyond all that is read."""
+        low, high = int(axis.reads[first].min()), int(axis.reads[stop - 1].max())
+        before = min(max(0, low) // axis.down, first // axis.up) if first else 0
+        after = min(max(0, axis.n - 1 - high) // axis.down, (axis.m - stop) // axis.up) if stop < axis.m else 0
+        return cls(first, stop, before * axis.down, axis.n - after * axis.down, first - before * axis.up)
+
+
+def interior(axis: Axis) -> tuple[int, int]:
+    """The outputs that the taps tell and that read nothing outside: (first, stop), empty if there are none."""
+    inside = np.flatnonzero(((axis.reads >= 0) & (axis.reads < axis.n)).all(1))
+    first, stop = axis.told
+    return (max(first, int(inside[0])), min(stop, int(inside[-1]) + 1)) if len(inside) else (0, 0)
+
+
+def _whole_groups(axis: Axis) -> tuple[int, int]:
+    """The part of the interior in which the phases of every group lie."""
+    grouping = Grouping.of(axis)
+    first, stop = grouping.groups(*interior(axis))
+    return grouping.offset + axis.up * first, grouping.offset + axis.up * stop
+
+
+def ringed(piece: Piece, given: Emit) -> Emit | None:
+    """Writes a piece as one convolution inside and as it was along the border.
+
+    Args:
+        piece: a settled piece.
+        given: writes it as the network has it.
+    """
+    whole = form(piece)
+    if whole is None or whole.last or not 1 <= len(whole.footprint.axes) <= 3 or not all(map(_free, atoms(piece))):
+        return None
+    axes, inner = whole.footprint.axes, [_whole_groups(axis) for axis in whole.footprint.axes]
+    if any(stop <= first for first, stop in inner):
+        return None
+
+    def emit(draft: Draft, x: Ref, like: Call) -> Ref:
+        def part(bands: Sequence[Band]) -> Ref:
+            depth = len(bands)
+            if depth == len(axes):
+                return _inside(draft, x, piece, bands, like)
+            axis, (first, stop) = axes[depth], inner[depth]
+            rest = [Band.of(other, 0, other.m) for other in axes[depth + 1 :]]
+            ends = [Band.of(axis, a, b) if b > a else None for a, b in ((0, first), (stop, axis.m))]
+            strips = [end and _strip(draft, x, given, [*bands, end, *rest], like) for end in ends]
+            values = [strips[0], part([*bands, Band.of(axis, first, stop)]), strips[1]]
+            values = [value for value in values if value is not None]
+            if len(values) == 1:
+                return values[0]
+            shape = list(draft.shapes[values[0].name])
+            shape[depth + 2] = axis.m
+            return draft.call(like, "cat", values, depth + 2, shape=tuple(shape))
+
+        return part([])
+
+    return emit
+
+
+def _free(piece: Piece) -> bool:
+    """Whether a piece runs on a part of an image as on the whole: also an identity, which makes no call."""
+    if not isinstance(piece, Atom) or piece.form.offset == Offset.MAP or not keeps_axes(piece):
+        return False
+    if not all(map(_uncropped, piece.form.footprint.axes)):
+        return False
+    if piece.call is None or piece.call.op in _SIZE_FREE:
+        return True
+    if piece.call.op.startswith("upsample"):
+        return bool(piece.call.bound().get("scale_factors"))
+    padded = piece.call.op in ("pad", "constant_pad_nd") and piece.wraps is None
+    return padded and min(piece.call.bound()["pad"]) >= 0
+
+
+def _uncropped(axis: Axis) -> bool:
+    """Whether every output that there would be further out reads something outside: then a cut shows in no other."""
+    before, behind = np.arange(-axis.up, 0), np.arange(axis.m, axis.m + axis.up)
+    return bool((axis.hull(before)[0] < 0).all() and (axis.hull(behind)[1] >= axis.n).all())
+
+
+def _inside(draft: Draft, x: Ref, piece: Piece, bands: Sequence[Band], like: Call) -> Ref:
+    """One convolution without padding, from exactly what its outputs read; phases are channels, then interleaved."""
+    whole = form(piece)
+    fp = whole.footprint  # pyright: ignore[reportOptionalMemberAccess]
+    groupings = [Grouping.of(axis) for axis in fp.axes]
+    ranges = [each.groups(band.first, band.stop) for each, band in zip(groupings, bands, strict=True)]
+    starts, ends = zip(*(each.reads(*pair) for each, pair in zip(groupings, ranges, strict=True)), strict=True)
+    x = _cut(draft, x, starts, ends, like)
+    ups = [axis.up for axis in fp.axes]
+    size = (fp.c_out * math.prod(ups), fp.c_in // fp.groups, *(each.width for each in groupings))
+    weight = draft.constant(like, "weight", size, lambda ring: channels(stencil(piece, ring).taps, fp, groupings))
+    bias = None
+    if whole and whole.offset:
+        bias = draft.constant(like, "bias", size[:1], _value_at(piece, [band.first for band in bands]))
+    options = [axis.down for axis in fp.axes], [0] * len(bands), [each.step for each in groupings], fp.groups
+    shape = (draft.shapes[x.name][0], size[0], *(stop - first for first, stop in ranges))
+    y = draft.call(like, f"conv{len(bands)}d", x, weight, bias, *options, shape=shape)
+    return interleaved(draft, y, ups, like)
+
+
+def _value_at(piece: Piece, place: Sequence[int]) -> Callable[[Ring], Array]:
+    """f(0) at the phases that begin at one output, which is f(0) in the whole interior."""
+    fp = form(piece).footprint  # pyright: ignore[reportOptionalMemberAccess]
+    ups = [axis.up for axis in fp.axes]
+    phases = tuple(slice(first, first + up) for first, up in zip(place, ups, strict=True))
+
+    def recipe(ring: Ring) -> Array:
+        value = offset(piece, ring)
+        if value is None:
+            return np.zeros(fp.c_out * math.prod(ups))
+        return value.repeat(math.prod(ups)) if value.ndim == 1 else value[(slice(None), *phases)].reshape(-1)
+
+    return recipe
+
+
+def _strip(draft: Draft, x: Ref, given: Emit, bands: Sequence[Band], like: Call) -> Ref:
+    """The calls as they were, on what some outputs read."""
+    x = _cut(draft, x, [band.start for band in bands], [band.end for band in bands], like)
+    made = len(draft.calls)
+    y = given(draft, x, like)
+    for place in range(made, len(draft.calls)):
+        call = draft.calls[place]
+        draft.calls[place] = replace(call, shape=_shape(draft, call))
+        draft.shapes[call.name] = draft.calls[place].shape
+    return _cut(draft, y, [b.skip for b in bands], [b.skip + b.stop - b.first for b in bands], like)
+
+
+def _cut(draft: Draft, x: Ref, starts: Sequence[int], ends: Sequence[int], like: Call) -> Ref:
+    for axis, (start, end) in enumerate(zip(starts, ends, strict=True), 2):
+        shape = draft.shapes[x.name]
+        if (start, end) != (0, shape[axis]):
+            shorter = with_length(shape, axis, end - start)
+            x = draft.call(like, "slice", x, axis, start, end, shape=shorter)
+    return x
+
+
+def _shape(draft: Draft, call: Call) -> Size:
+    """The shape that a call gives now, as torch says without computing."""
+
+    def value(leaf: object) -> object:
+        if not isinstance(leaf, Ref):
+            return leaf
+        return torch.empty([1 if n is None else n for n in draft.shapes[leaf.name]], device="meta")
+
+    args, kwargs = pytree.tree_map(value, (call.args, dict(call.kwargs)))
+    with torch.no_grad():
+        return (call.shape[0], *call.target(*args, **kwargs).shape[1:])

@@ -1,0 +1,226 @@
+"""The proof that a rewritten network computes the same maps: region by region, modulo random primes.
+
+A collapse does two things.  It follows recipes from the network's numbers to new ones, and it rounds the result once.
+The recipes run over any ring.  So the whole construction is repeated over F_p, from the very numbers that the
+network's floats are, and each region of the network is compared with what replaces it at a random point of F_p^n: if
+they are not the same function over the rationals, that shows but for a stated probability.  What remains is floating
+point: the numbers that the new network holds are those recipes in float64, each rounded once.
+
+References:
+    J. T. Schwartz, Fast probabilistic algorithms for verification of polynomial identities, J. ACM 27 (1980).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..certification.certificate import Certificate, Witness, fingerprint
+from ..derivation.magnitudes.heights import denominator
+from ..derivation.samples import doubtful
+from ..errors import NonFiniteError, ShapeError, TraceError
+from ..ir.graph import Graph, Ref
+from ..ops.evaluate import Evaluator
+from ..ops.precision import out_of_range
+from ..ops.sums import terms
+from ..rings.prime_field import PrimeField
+from ..rings.primes import at_random_prime, entropy, prime_interval, unlucky
+from ..rings.ring import Float, Majorant
+from .region import Region, part, regions
+from .rewriting import Rewrite
+
+#: A false collapse passes with at most this probability.
+ERROR = 2.0**-30
+
+#: Trials where none of them says anything.
+_MOST = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A region as the network has it, and as the rewritten network computes it over any ring."""
+
+    region: Region
+    original: Graph
+    rewrite: Rewrite
+    seams: frozenset[str]
+
+    def new(self, rewritten: Graph) -> Graph:
+        """The same map in a rewritten graph."""
+        outputs = [self.rewrite.values.get(name, Ref(name)) for name in self.region.outputs]
+        return part(rewritten, outputs, self.seams)
+
+
+def changed(rewrite: Rewrite) -> list[Pair]:
+    """The regions whose calls are no longer those of the network."""
+    network, seams = rewrite.network, rewrite.network.seams
+    kept = {call.name: call for call in rewrite.rewritten.calls}
+    pairs = []
+    for region in regions(network):
+        if any(kept.get(call.name) is not call and not _same(kept.get(call.name), call) for call in region.calls):
+            graph = part(network.graph, [Ref(name) for name in region.outputs], seams)
+            pairs.append(Pair(region, graph, rewrite, seams))
+    return pairs
+
+
+def _same(new: object, old: object) -> bool:
+    return new is not None and all(getattr(new, name) == getattr(old, name) for name in ("op", "args", "kwargs"))
+
+
+def overflowing(rewrite: Rewrite, after: Graph) -> dict[str, str]:
+    """The calls of regions whose new numbers are beyond the dtype of the result, by name, and why they stay."""
+    found = {}
+    for pair in changed(rewrite):
+        new = pair.new(after).constants
+        huge = [new[name] for name in new.keys() - pair.original.constants.keys() if not new[name].isfinite().all()]
+        if huge:
+            why = f"a number of its form would be beyond {str(huge[0].dtype).removeprefix('torch.')}"
+            found |= {call.name: why for call in pair.region.calls}
+    return found
+
+
+def vanishing(rewrite: Rewrite, after: Graph) -> str:
+    """What became of new numbers that are below the dtype of the result, in words; "" if none is.
+
+    They are rounded to 0 as they should be; a network that multiplies by them one after the other may keep something.
+    """
+    found = []
+    for name, recipe in rewrite.rewritten.recipes.items():
+        value = after.constants.get(name)
+        if value is not None and bool((value == 0).any()):
+            numbers = torch.from_numpy(np.ascontiguousarray(recipe(Float())))
+            found.append(out_of_range(numbers, value.dtype))
+    return "; ".join(filter(None, found))
+
+
+def parameters(rewrite: Rewrite) -> dict[str, bool]:
+    """The parameters of the rewritten network: the network's own, and what a region made of some of them.
+
+    A number of a region requires a gradient where a parameter of the region did.
+    """
+    own, shell = rewrite.network.graph.parameters, rewrite.rewritten.shell()
+    found = dict(own)
+    for pair in changed(rewrite):
+        made_of = [own[name] for name in pair.original.constants if name in own]
+        new = pair.new(shell).constants.keys() - rewrite.network.graph.constants.keys()
+        found |= dict.fromkeys(new, any(made_of)) if made_of else {}
+    return found
+
+
+#: Values of the right shapes for the seams, by the length of a free batch axis.
+Examples = Callable[[int], Mapping[str, Tensor]]
+
+
+def warrant(rewrite: Rewrite, examples: Examples, *, seed: int | None = None) -> Certificate:
+    """Whether every region of the rewritten network is the region of the network, but for one rounding of numbers.
+
+    A region that surely treats samples apart is run on one sample, any other on batches of two sizes.
+
+    Args:
+        rewrite: the network and what it became.
+        examples: batch size -> a value of the right shape for every seam.
+        seed: of the primes and points; None draws one from the system.
+
+    Returns:
+        The certificate; ``error_probability`` bounds the probability, over the primes and points, of a false "yes".
+    """
+    seed = entropy() if seed is None else seed
+    generator = np.random.default_rng(seed)
+    pairs, shell = changed(rewrite), rewrite.rewritten.shell()
+    found = Certificate("", "modular", True, seed=seed, fingerprints=(fingerprint(rewrite.network.graph), ""))
+    primes, error = [], 0.0
+    for pair in pairs:
+        new = pair.new(shell)
+        sums = max(terms(pair.original), terms(new))
+        low, _ = prime_interval(sums)
+        batches = _batches(pair, new, examples)
+        magnitudes = rewrite.rewritten.over(Majorant(), within=new)
+        height = max(_height(pair, magnitudes, examples(batch)) for batch in batches)
+        chance = min(1.0, unlucky(height, sums) + 1 / low)
+        count = math.ceil(math.log(ERROR / len(pairs)) / math.log(chance)) if chance < 1 else _MOST
+        error += chance**count
+        for batch in batches * count:
+
+            def trial(field: PrimeField, pair: Pair = pair, new: Graph = new, batch: int = batch) -> Witness | None:
+                numbers = rewrite.rewritten.over(field, within=new)
+                return _difference(pair, numbers, field, examples(batch), generator)
+
+            field, witness = at_random_prime(sums, generator, trial)
+            primes.append(field.p)
+            if witness is not None:
+                what = f"the region that ends at {pair.region.calls[-1].where} is not what replaces it."
+                return replace(found, statement=what, ok=False, witness=witness, primes=tuple(primes))
+    if not pairs:
+        return replace(found, statement="every call is as it was.")
+    what = f"each of the {len(pairs)} rewritten regions is the same function over the rational numbers as before, "
+    what += "its numbers then computed in float64 and rounded once."
+    return replace(found, statement=what, error_probability=min(1.0, error), primes=tuple(primes), points=len(primes))
+
+
+#: A network that takes no two of so many batch sizes is compared at the one that it takes.
+_FEW = 16
+
+
+def _batches(pair: Pair, new: Graph, examples: Examples) -> list[int]:
+    """At which batch sizes a region is compared: one sample says it all where samples are surely apart."""
+    least, most = pair.original.batch_sizes
+    if pair.original.batch is not None:
+        return [pair.original.batch]
+    apart = doubtful(pair.original) is None and doubtful(new) is None
+    last = least + _FEW if most is None else min(most, least + _FEW)
+    first = least if apart else min(max(2, least), last)
+    taken = (batch for batch in range(first, last + 1) if _takes(examples, batch))
+    return list(itertools.islice(taken, 1 if apart else 2)) or [least]
+
+
+def _takes(examples: Examples, batch: int) -> bool:
+    """Whether the network runs on a batch of this size: where samples go in pairs, it does not on three."""
+    try:
+        examples(batch)
+    except (ShapeError, TraceError):
+        return False
+    return True
+
+
+def _height(pair: Pair, magnitudes: Graph, examples: Mapping[str, Tensor]) -> float:
+    """Bits of what a prime must not divide: numerators by which the two can differ, and the original's divisors."""
+    size = sum(_size(graph, examples) for graph in (pair.original, magnitudes))
+    if not math.isfinite(size):
+        where = pair.region.calls[-1].where
+        raise NonFiniteError("the numbers of a region overflow", expected="below 2^1024", where=where)
+    common = denominator(pair.original)
+    return 2 * common.bits + math.log2(common.odd) + math.log2(max(size, 1.0)) + 1
+
+
+def _size(graph: Graph, examples: Mapping[str, Tensor]) -> float:
+    """An upper bound of the entries of |W| and |B|, for inputs of the examples' shapes."""
+    ones = [torch.ones(examples[name].shape, dtype=torch.float64) for name in graph.inputs]
+    with torch.no_grad():
+        return max(float(value.max()) for value in Evaluator(graph, Majorant()).run(ones))
+
+
+def _difference(
+    pair: Pair, new: Graph, field: PrimeField, examples: Mapping[str, Tensor], generator: np.random.Generator
+) -> Witness | None:
+    """An output in which the two differ at one random point, or None."""
+    points = {}
+    for name in dict.fromkeys((*pair.original.inputs, *new.inputs)):
+        x = generator.integers(-field.half, field.half + 1, size=tuple(examples[name].shape))
+        points[name] = torch.from_numpy(x.astype(np.float64))
+    with torch.no_grad():
+        before, after = (Evaluator(g, field).run([points[name] for name in g.inputs]) for g in (pair.original, new))
+    for name, y, z in zip(pair.region.outputs, before, after, strict=True):
+        if y.shape != z.shape:
+            return Witness(f"the rank of {name}, of shapes {tuple(y.shape)} and {tuple(z.shape)}", y.ndim, z.ndim)
+        wrong = field.reduce(y - z).flatten().nonzero()
+        if len(wrong):
+            place = int(wrong[0])
+            values = float(y.flatten()[place]), float(z.flatten()[place])
+            return Witness(f"entry {place} of {name} at a random point", *values, field.p)
+    return None

@@ -1,0 +1,119 @@
+"""Calls written into a draft: those of the network again, branches and their sum, moves around a stencil.
+
+leaves      the calls that a piece stands for
+repeated    calls of the network, on other values
+beside      branches one by one, then together: a sum of multiples, or a concatenation
+around      one stencil with moves before or after it
+name_of     what to call a form in a report
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from ..algebra.stencils.circular import Pairs
+from ..algebra.stencils.pieces import Atom, Branches, Move, Piece, Scaling, Tangle, atoms, chained
+from ..ir.graph import Call, Ref, Size
+from .drafting import Draft, Emit
+from .realisation import realise
+
+
+def leaves(piece: Piece) -> Iterator[Call]:
+    """The calls of the network that a piece stands for, in order."""
+    for part in atoms(piece):
+        if isinstance(part, Tangle):
+            yield from part.calls
+        elif part.call is not None:
+            yield part.call
+
+
+def repeated(draft: Draft, calls: Sequence[Call], values: dict[str, Ref]) -> Ref:
+    """Writes calls of the network again, on other values; the value of the last one."""
+    for call in calls:
+        values[call.name] = draft.repeat(call, values)
+    return values[calls[-1].name]
+
+
+def beside(piece: Branches, emits: Sequence[Emit]) -> Emit:
+    """Writes branches one by one and adds or concatenates them."""
+
+    def emit(draft: Draft, x: Ref, like: Call) -> Ref:
+        terms = [(emit_one(draft, x, like), 1.0) for emit_one in emits]
+        for place, part in enumerate(piece.parts):
+            if isinstance(part, Scaling) and part.number is not None:
+                terms[place] = (x, part.number)
+        return together(draft, piece.kind, terms, piece.shape, like)
+
+    return emit
+
+
+def together(
+    draft: Draft, kind: str, terms: Sequence[tuple[Ref, float]], shape: Size, like: Call, axis: int = 1
+) -> Ref:
+    """Writes the sum of multiples of values, or their concatenation."""
+    if kind == "cat" and len(terms) > 1:
+        return draft.call(like, "cat", [multiplied(draft, value, s, like) for value, s in terms], axis, shape=shape)
+    first = next((place for place, (_, s) in enumerate(terms) if s == 1), 0)
+    total = multiplied(draft, *terms[first], like)
+    for value, s in (*terms[:first], *terms[first + 1 :]):
+        more = {} if s == 1 else {"alpha": s}
+        total = draft.call(like, "add", total, value, shape=shape, **more)
+    return total
+
+
+def multiplied(draft: Draft, x: Ref, number: float, like: Call) -> Ref:
+    """Writes x times a number."""
+    if number == 1:
+        return x
+    return draft.call(like, "mul", x, number, shape=draft.shapes[x.name])
+
+
+def around(stencil: Piece, moves: Sequence[Move | Atom], moves_last: bool) -> Emit:
+    """Writes one stencil, and moves after or before it."""
+
+    def emit(draft: Draft, x: Ref, like: Call) -> Ref:
+        x = realise(draft, x, stencil, like) or x if moves_last else x
+        for move in moves:
+            if isinstance(move, Atom):
+                x = draft.repeat(replace(move.call, shape=move.shape), dict.fromkeys(move.call.refs(), x))
+            elif move.order is not None:
+                x = draft.call(like, "permute", x, list(move.order), shape=move.shape)
+            else:
+                x = draft.call(like, "reshape", x, [-1, *move.shape[1:]], shape=move.shape)
+        return x if moves_last else realise(draft, x, stencil, like) or x
+
+    return emit
+
+
+def wrapped(pairs: Pairs, maps: Sequence[Piece]) -> Emit:
+    """Writes a circular padding and one stencil."""
+
+    def emit(draft: Draft, x: Ref, like: Call) -> Ref:
+        if any(map(any, pairs)):
+            shape = draft.shapes[x.name]
+            longer = (*shape[:2], *((n or 0) + sum(pair) for n, pair in zip(shape[2:], pairs, strict=True)))
+            x = draft.call(like, "pad", x, [n for pair in reversed(pairs) for n in pair], "circular", shape=longer)
+        return realise(draft, x, chained(maps), like) or x
+
+    return emit
+
+
+def name_of(draft: Draft) -> str:
+    """What to call a form: its main call, with the size of its kernel."""
+    names = []
+    for call in draft.calls:
+        if call.op.startswith("conv"):
+            weight = draft.shapes[call.bound()["weight"].name]
+            lone = "depthwise " if weight[1] == 1 and call.bound()["groups"] > 1 else ""
+            names.append(f"{lone}{call.op} {'x'.join(str(n) for n in weight[2:])}")
+        elif call.op not in ("reshape", "permute", "slice"):
+            mode = call.bound()["mode"] if call.op == "pad" else ""
+            known = {"constant_pad_nd": "pad", "pad": f"{mode} pad", "mul": "scale", "add": "bias map"}
+            names.append(known.get(call.op, call.op))
+    return " + ".join(names) or "reshape"
+
+
+def opened(piece: Piece) -> tuple[Piece, ...]:
+    """The branches of a sum; any other piece is a sum of itself."""
+    return piece.parts if isinstance(piece, Branches) and piece.kind == "sum" else (piece,)

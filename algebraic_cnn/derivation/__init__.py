@@ -1,0 +1,3 @@
+"""derivation."""
+
+from __future__ import annotations

@@ -1,0 +1,209 @@
+"""A network as junctions: every affine value is a sum or a concatenation of pieces of earlier values.
+
+    Junction    how one value is made: kind, and operands (earlier value, piece that leads from it)
+    pinned      values that something else reads: an output, a call that is not affine
+    joined      junctions merged wherever a value has one reader: chains grow, and branches on one value become a piece
+    boundary    a call that is not affine in its arguments, and why
+
+This is the series-parallel reading of the network's graph: what it leaves are the values where pieces begin and end.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import torch
+
+from ..algebra.stencils.pieces import Atom, Branches, Other, Piece, chained, identity, is_identity
+from ..ir.graph import Call, Graph, Ref
+from ..ops.atoms import piece_of
+from ..ops.evaluate import obstacles
+from ..ops.mixing import multiple
+from ..ops.rules import RULES
+from ..ops.source import Source
+
+
+@dataclass(eq=False)
+class Junction:
+    """How a value is made.
+
+    Attributes:
+        kind: "sum" or "cat"; with one operand it does not matter.
+        operands: pairs of an earlier value and the piece that leads from it to a term of this one.
+        call: the call of the network that gives the value.
+        last: whether a concatenation is along the last axis; else it is along the axis after the batch.
+        own: whether it is still the call itself, and nothing else can be made of it.
+    """
+
+    kind: str
+    operands: list[tuple[str, Piece]]
+    call: Call
+    last: bool = False
+    own: bool = True
+
+
+@dataclass(eq=False)
+class Network:
+    """The affine part of a graph as junctions.
+
+    Attributes:
+        source: the graph.
+        junctions: by the name of their value, in order of execution.
+        pinned: values that must be computed as they are.
+        boundaries: calls that are not affine in their arguments, and why.
+        missed: affine calls that stay as they were, and why.
+        kept: those of them that were told to, by name, and why.
+        affine: every value that was a junction before any were joined.
+    """
+
+    source: Source
+    junctions: dict[str, Junction] = field(default_factory=dict)
+    pinned: set[str] = field(default_factory=set)
+    boundaries: list[tuple[Call, str]] = field(default_factory=list)
+    missed: list[tuple[Call, str]] = field(default_factory=list)
+    kept: Mapping[str, str] = field(default_factory=dict)
+    affine: set[str] = field(default_factory=set)
+
+    def readers(self) -> Counter[str]:
+        """How many operands read each value."""
+        return Counter(name for junction in self.junctions.values() for name, _ in junction.operands)
+
+    @property
+    def seams(self) -> frozenset[str]:
+        """Values at which regions begin: inputs of the network, and what calls that are no junctions return."""
+        return self.source.dependent - self.affine
+
+    @property
+    def graph(self) -> Graph:
+        """The graph whose affine part this is."""
+        return self.source.graph
+
+
+def network_of(graph: Graph, kept: Mapping[str, str] = MappingProxyType({})) -> Network:
+    """The junctions of a graph, one for each of its affine calls.
+
+    Args:
+        graph: the network.
+        kept: affine calls that must stay as they are, by name, and why.
+    """
+    network = Network(Source.of(graph), kept=kept)
+    dependent = network.source.dependent
+    foreign: set[str] = set()
+    dtypes, reasons = _dtypes(graph), {call.name: reason for call, reason in obstacles(graph)}
+    for call in graph.calls:
+        if call.name not in dependent:
+            network.pinned |= dependent & set(call.refs())
+            continue
+        reason = "" if call.op == "operator.getitem" else reasons.get(call.name) or _stranger(call, dtypes, graph)
+        if reason or (call.op == "operator.getitem" and foreign & set(call.refs())):
+            foreign.add(call.name)
+            network.boundaries += [(call, reason)] if reason else []
+        why = "" if reason else kept.get(call.name, "")
+        junction = None if call.name in foreign or why else _junction(network.source, call)
+        missed = why or (_missed(junction) if junction else "")
+        network.missed += [(call, missed)] if missed else []
+        if junction is None:
+            network.pinned |= dependent & set(call.refs())
+        else:
+            network.junctions[call.name] = junction
+            network.affine.add(call.name)
+    network.pinned |= {out.name for out in graph.outputs if isinstance(out, Ref)}
+    return network
+
+
+def _missed(junction: Junction) -> str:
+    """Why the call of a junction could not be read, if it could not."""
+    return next((piece.missed for _, piece in junction.operands if isinstance(piece, Other)), "")
+
+
+def _dtypes(graph: Graph) -> dict[str, torch.dtype | None]:
+    """The dtype of every value; of constants only where torch does not adapt it to the other argument's."""
+    dtypes: dict[str, torch.dtype | None] = dict(zip(graph.inputs, graph.input_dtypes, strict=False))
+    dtypes |= {name: x.dtype for name, x in graph.constants.items() if x.is_floating_point() and x.ndim}
+    return dtypes | {call.name: call.dtype for call in graph.calls}
+
+
+def _stranger(call: Call, dtypes: Mapping[str, torch.dtype | None], graph: Graph) -> str:
+    """Why the numbers that a call meets are not the network's own: a form has one dtype."""
+    met = [dtypes.get(name) or graph.dtype for name in (*call.refs(), call.name)]
+    other = next((dtype for dtype in met if dtype != graph.dtype), None)
+    reason = f"it meets {other} where the network's numbers are {graph.dtype}".replace("torch.", "")
+    return "" if other is None else reason
+
+
+def _junction(source: Source, call: Call) -> Junction | None:
+    a = call.bound()
+    if call.op in ("add", "sub") and source.varies(a["self"]) and source.varies(a["other"]):
+        if source.shape(a["self"]) != source.shape(a["other"]):
+            return None
+        scale = multiple(source, call, a.get("alpha", 1), -1 if call.op == "sub" else 1)
+        return Junction("sum", [(a["self"].name, identity(call.shape)), (a["other"].name, scale)], call)
+    if call.op in ("cat", "concat") and all(source.varies(value) for value in a["tensors"]):
+        axis, rank = a["dim"] % len(call.shape), len(call.shape)
+        if axis not in (1, rank - 1):
+            return None
+        operands: list[tuple[str, Piece]] = [(value.name, identity(source.shape(value))) for value in a["tensors"]]
+        return Junction("cat", operands, call, last=axis != 1)
+    if call.op not in RULES:
+        return None
+    piece = piece_of(source, call)
+    inputs = [name for name in call.refs() if name in source.dependent]
+    return piece and Junction("sum", [(inputs[0], piece)], call, own=not (isinstance(piece, Atom) and piece.thin))
+
+
+def joined(network: Network) -> Network:
+    """The same network with as few junctions as one reader for each value allows; changes it in place."""
+    readers = network.readers()
+    for junction in network.junctions.values():
+        while _merge(junction, readers) or _grow(network, junction, readers):
+            junction.own = False
+    gone = [name for name in network.junctions if not readers[name] and name not in network.pinned]
+    for name in gone:
+        del network.junctions[name]
+    return network
+
+
+def _merge(junction: Junction, readers: Counter[str]) -> bool:
+    """Operands that begin at one value become branches."""
+    shape = junction.call.shape
+    names = [name for name, _ in junction.operands]
+    if junction.kind == "cat":
+        if len(names) < 2 or len(set(names)) > 1 or junction.last:
+            return False
+        junction.operands = [(names[0], Branches("cat", tuple(piece for _, piece in junction.operands), shape))]
+        junction.kind = "sum"
+        readers[names[0]] = 1 + readers[names[0]] - len(names)
+        return True
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is None:
+        return False
+    parts = tuple(piece for name, piece in junction.operands if name == twice)
+    at = names.index(twice)
+    rest = [operand for operand in junction.operands if operand[0] != twice]
+    junction.operands = [*rest[:at], (twice, Branches("sum", parts, shape)), *rest[at:]]
+    readers[twice] -= len(parts) - 1
+    return True
+
+
+def _grow(network: Network, junction: Junction, readers: Counter[str]) -> bool:
+    """An operand begins earlier where nothing else reads the value at which it began."""
+    for at, (name, piece) in enumerate(junction.operands):
+        inner = network.junctions.get(name)
+        if inner is None or name in network.pinned or readers[name] > 1:
+            continue
+        if len(inner.operands) == 1:
+            earlier, first = inner.operands[0]
+            grown = [(earlier, chained([first, piece]))]
+        elif (inner.kind == junction.kind == "sum" and is_identity(piece)) or (
+            inner.kind == junction.kind and inner.last == junction.last and is_identity(piece)
+        ):
+            grown = inner.operands
+        else:
+            continue
+        junction.operands[at : at + 1] = grown
+        readers[name] -= 1
+        return True
+    return False

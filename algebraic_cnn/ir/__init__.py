@@ -1,0 +1,3 @@
+"""ir."""
+
+from __future__ import annotations

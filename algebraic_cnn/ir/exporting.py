@@ -1,0 +1,190 @@
+"""From a torch model to a program of ``torch.export`` with a free batch axis.
+
+    export      model -> ExportedProgram, what ``.pt2`` files hold
+    free batch  the batch axis stays symbolic where the program was found to be the model at other sizes too
+
+The model is exported at the example's own size, as if that were any size; then the program is compared with the model
+(agreement.py), and what it says of batch sizes is cut to what was found.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.export import Dim, ExportedProgram
+from torch.fx.experimental import _config
+
+from ..errors import AlgebraicError, ShapeError, TraceError, TrainingModeError
+from .agreement import Comparison, Memory
+from .batch_sizes import Sizes, allowed, narrow
+from .dynamic_shapes import binding, per_argument, violated
+from .histories import Unfollowed
+from .refusal import quiet, refusal
+
+#: Batch sizes at which a program is compared with the model, beside the example's; one more where sizes are numbers.
+_SIZES, _MORE = (1, 2), (3,)
+
+
+def any_size() -> Any:
+    """While this holds, torch takes a length of 1 for one like any other; without effect in a torch that cannot."""
+    known = {"backed_size_oblivious": True} if hasattr(_config, "backed_size_oblivious") else {}
+    return _config.patch(known)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def export(
+    model: torch.nn.Module,
+    example: Any,
+    *,
+    training: bool = False,
+    signatures: Sequence[str] = (),
+    dynamic_shapes: Any = None,
+) -> ExportedProgram:
+    """The program of a model with a free batch axis where the model allows one; it can be saved as ``.pt2``.
+
+    Args:
+        model: a module.
+        example: an input tensor (N, *in_shape), or a tuple of input tensors.
+        training: take the model in whatever mode it is, to learn which calls training makes.
+        signatures: dotted paths of modules; the program then says what each call of them was given and returned.
+        dynamic_shapes: other axes that stay free, as ``torch.export`` takes them.
+
+    Raises:
+        TrainingModeError: if the model or a part of it is in training mode, and this was not asked for.
+        TraceError: if ``torch.export`` cannot take the model, or the model does not do the same at every call.
+        ShapeError: if the example is no tensor and no tuple of tensors, or has no sample; or if the model does not
+            take the sizes that ``dynamic_shapes`` says.
+    """
+    arguments = _arguments(model, example, training=training)
+    memory, failure = Memory(model), Exception("not tried")
+    for attempt, free in _attempts(arguments):
+        try:
+            program = _exported(model, attempt, dynamic_shapes, signatures, free=free)
+        except AlgebraicError as error:
+            if not free:
+                raise
+            failure = error  # a module of our own that is bound to its batch says so
+            continue
+        except Exception as error:  # export raises errors of a dozen unrelated classes
+            failure = error
+            continue
+        finally:
+            memory.restore()
+        if training or signatures or _is_the_model(program, model, arguments, memory, free, dynamic_shapes):
+            return program
+    instead = violated(failure)
+    if instead is not None:
+        what = "the model does not take every size that dynamic_shapes says"
+        raise ShapeError(what, expected=instead, where=binding(model, arguments)) from failure
+    raise refusal(failure, arguments) from failure
+
+
+def _arguments(model: Any, example: Any, *, training: bool) -> tuple[Tensor, ...]:
+    """The example as a tuple of tensors, of a model that can be exported."""
+    if not isinstance(model, torch.nn.Module):
+        expected = "a torch.nn.Module or an exported program"
+        raise TraceError("there is no model to trace", expected=expected, got=type(model).__name__, where="model")
+    for name, module in model.named_modules():
+        where = f"module {name!r}" if name else "the model"
+        if isinstance(module, torch.jit.ScriptModule):
+            what = "torch.jit has compiled the model, so that its calls cannot be seen"
+            raise TraceError(what, expected="the module that was given to torch.jit", where=where)
+        if module.training and not training:
+            what = "the model is in training mode"
+            raise TrainingModeError(what, expected="model.eval()", got="training=True", where=where)
+    arguments = tuple(example) if isinstance(example, tuple | list) else (example,)
+    if not arguments or not all(isinstance(argument, Tensor) for argument in arguments):
+        got = type(example).__name__
+        raise ShapeError("the example must be a tensor or a tuple of tensors", got=got, where="example")
+    if any(argument.ndim and not len(argument) for argument in arguments):
+        shapes = [tuple(argument.shape) for argument in arguments]
+        raise ShapeError("the example has no sample", expected="at least one", got=shapes, where="trace")
+    return arguments
+
+
+def _attempts(arguments: tuple[Tensor, ...]) -> Iterator[tuple[tuple[Tensor, ...], bool]]:
+    """Examples and whether the batch is to stay free: at its own size, at one that torch keeps free, as it is."""
+    yield arguments, True
+    if any(x.ndim and len(x) == 1 for x in arguments):
+        yield tuple(torch.cat([x, x]) if x.ndim and len(x) == 1 else x for x in arguments), True
+    yield arguments, False
+
+
+def _exported(
+    model: torch.nn.Module, attempt: tuple[Tensor, ...], dynamic_shapes: Any, signatures: Sequence[str], *, free: bool
+) -> ExportedProgram:
+    attempt = tuple(x.detach() for x in attempt)  # torch marks a tensor whose axes are to be free, for ever
+    axes = _axes(model, attempt, dynamic_shapes, free=free)
+    with torch.enable_grad(), quiet(), any_size(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The tensor attribute")  # whether that matters is seen by a comparison
+        return torch.export.export(
+            model, attempt, dynamic_shapes=axes, preserve_module_call_signature=tuple(signatures)
+        )
+
+
+def _axes(model: torch.nn.Module, attempt: Sequence[Tensor], dynamic_shapes: Any, *, free: bool) -> Any:
+    """Which axes stay free: the batch, where that is tried, and those that the user names."""
+    if not free and dynamic_shapes is None:
+        return None
+    axes = per_argument(model, attempt, dynamic_shapes)
+    if not free:
+        axes = [{i: dim for i, dim in (entry or {}).items() if i} or None for entry in axes]
+    kinds = [p.kind for p in inspect.signature(model.forward).parameters.values()]
+    return (tuple(axes),) if kinds[:1] == [inspect.Parameter.VAR_POSITIONAL] else tuple(axes)
+
+
+def _is_the_model(
+    program: ExportedProgram,
+    model: torch.nn.Module,
+    arguments: tuple[Tensor, ...],
+    memory: Memory,
+    free: bool,
+    dynamic_shapes: Any,
+) -> bool:
+    """Whether the program does what the model does, for more batch sizes than one where it has a free batch axis.
+
+    Raises:
+        TraceError: if a program of the example's size alone is not the model.
+    """
+    sizes = Sizes(program)
+    if free and not sizes.batch:
+        return False
+    try:
+        comparison = Comparison(model, program, arguments, memory)
+        same = comparison.same()
+        if free and same:
+            own = next(len(x) for x in arguments if x.ndim)
+            axes = per_argument(model, arguments, dynamic_shapes)
+            asked = any(entry and entry.get(0, Dim.AUTO) is not Dim.AUTO for entry in axes)
+            return _generalised(program, sizes, comparison, own, asked=asked)
+    except Unfollowed:
+        return not free
+    if comparison.failure is not None and not free:
+        raise refusal(comparison.failure, arguments) from comparison.failure
+    if not free and same is False:
+        what = "the model does not do the same at every call, or something that torch.export does not see"
+        raise TraceError(what, expected="what forward keeps as registered buffers", where="model.forward")
+    return not free
+
+
+def _generalised(program: ExportedProgram, sizes: Sizes, comparison: Comparison, own: int, *, asked: bool) -> bool:
+    """Whether a program is the model for more batch sizes than that of the example; says in it for which.
+
+    Raises:
+        Unfollowed: if that cannot be said without numbers.
+    """
+    numbers = any(sizes.text(node.meta.get("val")) for node in program.graph.nodes)
+    values = allowed(program, max(own, sizes.own))
+    if values.start == 2 and values.step == 1 and not asked:
+        values = range(1, values.stop)  # torch is wary of 1, where strides say less; so the model is looked at there
+    if own not in values:
+        return False
+    for n in (*_SIZES, *(_MORE if numbers else ()), own + values.step if values.step > 1 else own):
+        if n != own and n in values and not comparison.same(n):
+            values = range(n + values.step, values.stop, values.step) if n < own else values[: values.index(n)]
+    narrow(program, values)
+    return len(values[:2]) > 1

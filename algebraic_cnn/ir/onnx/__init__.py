@@ -1,0 +1,3 @@
+"""ir/onnx."""
+
+from __future__ import annotations

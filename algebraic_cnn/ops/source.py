@@ -1,0 +1,91 @@
+"""Where a reader of calls looks up shapes and constants, and how it builds an atom.
+
+Source     a graph, its shapes, what depends on the input, its constants over any ring
+Reader     function from (Source, call, arguments) to a piece, or None if the call is no stencil
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..algebra.stencils.pieces import Array, Atom, Form, Offset, Piece
+from ..algebra.stencils.stencil import Footprint
+from ..ir.graph import Call, Graph, Ref, Size
+from ..rings.ring import Ring
+from .precision import taken
+
+Arguments = Mapping[str, Any]
+Numbers = Callable[[Ring], Array]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A graph, and what a reader asks of it.
+
+    Attributes:
+        graph: the network.
+        shapes: shape of every value.
+        dependent: names of the values that depend on the input.
+    """
+
+    graph: Graph
+    shapes: Mapping[str, Size]
+    dependent: frozenset[str]
+
+    @classmethod
+    def of(cls, graph: Graph) -> Source:
+        """The source that a graph is."""
+        return cls(graph, graph.shapes(), graph.dependent())
+
+    def varies(self, value: Any) -> bool:
+        """Whether an argument depends on the network's input."""
+        return isinstance(value, Ref) and value.name in self.dependent
+
+    def shape(self, value: Ref) -> Size:
+        """Shape of a value."""
+        return self.shapes[value.name]
+
+    def tensor(self, value: Any, call: Call) -> Tensor | None:
+        """A constant of the network in float64 on the CPU, its numbers those that the call computes with."""
+        found = self._operand(value, call)
+        return None if found is None else found.double()
+
+    def numbers(self, value: Any, call: Call) -> Numbers:
+        """The same over a ring."""
+        return lambda ring: ring.embed(self._array(value, call))
+
+    def _operand(self, value: Any, call: Call) -> Tensor | None:
+        constant = self.graph.constants.get(value.name) if isinstance(value, Ref) else value
+        if not isinstance(constant, Tensor | bool | int | float):
+            return None
+        found = taken(call, constant, self.graph)
+        return found.detach().cpu()
+
+    def _array(self, value: Any, call: Call) -> Array:
+        found = self._operand(value, call)
+        if found is None:
+            return np.zeros(())
+        # Rings take float32 faster than the same numbers in float64.
+        return found.numpy() if found.dtype == torch.float32 else found.double().numpy()
+
+
+Reader = Callable[[Source, Call, Arguments], Piece | None]
+
+
+def sizes_of(shape: Size) -> list[int]:
+    """Lengths of the axes after batch and channels."""
+    return [n or 1 for n in shape[2:]]
+
+
+def atom_of(source: Source, call: Call, x: Ref, footprint: Footprint, taps: Numbers, **more: Any) -> Atom:
+    """The atom of a call on the value x; ``more``: offset, kind, last, and what else ``Atom`` has."""
+    offset = more.pop("offset", None)
+    kind = Offset.NONE if offset is None else more.pop("kind", Offset.CHANNEL)
+    form = Form(footprint, more.pop("last", False), kind)
+    return Atom(form, taps, source.shape(x), call.shape, offset, call=call, **more)

@@ -1,0 +1,3 @@
+"""rings."""
+
+from __future__ import annotations

@@ -1,0 +1,157 @@
+"""The paper's figures and the race, on networks small enough to watch."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from algebraic_cnn import DataError, GeometryError, UnknownNameError
+from algebraic_cnn.apps.experiments import curve, fading, figure1, figure3, race, timing
+from algebraic_cnn.apps.experiments.runs import Place, images_of, job_of, network_of, run_job, run_jobs
+from algebraic_cnn.apps.experiments.through_relu import through_relu
+from algebraic_cnn.apps.plots import save_figure
+from algebraic_cnn.models import resnet18
+from algebraic_cnn.models.resnet import RESNETS, BasicBlock, Bottleneck, ResNet
+
+SHARED = {"data": "digits", "images": 48, "model": "tiny", "epochs": 2, "batch_size": 16}
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setitem(RESNETS, "tiny", partial(ResNet, BasicBlock, (1, 1, 1, 1)))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("experiments")
+
+
+def test_a_job_says_everything_and_a_run_answers(folder: Path) -> None:
+    place = Place(folder=str(folder))
+    job = job_of(**SHARED, way={"kind": "linear", "start": 0.5}, faded=("layer4",), seed=3)
+    record = run_job(json.loads(json.dumps(job)), place)
+    assert [epoch["epoch"] for epoch in record["epochs"]] == [1, 2]
+    assert record["epochs"][-1]["t"] == 0.0
+    assert record["accuracy"] == record["epochs"][-1]["accuracy"]
+    network, data = network_of(job, place)
+    assert len(data.train_labels) == 48
+    assert float((network(data.test_images).argmax(1) == data.test_labels).double().mean()) == record["accuracy"]
+    assert run_job(job, place)["epochs"] == record["epochs"]
+    with pytest.raises(DataError):
+        network_of({**job, "seed": 4}, place)
+
+
+@pytest.mark.parametrize(
+    ("choices", "error"),
+    [
+        ({"model": "resnet35"}, UnknownNameError),
+        ({"way": {"kind": "sudden", "start": 1.0}}, UnknownNameError),
+        ({"epochs": 0}, GeometryError),
+        ({"images": 1}, GeometryError),
+        ({"tests": 0}, GeometryError),
+    ],
+)
+def test_a_job_that_cannot_be_run_is_refused(choices: dict, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        job_of(**choices)
+
+
+def test_a_missing_data_set_names_its_files(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="train-images-idx3-ubyte"):
+        images_of("mnist", str(tmp_path))
+
+
+def test_figure_1_and_2(folder: Path, tmp_path: Path) -> None:
+    config = figure1.Config("figure1", "tiny", (0.0, 1.0), 2, shared=SHARED)
+    path, place = folder / "figures.jsonl", Place(folder=str(folder))
+    records = run_jobs(config.jobs(), path, place)
+    assert [(r["job"]["seed"], r["job"]["way"]["start"]) for r in records] == [(0, 0.0), (0, 1.0), (1, 0.0), (1, 1.0)]
+    assert run_jobs(config.jobs(), path, place) == records
+    figure = figure1.picture(config, records)
+    (bars,) = figure.axes[0].containers
+    found = [[100 * r["accuracy"] for r in records if r["job"]["way"]["start"] == t] for t in (0.0, 1.0)]
+    assert list(bars.lines[0].get_ydata()) == [statistics.fmean(values) for values in found]
+    assert "48 training and all test images" in figure.get_supxlabel()
+    assert save_figure(figure, tmp_path / "figure1.png").stat().st_size > 0
+
+
+def test_figure_3_has_every_way() -> None:
+    config = figure3.PRESETS["quick"]
+    jobs = config.jobs()
+    assert len(jobs) == 11 * config.trials
+    epochs = [{"epoch": e, "loss": 1.0, "accuracy": e / 8, "t": 0.0} for e in (1, 2)]
+    figure = figure3.picture(config, [{"job": job, "epochs": epochs} for job in jobs])
+    assert [len(axes.containers) for axes in figure.axes] == [3, 4, 4]
+    assert [list(axes.containers[0].lines[0].get_ydata()) for axes in figure.axes] == [[12.5, 25.0]] * 3
+    assert {job["way"]["start"] for job in jobs if job["way"]["kind"] != "constant"} == {1.0, 0.5}
+
+
+@pytest.mark.parametrize("presets", [figure1.PRESETS, figure1.FIGURE2, figure3.PRESETS, fading.PRESETS, timing.PRESETS])
+def test_presets(presets: dict) -> None:
+    assert list(presets) == ["quick", "paper"]
+    assert all(config.preset == name for name, config in presets.items())
+    if presets is not timing.PRESETS:
+        assert presets["paper"].jobs()[0]["images"] is None
+        assert presets["quick"].jobs()[0]["model"] == "resnet34"
+
+
+def test_timing_measures_networks_with_and_without_skips(tmp_path: Path) -> None:
+    config = timing.Config("tiny", "tiny", (1, 2), 0.01, (1, 8, 8))
+    nets = timing.networks(config, "cpu")
+    assert list(nets) == [f"{kind}, {skips}" for kind in ("linear", "nonlinear") for skips in ("skips", "no skips")]
+    assert [sum("downsample" in name for name in net.state_dict()) > 0 for net in nets.values()] == [True, False] * 2
+    rows = timing.table(timing.run(config, Place(folder=str(tmp_path))))
+    assert [(row["network"], row["batch"]) for row in rows] == [(k, b) for b in (1, 2) for k in ("linear", "nonlinear")]
+    assert all(row["saved"] == 100 * (1 - row["no skips"] / row["skips"]) for row in rows)
+
+
+def test_skips_leave_through_the_relus_exactly() -> None:
+    """Weights are small integers and BatchNorm's roots are exact, so both sides are equal bit for bit."""
+    torch.manual_seed(0)
+    model = resnet18().double().eval()
+    for name, value in model.named_parameters():
+        kept = torch.rand_like(value) < (0.02 if "conv" in name else 1)
+        value.data = torch.randint(-1, 2, value.shape).double() * kept
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eps = 0.0
+    images = torch.randint(0, 3, (2, 1, 28, 28)).double()
+    plain = through_relu(model)
+    expected = model(images)
+    assert torch.isfinite(expected).all()
+    assert expected.abs().max() < 2**53
+    assert torch.equal(plain(images), expected)
+    assert not any("downsample" in name for name in plain.state_dict())
+    with pytest.raises(Exception, match="ReLU of a basic block"):
+        through_relu(ResNet(Bottleneck, (1, 1, 1, 1)))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_race(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = fading.Config("tiny", 1, 1, batches=(2,), seconds=0.01, shared=SHARED)
+    place = Place(folder=str(folder))
+    monkeypatch.setattr(fading, "LEVELS", {name: fading.LEVELS[name] for name in list(fading.LEVELS)[:2]})
+    for module in (curve, race):
+        monkeypatch.setattr(module, "LEVELS", fading.LEVELS)
+    monkeypatch.setattr(race, "_NAMES", {"eager": "eager"})
+    records = run_jobs(config.jobs(), folder / "race.jsonl", place, keep=True)
+    assert [len(values) for values in curve.accuracies(config, records).values()] == [1, 1]
+    times = race.measure(config, place)
+    ours = [time for time in times if "removal" in time]
+    assert all(time["removal_exact"] for time in ours)
+    assert {time["contender"] for time in times} >= {"original, eager", "exact removal through ReLU", "no skips, eager"}
+    of_level = {record["job"]["way"]["kind"]: record["accuracy"] for record in records}
+    assert next(t["test_accuracy"] for t in times if t["contender"] == "no skips, collapsed") == of_level["exponential"]
+    figure = curve.picture(replace(config, batches=(2,)), records, times)
+    assert len(figure.axes[0].containers) == len(times)

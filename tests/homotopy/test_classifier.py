@@ -1,0 +1,127 @@
+"""Training: a run that was interrupted ends bit for bit where the uninterrupted one does."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from algebraic_cnn.errors import DataError, GeometryError, NonFiniteError
+from algebraic_cnn.homotopy.classifier import Recipe, accuracy, predictions, train
+from algebraic_cnn.models.data import Dataset
+
+
+@pytest.fixture
+def data() -> Dataset:
+    """Images of two classes, bright above or bright below, 13 to train on (a last batch of one) and 6 to test on."""
+    labels = torch.arange(19) % 2
+    images = torch.zeros(19, 1, 4, 4)
+    for n, label in enumerate(labels.tolist()):
+        images[n, 0, 2 * label : 2 * label + 2] = (n % 3 + 1) / 4
+    return Dataset(images[:13], labels[:13], images[13:], labels[13:], "halves")
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(48, 2))
+
+
+RECIPE = Recipe(epochs=4, batch_size=4, learning_rate=0.1)
+
+
+def same(a: nn.Module, b: nn.Module) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def test_training_learns(model: nn.Module, data: Dataset) -> None:
+    seen = []
+    records = train(model, data, RECIPE, progress=lambda done, steps, words: seen.append((done, steps)))
+    assert records[-1].loss < records[0].loss
+    assert records[-1].accuracy == accuracy(model, data.test_images, data.test_labels) == 1.0
+    assert [record.epoch for record in records] == [1, 2, 3, 4]
+    assert seen[-1] == (12, 12)
+    assert not model.training
+
+
+class Stop(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("stop_at", [1, 5, 9, 11])
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
+    model: nn.Module, data: Dataset, tmp_path: Path, stop_at: int
+) -> None:
+    whole, first, second = (copy.deepcopy(model) for _ in range(3))
+    expected = train(whole, data, RECIPE)
+    path = tmp_path / "run.safetensors"
+
+    def stop(done: int, steps: int, words: str) -> None:
+        if done == stop_at:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(first, data, RECIPE, checkpoint=path, progress=stop)
+    assert train(second, data, RECIPE, checkpoint=path) == expected
+    assert same(whole, second)
+    assert [file.name for file in tmp_path.iterdir()] == ["run.safetensors"]
+
+
+def test_a_finished_run_is_loaded_not_repeated(model: nn.Module, data: Dataset, tmp_path: Path) -> None:
+    path, fresh, steps = tmp_path / "run.safetensors", copy.deepcopy(model), []
+    expected = train(model, data, RECIPE, checkpoint=path)
+    again = train(fresh, data, RECIPE, checkpoint=path, progress=lambda *step: steps.append(step))
+    assert (again, steps) == (expected, [])
+    assert same(model, fresh)
+
+
+def test_another_recipe_starts_anew(model: nn.Module, data: Dataset, tmp_path: Path) -> None:
+    path, fresh, untouched = tmp_path / "run.safetensors", copy.deepcopy(model), copy.deepcopy(model)
+    train(model, data, RECIPE, checkpoint=path)
+    other = Recipe(epochs=4, batch_size=4, learning_rate=0.1, seed=1)
+    assert train(fresh, data, other, checkpoint=path) == train(untouched, data, other)
+    assert same(fresh, untouched)
+    assert not same(fresh, model)
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "text", "other model"])
+def test_a_damaged_checkpoint_is_refused(model: nn.Module, data: Dataset, tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "run.safetensors"
+    other = nn.Sequential(nn.Flatten(), nn.Linear(16, 2)) if damage == "other model" else copy.deepcopy(model)
+    train(other, data, RECIPE, checkpoint=path)
+    content = path.read_bytes()
+    path.write_bytes({"empty": b"", "cut": content[:-9], "text": b"hello, hello"}.get(damage, content))
+    with pytest.raises(DataError, match="not a checkpoint of this model"):
+        train(model, data, RECIPE, checkpoint=path)
+
+
+def test_divergence_keeps_the_last_good_epoch(model: nn.Module, data: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "run.safetensors"
+
+    def poison(done: int, steps: int, words: str) -> None:
+        if done == 4:
+            model[3].weight.data.fill_(float("nan"))
+
+    with pytest.raises(NonFiniteError, match="epoch 2"):
+        train(model, data, RECIPE, checkpoint=path, progress=poison)
+    fresh = copy.deepcopy(model)
+    assert len(train(fresh, data, RECIPE, checkpoint=path)) == 4
+    assert all(torch.isfinite(value).all() for value in fresh.state_dict().values())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("epochs", 0), ("batch_size", 1), ("learning_rate", 0.0), ("learning_rate", float("nan"))]
+)
+def test_a_recipe_out_of_range_is_refused(name: str, value: float) -> None:
+    with pytest.raises(GeometryError, match="cannot be followed"):
+        Recipe(**{name: value})
+
+
+def test_predictions_are_the_largest_scores(data: Dataset) -> None:
+    scores = nn.Sequential(nn.Flatten(), nn.Linear(16, 2, bias=False))
+    scores[1].weight.data = torch.stack([torch.arange(16.0) < 8, torch.arange(16.0) >= 8]).float()
+    assert predictions(scores.train(), data.test_images, batch_size=4).tolist() == data.test_labels.tolist()
+    assert accuracy(scores, data.test_images, 1 - data.test_labels) == 0.0

@@ -1,0 +1,89 @@
+"""In-place calls become functional ones, and only where nothing else sees the overwritten memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from algebraic_cnn.ir import inplace
+from algebraic_cnn.ir.trace import trace
+from algebraic_cnn.ops.evaluate import Evaluator
+from algebraic_cnn.rings.ring import Float
+
+
+class Body(nn.Module):
+    """A model whose forward pass is the given function of a convolution's output and the input."""
+
+    def __init__(self, body: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 1, 3, padding=1)
+        self.body = body
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(self.conv(x), x)
+
+
+def doubled_then_read(y: Tensor, x: Tensor) -> Tensor:
+    y.mul_(2)
+    return y + x
+
+
+def overwritten_twice(y: Tensor, x: Tensor) -> Tensor:
+    z = y.mul_(2)
+    z += x
+    return y - 1
+
+
+def overwritten_and_returned_under_its_first_name(y: Tensor, x: Tensor) -> Tensor:
+    y.add_(x)
+    return y
+
+
+def a_view_that_sees_it(y: Tensor, x: Tensor) -> Tensor:
+    rows = y[:, :, 0]
+    y.mul_(2)
+    return rows.unsqueeze(2) + x
+
+
+def a_view_that_is_overwritten(y: Tensor, x: Tensor) -> Tensor:
+    y.flatten(1).mul_(2)
+    return y + x
+
+
+def dropout_that_is_its_input(y: Tensor, x: Tensor) -> Tensor:
+    nn.functional.dropout(y, training=False).mul_(2)
+    return y + x
+
+
+BODIES = [
+    doubled_then_read,
+    overwritten_twice,
+    overwritten_and_returned_under_its_first_name,
+    dropout_that_is_its_input,
+    a_view_that_sees_it,
+    a_view_that_is_overwritten,
+]
+
+
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: body.__name__)
+def test_the_graph_computes_what_the_model_computes(body: Callable[[Tensor, Tensor], Tensor]) -> None:
+    model, x = Body(body).double().eval(), torch.arange(16.0, dtype=torch.float64).reshape(1, 1, 4, 4)
+    graph = trace(model, x)
+    assert not any(call.op.endswith("_") for call in graph.calls)
+    assert torch.equal(Evaluator(graph, Float())(x), model(x.clone()))
+
+
+@pytest.mark.parametrize("body", BODIES[-2:], ids=lambda body: body.__name__)
+def test_taking_views_for_copies_would_be_noticed(body, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inplace, "_ALLOCATING", inplace._ALLOCATING | {"select", "flatten", "slice"})
+    model, x = Body(body).double().eval(), torch.arange(16.0, dtype=torch.float64).reshape(1, 1, 4, 4)
+    assert not torch.equal(Evaluator(trace(model, x), Float())(x), model(x.clone()))
+
+
+def test_calls_keep_their_names_where_memory_is_not_shared() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(inplace=True), nn.Flatten()).eval()
+    calls = trace(model, torch.zeros(1, 1, 4, 4)).calls
+    assert [call.op for call in calls] == ["conv2d", "batch_norm", "relu", "flatten"]
