@@ -1,7 +1,8 @@
 """The rules of the house, read from the syntax tree of every file, and each rule shown to catch what it forbids.
 
-FLOORS      the files of the package, foundation first; a module-level import points to an earlier one only
-ALGEBRA     the floors that do not import torch, nor the heavy parts of SymPy, at module level
+ROOMS       the rooms of the package, foundation first; every import, inside functions too, goes down or stays inside
+FRONT       the one convenience that reaches up: a recursion read off a torch model
+TORCH_FREE  the rooms and files that do not import torch, nor the heavy parts of SymPy, at module level
 rule        a function from (module, source) to a list of complaints; no complaint, no violation
 """
 
@@ -11,41 +12,18 @@ import ast
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "algebraic_cnn"
-ALGEBRA = [
-    *"errors extras limits files plain_json archives npz arrays arguments".split(),
-    *"geometry dyadic prime_field primes crt ring matrices pattern toeplitz affine".split(),
-    *"layers stencils stencils.lattice stencils.stencil stencils.kernels stencils.phases stencils.zeros".split(),
-    *"stencils.pieces stencils.moves stencils.circular stencils.folding recursion symbolic assembly".split(),
-]
-FLOORS = [
-    *ALGEBRA,
-    *"image_sizes graph inplace refusal resizing dynamic_shapes batch_sizes histories agreement".split(),
-    *"inlining nodes exporting trace".split(),
-    *"programs.expressions programs.texts programs.declared programs.payloads programs".split(),
-    *"onnx_files onnx_operators onnx_reading model_files precision step".split(),
-    *"interpolation rules sums evaluate residues watched".split(),
-    *"samples magnitudes magnitudes.bounds magnitudes.heights magnitudes.norms magnitudes.gains".split(),
-    *"reading axes extract derivation exact".split(),
-    *"regions regions.source regions.mixing regions.spacing regions.resampling regions.atoms regions.spelling".split(),
-    *"regions.junctions regions.cost regions.drafting regions.realisation regions.dense regions.writing".split(),
-    *"regions.rings regions.elsewhere regions.lifting regions.whole regions.colouring regions.bordering".split(),
-    *"regions.plans regions.cut regions.averages regions.forks regions.addends regions.kept".split(),
-    *"regions.rewriting regions.region regions.tangles regions.emission forms".split(),
-    *"certificates certificates.canonical certificates.fingerprints certificates.certificate".split(),
-    *"certificates.rounding certificates.check certificates.trials".split(),
-    *"certificates.hoisting certificates.sized certificates.seams certificates.matching".split(),
-    *"certificates.interface certificates.identity certificates.parts certificates.box certificates.bounded".split(),
-    *"certificates.accuracy certificates.modular certificates.automatic certificates.rational certification".split(),
-    *"pinning linear_region".split(),
-    *"regions.warrant regions.measurement report collapsed any_size collapsing".split(),
-    *"models data records checkpoint overruns training homotopy testing plots report_figure bench experiments".split(),
-    *"cli __main__".split(),
-]
+ROOMS = ("files rings toeplitz algebra ir models ops derivation certification homotopy collapsing testing apps").split()
+GROUND = ["errors", "extras"]
+FRONT = {("algebra.recursion", "ir.trace"), ("algebra.recursion", "derivation.extract")}
+TORCH_FREE = [*GROUND, *"files rings toeplitz algebra ops.layers apps.cli apps.plots".split()]
+#: Files of these rooms that are torch modules, or compute with tensors alone; what imports them does so in a function.
+OF_TORCH = ["algebra.forms", "rings.residues"]
 LONGEST = 350
 
 
@@ -82,41 +60,88 @@ def imported(statement: ast.stmt, module: str) -> list[str]:
     return [".".join([*base, alias.name]) for alias in statement.names]
 
 
-def floor_of(module: str) -> str:
-    """The floor of a file: its own where it has one, else that of its package."""
-    package, *inside = module.split(".")
-    own = ".".join([package, *inside[:1]])
-    return own if own in FLOORS else package
+def imports(tree: ast.Module, module: str) -> Iterator[tuple[str, int]]:
+    """Every import of a file of the package, inside functions too, as (dotted name inside the package, line).
+
+    What only a type checker reads does not count.
+    """
+    unread = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom) and id(node) not in unread:
+            for name in imported(node, module):
+                package, _, inside = name.partition(".")
+                if package == "algebraic_cnn":
+                    yield inside, node.lineno
 
 
-def floors_point_up(module: str, source: str) -> list[str]:
-    """Imports of the package's own files go to an earlier floor."""
-    floor = floor_of(module)
-    if floor not in [*FLOORS, "__init__"]:
-        return [f"{module} has no floor: put it into FLOORS"]
-    height = len(FLOORS) if floor == "__init__" else FLOORS.index(floor)
+def height(module: str) -> int | None:
+    """The floor of a file, the ground first and the front door last; None where it has no room."""
+    first = module.split(".")[0]
+    if first in GROUND:
+        return 0
+    if first in ("__init__", "__main__"):
+        return len(ROOMS) + 1
+    return ROOMS.index(first) + 1 if first in ROOMS else None
+
+
+def rooms_point_up(module: str, source: str) -> list[str]:
+    """Imports go to a room below, or stay in their own; the front door is imported by nobody."""
+    floor = height(module)
+    if floor is None:
+        return [f"{module} has no room: put it into one of {', '.join(ROOMS)}"]
     complaints = []
-    for statement in module_level(ast.parse(source)):
-        for name in imported(statement, module):
-            package, *inside = name.split(".")
-            target = floor_of(".".join(inside)) if inside else "__init__"
-            if package != "algebraic_cnn" or target in (floor, "__version__"):
-                continue
-            if floor == "__init__" or target not in FLOORS or FLOORS.index(target) >= height:
-                complaints.append(f"{module}:{statement.lineno} imports {name}, which is not on an earlier floor")
+    for name, line in imports(ast.parse(source), module):
+        target = 0 if name == "__version__" else height(name)
+        above = target is None or target > floor or module == "__init__"
+        if above and not any(module == here and (name + ".").startswith(there + ".") for here, there in FRONT):
+            complaints.append(f"{module}:{line} imports {name}, which is not in a room below")
     return complaints
 
 
-def algebra_without_torch(module: str, source: str) -> list[str]:
-    """The algebra files, the front door and the command line load neither torch nor SymPy on import."""
-    if floor_of(module) not in [*ALGEBRA, "__init__", "cli", "__main__", "plots"]:
+def free_of_torch(module: str) -> bool:
+    """Whether a file must not load torch."""
+    free = module == "__init__" or any((module + ".").startswith(name + ".") for name in TORCH_FREE)
+    return free and module not in OF_TORCH
+
+
+def without_torch(module: str, source: str) -> list[str]:
+    """The algebra, the front door and the command line load neither torch nor SymPy on import."""
+    if not free_of_torch(module):
         return []
     return [
         f"{module}:{statement.lineno} imports {name} at module level"
         for statement in module_level(ast.parse(source))
         for name in imported(statement, module)
-        if name.split(".")[0] in ("torch", "sympy")
+        if name.split(".")[0] in ("torch", "sympy") or name.startswith(tuple(f"algebraic_cnn.{of}" for of in OF_TORCH))
     ]
+
+
+def circles(sources: dict[str, str]) -> list[str]:
+    """Files of a room that import each other in a circle, inside functions too; but for what brings torch."""
+    graph: dict[str, set[str]] = {}
+    for module, source in sources.items():
+        for name, _ in imports(ast.parse(source), module):
+            target = max((other for other in sources if (name + ".").startswith(own(other) + ".")), key=lambda m: len(own(m)), default="")
+            if target and height(target) == height(module) and own(target) not in OF_TORCH:
+                graph.setdefault(module, set()).add(target)
+    for module in graph:
+        graph[module].discard(module)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return [" -> ".join(error.args[1])]
+    return []
+
+
+def own(module: str) -> str:
+    """The dotted name by which a file is imported."""
+    return module.removesuffix(".__init__")
 
 
 _UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal"}
@@ -153,7 +178,7 @@ def nothing_unfinished(module: str, source: str) -> list[str]:
             complaints.append(f"{module}:{node.lineno} asserts")
         elif isinstance(node, ast.Raise) and "NotImplementedError" in ast.unparse(node):
             complaints.append(f"{module}:{node.lineno} leaves something unwritten")
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "print" and module.split(".")[0] != "cli":
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "print" and not module.startswith("apps.cli"):
             complaints.append(f"{module}:{node.lineno} prints")
     return complaints
 
@@ -174,12 +199,23 @@ def one_idea(module: str, source: str) -> list[str]:
 
 
 RULES: list[Callable[[str, str], list[str]]] = [
-    floors_point_up,
-    algebra_without_torch,
+    rooms_point_up,
+    without_torch,
     nothing_unpickled,
     nothing_unfinished,
     one_idea,
 ]
+
+
+def test_no_room_has_a_circle() -> None:
+    assert circles(dict(modules())) == []
+
+
+@pytest.mark.parametrize("late", ["from .affine import AffineMap", "def f():\n    from .affine import AffineMap"])
+def test_a_circle_is_noticed_inside_a_function_too(late: str) -> None:
+    sources = {"algebra.affine": "from .matrices import product", "algebra.matrices": late}
+    assert circles(sources)
+    assert not circles(sources | {"algebra.matrices": ""})
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
@@ -190,21 +226,23 @@ def test_the_house_is_in_order(rule: Callable[[str, str], list[str]]) -> None:
 
 CLEAN = '"""One idea."""\n\nfrom __future__ import annotations\n\n'
 PLANTED = [
-    (floors_point_up, "geometry", "from algebraic_cnn.algebra.affine import AffineMap"),
-    (floors_point_up, "geometry", "from .affine import AffineMap"),
-    (floors_point_up, "toeplitz.build", "from ..affine import AffineMap"),
-    (floors_point_up, "affine", "import algebraic_cnn.collapse"),
-    (floors_point_up, "affine", "from algebraic_cnn import AffineMap"),
-    (floors_point_up, "affine", "try:\n    import algebraic_cnn.apps.cli\nexcept ImportError:\n    pass"),
-    (floors_point_up, "__init__", "from algebraic_cnn.errors import ShapeError"),
-    (floors_point_up, "attic", "x = 1"),
-    (algebra_without_torch, "ring", "import torch"),
-    (algebra_without_torch, "ring", "from torch import nn"),
-    (algebra_without_torch, "symbolic", "class A:\n    import sympy"),
-    (algebra_without_torch, "cli", "if True:\n    import torch.nn"),
-    (floors_point_up, "stencils.lattice", "from .stencil import Stencil"),
-    (floors_point_up, "regions.cut", "from ..collapsing import collapse"),
-    (algebra_without_torch, "stencils.lattice", "import torch"),
+    (rooms_point_up, "toeplitz.geometry", "from algebraic_cnn.algebra.affine import AffineMap"),
+    (rooms_point_up, "toeplitz.geometry", "from ..algebra.affine import AffineMap"),
+    (rooms_point_up, "algebra.symbolic.build", "from ...ir.trace import trace"),
+    (rooms_point_up, "algebra.affine", "import algebraic_cnn.collapsing"),
+    (rooms_point_up, "algebra.affine", "from algebraic_cnn import AffineMap"),
+    (rooms_point_up, "algebra.affine", "from ..ir.trace import trace"),
+    (rooms_point_up, "algebra.affine", "try:\n    import algebraic_cnn.apps\nexcept ImportError:\n    pass"),
+    (rooms_point_up, "algebra.affine", "def f():\n    from ..derivation.methods import derive"),
+    (rooms_point_up, "__init__", "from algebraic_cnn.errors import ShapeError"),
+    (rooms_point_up, "attic", "x = 1"),
+    (rooms_point_up, "collapsing.cut", "from ..apps.plots import new_figure"),
+    (without_torch, "rings.ring", "import torch"),
+    (without_torch, "rings.ring", "from torch import nn"),
+    (without_torch, "algebra.symbolic.words", "class A:\n    import sympy"),
+    (without_torch, "apps.cli.options", "if True:\n    import torch.nn"),
+    (without_torch, "algebra.affine", "from .forms import Dense"),
+    (without_torch, "algebra.stencils.lattice", "import torch"),
     (nothing_unpickled, "data", "def f():\n    import pickle"),
     (nothing_unpickled, "data", "def f(path):\n    return torch.load(path)"),
     (nothing_unpickled, "data", "def f(path):\n    return torch.load(path, weights_only=False)"),
@@ -233,7 +271,7 @@ def test_a_file_without_its_head_is_noticed(source: str) -> None:
 ALLOWED = [
     "import numpy as np",
     "from algebraic_cnn.errors import ShapeError",
-    "def f():\n    import torch\n    from algebraic_cnn import collapse\n    model.eval()",
+    "def f():\n    import torch\n    model.eval()",
     "if TYPE_CHECKING:\n    import torch\n    from algebraic_cnn.collapsing.pipeline import Report",
     "def f(path):\n    return np.load(path, allow_pickle=False)",
     "try:\n    x = 1\nexcept NotImplementedError:\n    x = 2",
@@ -242,12 +280,12 @@ ALLOWED = [
 
 @pytest.mark.parametrize("source", ALLOWED)
 def test_no_rule_forbids_what_is_right(source: str) -> None:
-    assert [complaint for rule in RULES for complaint in rule("geometry", CLEAN + source + "\n")] == []
+    assert [complaint for rule in RULES for complaint in rule("toeplitz.geometry", CLEAN + source + "\n")] == []
 
 
 def test_importing_the_algebra_and_the_command_line_leaves_torch_alone() -> None:
-    present = [*ALGEBRA, "cli"]
-    lines = ["import sys, algebraic_cnn", *(f"import algebraic_cnn.{name}" for name in present)]
+    free = [own(name) for name, _ in modules() if name != "__init__" and free_of_torch(name)]
+    lines = ["import sys, algebraic_cnn", *(f"import algebraic_cnn.{name}" for name in free)]
     lines += ["print([name for name in ('torch', 'sympy', 'matplotlib') if name in sys.modules])"]
     done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]", present
+    assert done.stdout.strip() == "[]", free

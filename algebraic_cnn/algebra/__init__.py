@@ -1,3 +1,12 @@
-"""algebra."""
+"""The algebra, without torch: affine maps, stencils, the skip recursion and its expansion.
+
+From the ground up:
+
+    affine         AffineMap(W, b): f(x) = W x + b, closed under + and @
+    forms          the same as torch modules that can be deployed
+    recursion      the skip recursion of [JV24] and its collapse to one affine map
+    stencils/      translation-equivariant maps as matrices of Laurent polynomials, and what breaks at borders
+    symbolic/      the recursion as formulas: paths, words of W and B, the polynomial in t
+"""
 
 from __future__ import annotations

@@ -1,12 +1,17 @@
 """What is known of two networks, how, and with what odds of being wrong.
 
-certificate   the one result type: statement, level, bound or probability, witness
-check         the two networks to be compared, and the inputs
-trials        independent random trials modulo primes, and their odds
-seams         networks cut at their calls that are not affine
-identity      the same function over the rationals?
-bounded, modular, rational    one file for each kind of level
-rounding      the error that rounding explains, proved
+From the ground up:
+
+    certificate    the one result type: statement, level, bound or probability, witness
+    check          the two networks to be compared, and the inputs
+    interface      everything that a user of them sees, compared before their numbers
+    trials         independent random trials modulo primes, and their odds
+    matching       which call of one network is which of the other
+    identity       the same function over the rationals?
+    rounding       the error that rounding explains, proved
+    parts, box     between calls that are not affine; over a box of inputs
+    bounded, modular, accuracy, rational, automatic    one file for each kind of level
+    comparison     certify
 """
 
 from __future__ import annotations

@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 
 from ..algebra.affine import AffineMap
-from ..derivation.methods import Progress, derive_graph
+from ..derivation.methods import derive_graph
 from ..derivation.samples import require_samples_apart
 from ..errors import NotAffineError, ShapeError
 from ..ir.graph import Graph, Ref
-from ..ops.evaluate import Evaluator, affine_obstacle
+from ..ops.evaluate import Evaluator, Progress, affine_obstacle
 from ..ops.rules import DROPOUTS, MOVES, REPEATS
 from ..ops.sums import terms
 from ..ops.watched import Watched

@@ -23,14 +23,14 @@ from typing import Any
 from torch import Tensor
 
 from ..algebra.affine import AffineMap
-from ..derivation.methods import MEMORY_BUDGET, METHODS, Progress
+from ..derivation.methods import MEMORY_BUDGET, METHODS
 from ..derivation.samples import require_samples_apart
 from ..errors import ShapeError, UnknownNameError
 from ..ir.graph import Graph
 from ..ir.model_files import Named, aligned, load_network
 from ..ir.sized import sized
 from ..ir.trace import trace
-from ..ops.evaluate import affine_obstacle
+from ..ops.evaluate import Progress, affine_obstacle
 from ..rings.primes import entropy
 from ..toeplitz.arguments import bytes_allowed
 from .automatic import automatic

@@ -28,7 +28,7 @@ from .certificate import Certificate, Witness
 from .check import Check, device, residues
 from .interface import unlike_outputs
 from .matching import Matching, matched
-from .trials import Trials, difference, uniform
+from .trials import Trials, difference
 
 _AFFINE = "the two networks are the same function over the rational numbers"
 _ROUNDED = " (Weights that were computed anew in floating point, by fusing a BatchNorm for instance, make another "
@@ -57,7 +57,7 @@ def identical(check: Check) -> Certificate:
             require_samples_apart(network, device(network))
 
     def trial(field: PrimeField, generator: np.random.Generator) -> Witness | None:
-        x = uniform(field, (1, *check.shape), generator)
+        x = field.uniform((1, *check.shape), generator)
         y, z = (residues(network, field)(x).ravel() for network in (check.original, check.collapsed))
         return difference(field, y, z, "output {} at the integer input recorded here", x)
 
@@ -168,7 +168,7 @@ def _at_one_size(check: Check, graphs: Sequence[Graph], pieces: Sequence[Cut], b
 def _compared(check: Check, pairing: Matching, holds: Certificate, fails: Certificate) -> Certificate:
     """Whether all pairs of values are the same functions of the sources, at random points modulo random primes."""
     cuts = pairing.cuts
-    weights = Residues(*(part.graph for part in cuts))
+    weights = Residues(*(part.graph.constants for part in cuts))
     seams = any(part.seams for part in cuts)
 
     def trial(field: PrimeField, generator: np.random.Generator) -> Witness | None:

@@ -24,7 +24,7 @@ from .accuracy import HALF, lost
 from .certificate import Certificate, Witness
 from .check import Check, derived, device, dtype, stated
 from .identity import identical
-from .trials import Trials, difference, uniform
+from .trials import Trials, difference
 
 
 def modular(check: Check) -> Certificate:
@@ -67,7 +67,7 @@ def _rounded(check: Check, given: AffineMap) -> Certificate:
 def _euler(graph: Graph, field: PrimeField, generator: np.random.Generator) -> Witness | None:
     """One random x and one random cotangent u."""
     run = Evaluator(graph, field, device(graph))
-    x, u = (uniform(field, (1, *shape), generator) for shape in graph.single())
+    x, u = (field.uniform((1, *shape), generator) for shape in graph.single())
     point = torch.from_numpy(x).to(run.device).requires_grad_()
     with torch.enable_grad():
         linear = run(point, linear=True)

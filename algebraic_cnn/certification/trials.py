@@ -70,11 +70,6 @@ class Trials:
         return replace(holds, error_probability=chance**count, primes=primes)
 
 
-def uniform(field: PrimeField, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
-    """Independent random residues."""
-    return generator.integers(-field.half, field.half + 1, size=shape).astype(np.float64)
-
-
 def difference(field: PrimeField, y: Any, z: Any, place: str, x: np.ndarray | None = None) -> Witness | None:
     """The first entry in which two flat arrays of residues differ, or two sizes.
 

@@ -4,7 +4,7 @@
     sampled     free graph -> Sampled; finds by which steps the network's sizes go
     proven      the smallest size that every form takes, and the certificate at sizes from there on
 
-A form is chosen at the example's size, and taken only if it is written alike at the others (regions/lifting.py).  Then
+A form is chosen at the example's size, and taken only if it is written alike at the others (lifting.py).  Then
 the network and its collapse are compared modulo primes at the smallest sizes, whose borders are all that larger
 images have as well.
 """

@@ -28,7 +28,6 @@ from ..ir.resizing import Length
 from ..rings.ring import Ring
 from .drafting import LIKE, Draft, Emit
 from .elsewhere import aligned
-from .rings import interior
 from .writing import leaves
 
 #: Calls whose arguments may be numbers of the network; a number that is a length is then none of its constants.
@@ -188,7 +187,7 @@ class _Lift:
         whole = form(self.sheets[0].piece)
         if whole is None or whole.last or not aligned([sheet.piece for sheet in self.sheets]):
             raise _SizeBound
-        middles = [_Middle.of(axis.up, axis.m, *interior(axis)) for axis in whole.footprint.axes]
+        middles = [_Middle.of(axis.up, axis.m, *axis.interior) for axis in whole.footprint.axes]
         small = (whole.footprint.c_out, *(middle.stop + middle.last for middle in middles))
         keep = np.ix_(range(small[0]), *(middle.kept for middle in middles))
         value = self.draft.constant(self.like, "bias_map", small, lambda ring: recipe(ring)[keep])

@@ -28,7 +28,7 @@ from ..certification.check import device as device_of
 from ..certification.comparison import LEVELS
 from ..certification.comparison import certify as certify_networks
 from ..derivation.junctions import joined, network_of
-from ..derivation.methods import MEMORY_BUDGET, METHODS, Progress, cheapest, derive_graph
+from ..derivation.methods import MEMORY_BUDGET, METHODS, cheapest, derive_graph
 from ..derivation.samples import apart
 from ..errors import UncertifiedError, UnknownNameError
 from ..ir.dynamic_shapes import left_bound
@@ -38,6 +38,7 @@ from ..ir.graph import Graph
 from ..ir.image_sizes import ImageSizes
 from ..ir.spelling import plain
 from ..ir.trace import trace
+from ..ops.evaluate import Progress
 from ..ops.precision import out_of_range
 from ..rings.ring import Float
 from ..toeplitz.arguments import bytes_allowed

@@ -61,17 +61,10 @@ class Band:
         return cls(first, stop, before * axis.down, axis.n - after * axis.down, first - before * axis.up)
 
 
-def interior(axis: Axis) -> tuple[int, int]:
-    """The outputs that the taps tell and that read nothing outside: (first, stop), empty if there are none."""
-    inside = np.flatnonzero(((axis.reads >= 0) & (axis.reads < axis.n)).all(1))
-    first, stop = axis.told
-    return (max(first, int(inside[0])), min(stop, int(inside[-1]) + 1)) if len(inside) else (0, 0)
-
-
 def _whole_groups(axis: Axis) -> tuple[int, int]:
     """The part of the interior in which the phases of every group lie."""
     grouping = Grouping.of(axis)
-    first, stop = grouping.groups(*interior(axis))
+    first, stop = grouping.groups(*axis.interior)
     return grouping.offset + axis.up * first, grouping.offset + axis.up * stop
 
 

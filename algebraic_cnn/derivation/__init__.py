@@ -1,3 +1,16 @@
-"""derivation."""
+"""W and B of a network, by independent methods, in floats or exactly, whole or where it is piecewise linear.
+
+From the ground up:
+
+    samples                      is every sample treated by itself, and all alike?
+    hoisting, seams              a network cut at its calls that are not affine
+    junctions, whole             affine values as sums and concatenations of pieces; a network that is one piece
+    colouring, bordering         W in as many passes as windows meet; W for every image size
+    assembly, reading, axes, extract                the paper's recursion read off a network
+    methods                      derive: forward, adjoint, recursion, coloured, stencil
+    magnitudes/                  how large numbers can grow, and how far rounding can carry them
+    exact                        W, B and outputs over the rational numbers
+    pinning, linear_region       the affine map of a piecewise-linear network at an input
+"""
 
 from __future__ import annotations

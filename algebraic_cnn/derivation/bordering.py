@@ -21,13 +21,12 @@ import scipy.sparse as sp
 from ..algebra.affine import AffineMap
 from ..algebra.stencils.lattice import Axis
 from ..algebra.stencils.pieces import Form, Piece
-from ..collapsing.rings import interior
 from ..errors import ShapeError
 from ..ir.graph import Graph
 from ..ir.trace import trace
-from ..ops.evaluate import Evaluator
+from ..ops.evaluate import Evaluator, Progress
 from ..rings.ring import Float, Ring
-from .colouring import Progress, coloured
+from .colouring import coloured
 from .whole import reaches, size_free, whole
 
 
@@ -54,7 +53,7 @@ class Border:
     @classmethod
     def of(cls, axis: Axis) -> Border:
         """The smallest axis with the rows of the given one."""
-        low, stop = interior(axis)
+        low, stop = axis.interior
         spare = (stop - low - axis.up) // axis.up
         for fewer in range(max(0, spare), 0, -1):
             n, m = axis.n - fewer * axis.down, axis.m - fewer * axis.up

@@ -19,8 +19,7 @@ import torch
 from ..algebra.affine import AffineMap
 from ..algebra.stencils.lattice import Axis
 from ..algebra.stencils.pieces import Form
-from ..ops.evaluate import Evaluator
-from .methods import Progress
+from ..ops.evaluate import Evaluator, Progress
 from .whole import spans, whole
 
 

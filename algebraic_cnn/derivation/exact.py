@@ -22,7 +22,7 @@ from ..algebra.affine import AffineMap
 from ..errors import ShapeError, TooLargeError
 from ..ir.graph import Graph
 from ..ir.trace import trace
-from ..ops.evaluate import Evaluator, require_affine
+from ..ops.evaluate import Evaluator, Progress, require_affine
 from ..ops.sums import terms
 from ..rings.arrays import require_finite
 from ..rings.crt import lift, primes_for
@@ -31,7 +31,7 @@ from ..rings.residues import Residues
 from ..toeplitz.arguments import bytes_allowed
 from .magnitudes.bounds import majorant
 from .magnitudes.heights import Denominator, denominator, height
-from .methods import MEMORY_BUDGET, Progress, derive_graph
+from .methods import MEMORY_BUDGET, derive_graph
 from .samples import require_samples_apart
 
 #: Bits to spare: ``lift`` wants numerators far below the product of the primes.
@@ -120,7 +120,7 @@ def exact_outputs(model: Any, x: Tensor, *, progress: Progress | None = None) ->
     largest = float(majorant(graph, x).max()) if x.numel() else 0.0
     primes = primes_for(common.bits + math.log2(max(largest, 1.0)) + _SPARE, terms(graph), common.odd)
 
-    weights = Residues(graph)
+    weights = Residues(graph.constants)
 
     def residues(field: PrimeField) -> np.ndarray:
         run = Evaluator(graph, field, graph.device, weights.modulo(field))

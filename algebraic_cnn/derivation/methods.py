@@ -24,19 +24,21 @@ from ..algebra.affine import AffineMap
 from ..errors import ShapeError, TooLargeError, UnknownNameError
 from ..ir.graph import Graph
 from ..ir.trace import trace
-from ..ops.evaluate import Evaluator
+from ..ops.evaluate import Evaluator, Progress
 from ..rings.ring import Float, Ring
 from ..toeplitz import MEMORY_BUDGET
 from ..toeplitz.arguments import bytes_allowed
+from .bordering import reduction, table_of
+from .colouring import coloured, passes
+from .extract import recursion_of
 from .samples import require_samples_apart
+from .whole import whole
 
 #: So few passes that looking for fewer would take longer.
 _FEW = 64
 
 #: A backward pass costs about two forward passes, and its tape needs one more.
 _ADJOINT_COST = 3
-
-Progress = Callable[[int, int], None]
 
 
 def derive(
@@ -130,10 +132,6 @@ def cheapest(graph: Graph) -> str:
 
 def _of_stencils(graph: Graph) -> dict[str, float]:
     """The work of the methods that need a stencil, where the network is one."""
-    from .bordering import reduction
-    from .colouring import passes
-    from .whole import whole
-
     try:
         piece, found = whole(graph)
     except ShapeError:
@@ -172,24 +170,16 @@ def _adjoint(run: Evaluator, memory_budget: int, progress: Progress) -> AffineMa
 
 
 def _recursion(run: Evaluator, memory_budget: int, progress: Progress) -> AffineMap:
-    from .extract import recursion_of
-
     return recursion_of(run.graph, memory_budget=memory_budget).collapse(run.ring)
 
 
 def _coloured(run: Evaluator, memory_budget: int, progress: Progress) -> AffineMap:
-    from .colouring import coloured
-    from .whole import whole
-
     found = whole(run.graph)[1]
     _require_sparse(run.graph, found, memory_budget)
     return coloured(run, _chunk(run.graph, memory_budget), progress, found)
 
 
 def _stencil(run: Evaluator, memory_budget: int, progress: Progress) -> AffineMap:
-    from .bordering import table_of
-    from .whole import whole
-
     found = whole(run.graph)[1]
     _require_sparse(run.graph, found, memory_budget)
     table = table_of(run, _chunk(run.graph, memory_budget), progress)
@@ -198,8 +188,6 @@ def _stencil(run: Evaluator, memory_budget: int, progress: Progress) -> AffineMa
 
 def _require_sparse(graph: Graph, found: Any, memory_budget: int) -> None:
     """Refuse a W whose entries, values and columns, are beyond the budget."""
-    from .colouring import passes
-
     needed = 2 * 16 * math.prod(graph.single()[1]) * passes(found)
     if needed > memory_budget:
         raise TooLargeError("the entries of W are beyond the budget", needed=needed, budget=memory_budget)

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from ..certification.trials import uniform
 from ..errors import NotAffineError
 from ..ir.canonical import Form, form_of
 from ..ir.graph import Call, Graph, Ref
@@ -209,7 +208,7 @@ def points(cuts: Sequence[Cut], field: PrimeField, generator: np.random.Generato
     for pieces in cuts:
         for source, shape in zip(pieces.sources, pieces.graph.input_shapes, strict=True):
             if source not in drawn:
-                drawn[source] = torch.from_numpy(uniform(field, tuple(int(n or 0) for n in shape), generator))
+                drawn[source] = torch.from_numpy(field.uniform(tuple(int(n or 0) for n in shape), generator))
         rows.append([drawn[source] for source in pieces.sources])
     return rows
 

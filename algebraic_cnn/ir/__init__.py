@@ -1,3 +1,20 @@
-"""ir."""
+"""Networks as graphs of calls: from torch and from files, brought to one form, and back to torch and to files.
+
+From the ground up:
+
+    image_sizes, refusal         free sizes, and why a model cannot be exported
+    graph                        Graph and Call: the network as a small frozen value
+    dynamic_shapes, batch_sizes  sizes as torch.export has them, and for which batches a program speaks
+    histories, agreement         is a program the model that it was exported from?
+    inlining, nodes, inplace     regions, nodes and in-place calls of a program as ordinary calls
+    exporting, trace             from a model to a program, and to a Graph
+    resizing, sized              the same network at other sizes, and at one batch size
+    spelling, canonical          one form for what torch lets one write in many ways
+    fingerprints                 SHA-256 of everything that a network is
+    emission                     back to a torch module with the signature of the model
+    programs/                    .pt2 files, read only if nothing in them would be executed
+    onnx/                        ONNX files, read and written
+    model_files                  networks in files, whichever kind
+"""
 
 from __future__ import annotations

@@ -28,6 +28,9 @@ from .rules import RULES
 from .step import Step
 from .sums import terms
 
+#: Told of long work: (passes done, passes in all).
+Progress = Callable[[int, int], None]
+
 
 @dataclass(eq=False)
 class Evaluator:

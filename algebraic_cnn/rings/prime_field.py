@@ -66,6 +66,10 @@ class PrimeField:
         """The number n of products with n ((p-1)/2)^2 + p <= 2^52."""
         return (EXACT_LIMIT - self.p) // self.half**2
 
+    def uniform(self, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+        """Independent random residues, each as likely as every other: centred, as float64."""
+        return generator.integers(-self.half, self.half + 1, size=shape).astype(np.float64)
+
     def reduce(self, x: Any) -> Any:
         """x - p round(x / p): the centred residue of every integer of magnitude at most 2^52 in the carrier.
 

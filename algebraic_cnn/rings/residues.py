@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..ir.graph import Graph
 from .dyadic import Dyadic
 from .prime_field import PrimeField
 
@@ -20,23 +20,21 @@ class Residues:
     """The constants of networks, ready for many primes.
 
     Args:
-        graphs: the networks; two that share weights, as a network and its conversion do, share their residues.
+        constants: those of each network by name, what is no tensor of floats left out; two networks that share weights,
+            as a network and its conversion do, share their residues.
 
-    >>> from algebraic_cnn.ir.trace import trace
-    >>> layer = torch.nn.Linear(1, 1, bias=False).double().eval()
-    >>> _ = layer.weight.data.fill_(0.5)
-    >>> graph = trace(layer, torch.zeros(1, 1).double())
-    >>> weight, residues = graph.constants["p_weight"], Residues(graph)
+    >>> weight = torch.tensor([0.5]).double()
+    >>> residues = Residues({"weight": weight})
     >>> [residues.modulo(PrimeField(p))(weight).item() for p in (5, 7)]              # 1/2 = 3 = -2 and 1/2 = 4 = -3
     [-2.0, -3.0]
     """
 
-    def __init__(self, *graphs: Graph) -> None:
-        self._graphs = graphs  # a number that ``id`` gave is taken as long as they live
+    def __init__(self, *constants: Mapping[str, Any]) -> None:
+        self._constants = constants  # a number that ``id`` gave is taken as long as they live
         self._first: dict[int, Tensor] = {}
         self._known: dict[int, tuple[Dyadic, Tensor]] = {}
         alike: dict[tuple[object, ...], list[Tensor]] = {}
-        for tensor in _weights(graphs):
+        for tensor in _weights(constants):
             others = alike.setdefault((tensor.shape, tensor.dtype, tensor.device), [])
             same = next((other for other in others if other is tensor or torch.equal(other, tensor)), None)
             if same is None:
@@ -66,8 +64,8 @@ def _room(tensor: Tensor) -> Tensor:
     return torch.empty(tensor.shape, dtype=torch.float64, device=tensor.device)
 
 
-def _weights(graphs: tuple[Graph, ...]) -> Iterator[Tensor]:
-    for graph in graphs:
-        for constant in graph.constants.values():
+def _weights(networks: tuple[Mapping[str, Any], ...]) -> Iterator[Tensor]:
+    for constants in networks:
+        for constant in constants.values():
             if isinstance(constant, Tensor) and constant.is_floating_point():
                 yield constant

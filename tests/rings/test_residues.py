@@ -25,7 +25,7 @@ def test_every_prime_gives_the_residues_of_the_rationals_and_equal_weights_are_o
     models = layer, copy.deepcopy(layer), changed, last
     graphs = [trace(model, EXAMPLE) for model in models]
     weights = [next(value for value in graph.constants.values() if value.ndim == 4) for graph in graphs]
-    residues = Residues(*graphs)
+    residues = Residues(*(graph.constants for graph in graphs))
     for p in (5, 65537, 67108859):
         embed = residues.modulo(PrimeField(p))
         found = [embed(weight) for weight in weights]

@@ -97,6 +97,13 @@ class Axis:
         """The range of outputs that the taps tell, empty if the ring is everything."""
         return self.ring[0], max(self.ring[0], self.m - self.ring[1])
 
+    @property
+    def interior(self) -> tuple[int, int]:
+        """The outputs that the taps tell and that read nothing outside: (first, stop), empty if there are none."""
+        inside = np.flatnonzero(((self.reads >= 0) & (self.reads < self.n)).all(1))
+        first, stop = self.told
+        return (max(first, int(inside[0])), min(stop, int(inside[-1]) + 1)) if len(inside) else (0, 0)
+
     def then(self, after: Axis) -> Axis:
         """The axis of the composition, first this map, then ``after``; its ring is where phantoms count.
 

@@ -68,7 +68,7 @@ def collapse_command(
 
     import torch
 
-    from ... import collapse
+    from ...collapsing.pipeline import collapse
 
     torch.manual_seed(seed)
     program = _program(model, device)
@@ -98,7 +98,8 @@ def certify_command(
     chosen("level", level, LEVELS)
     apart([original, other, check], [save])
 
-    from ... import Certificate, certify
+    from ...certification.certificate import Certificate
+    from ...certification.comparison import certify
     from ...ir.model_files import aligned, load_network
 
     first, second = (load_network(path, device_of(device)) for path in (original, other))
