@@ -29,7 +29,7 @@ from .drafting import LIKE, Draft, Emit
 from .elsewhere import Elsewhere
 from .lifting import Sheet, lifted
 from .plans import NEVER, Merger, Plan
-from .realisation import realise
+from .realisation import realise, runs
 from .rings import ringed
 from .writing import around, beside, leaves, multiplied, name_of, opened, repeated, wrapped
 
@@ -179,7 +179,7 @@ class Cutter:
         """One stencil without moves, or a plan of infinite cost."""
         if isinstance(piece, Chain) and any(wraps(part) for part in piece.parts):
             pair = unrolled(piece.parts)
-            return self._form(piece, wrapped(*pair), before) if pair else NEVER
+            return self._form(piece, wrapped(*pair), before) if pair and runs(chained(pair[1])) else NEVER
         whole = form(piece)
         if whole is None:
             return NEVER
@@ -227,8 +227,7 @@ class Cutter:
         plans = [NEVER]
         for moves_last in (True, False):
             pair = gathered(piece.parts, moves_last=moves_last)
-            whole = form(chained(pair[0])) if pair and all(pair) else None
-            if pair and whole and whole.footprint.exact:
+            if pair and all(pair) and runs(chained(pair[0])):
                 plans.append(self._form(piece, around(chained(pair[0]), pair[1], moves_last), before))
         return min(plans, key=lambda plan: plan.cost)
 

@@ -78,6 +78,20 @@ class Work:
         return self.call("reshape", x, [-1, *shape[1:]], shape=shape)
 
 
+def runs(piece: Piece) -> bool:
+    """Whether a settled piece is a stencil that torch can run in one of the forms above."""
+    whole = form(piece)
+    if whole is None or not whole.footprint.exact or len(whole.footprint.axes) > 3:
+        return False
+    if _scales(piece, whole) or not (whole.last or not whole.footprint.axes):
+        return True
+    return whole.footprint.groups == 1 and all(axis.trivial for axis in whole.footprint.axes)
+
+
+def _scales(piece: Piece, whole: Form) -> bool:
+    return whole.footprint.diagonal and piece.source == piece.shape
+
+
 def realise(draft: Draft, x: Ref, piece: Piece, like: Call) -> Ref | None:
     """The calls of a piece as one stencil.
 
@@ -88,16 +102,16 @@ def realise(draft: Draft, x: Ref, piece: Piece, like: Call) -> Ref | None:
         like: the call whose place and source line they take.
 
     Returns:
-        The value, or None if the piece is no stencil that torch can run in one of the forms above.
+        The value, or None if the piece does not run (``runs``).
     """
     whole = form(piece)
-    if whole is None or not whole.footprint.exact or len(whole.footprint.axes) > 3:
+    if whole is None or not runs(piece):
         return None
     work, axes = Work(draft, piece, whole, like), whole.footprint.axes
-    if whole.footprint.diagonal and piece.source == piece.shape:
+    if _scales(piece, whole):
         return _scaled(work, x)
     if whole.last or not axes:
-        return _matrix(work, x) if whole.footprint.groups == 1 and all(axis.trivial for axis in axes) else None
+        return _matrix(work, x)
     if all(axis.trivial and axis.n == 1 for axis in axes) and whole.footprint.groups == 1:
         return _pixel(work, x)
     x = work.shaped(x, (work.batch, whole.footprint.c_in, *(axis.n for axis in axes)))

@@ -165,7 +165,7 @@ def reduction(graph: Graph, piece: Piece, found: Form) -> float | None:
     """How much smaller the table's image is, as a fraction; None if the network has no table."""
     fp = found.footprint
     sizes = ((fp.c_in, *(axis.n for axis in fp.axes)), (fp.c_out, *(axis.m for axis in fp.axes)))
-    if not fp.axes or graph.single() != sizes or not size_free(piece):
+    if not fp.axes or graph.single() != sizes or not size_free(graph, piece):
         return None
     return math.prod(Border.of(axis).n / axis.n for axis in fp.axes)
 

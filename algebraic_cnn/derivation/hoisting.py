@@ -49,9 +49,8 @@ def hoisted(graph: Graph, *, flat: bool = False) -> Graph:
     calls: list[Call] = []
     same: dict[str, Ref] = {}
     dtypes = dict(graph.dtypes())
-    for original in graph.calls:
-        call = original.renamed(same)
-        source = graph.overwritten(original) or _copied(call, known, dtypes)
+    for call in (each.renamed(same) for each in graph.calls):
+        source = _copied(call, known, dtypes)
         if source:
             same[call.name] = same.get(source, Ref(source))
             continue

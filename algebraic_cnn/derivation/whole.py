@@ -2,7 +2,7 @@
 
 whole       graph -> the piece from its input to its output, reshapes at both ends left away
 spans       along each axis, how far apart two inputs of one output can lie, plus one
-size_free   whether the calls of a piece compute the same map of another image size
+size_free   whether the calls of a network compute the same map of another image size
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from .junctions import joined, network_of
 
 _WINDOWS = tuple(f"{name}{n}d" for name in ("conv", "conv_transpose", "avg_pool") for n in (1, 2, 3))
 _PADS = ("constant_pad_nd", "pad")
+#: Calls of which a piece keeps nothing, and that take any size.
+_PASSING = "add sub cat concat clone contiguous alias detach lift_fresh_copy dropout".split()
 _POINTS = ("batch_norm", "add", "sub", "rsub", "neg", "mul", "div", "pixel_shuffle", "pixel_unshuffle")
 
 
@@ -47,9 +49,14 @@ def spans(found: Form) -> list[int]:
     return [axis.step * (axis.width - 1) + 1 for axis in found.footprint.axes]
 
 
-def size_free(piece: Piece) -> bool:
-    """Whether the calls of a piece run on any image size, as the same map."""
-    return all(map(_free, atoms(piece)))
+def size_free(graph: Graph, piece: Piece) -> bool:
+    """Whether the calls of a network that is one piece run on any image size, as the same map.
+
+    Reshapes that undo each other are no part of the piece, but they name its size.
+    """
+    kept = {part.call.name for part in atoms(piece) if isinstance(part, Atom) and part.call is not None}
+    rest = (call for call in graph.calls if call.name in graph.dependent() - kept)
+    return all(map(_free, atoms(piece))) and all(call.op in _PASSING for call in rest)
 
 
 def _is_reshape(piece: Piece) -> bool:

@@ -64,10 +64,6 @@ def _of_graph(network: Graph) -> Iterator[bytes]:
             if name in network.constants and name not in places:
                 places[name] = f"%{next(numbers)}"
                 yield from _of_constant(network.constants[name])
-        source = network.overwritten(call)
-        if source:
-            places[call.name] = places[source]
-            continue
         yield repr((name_of(call.target), _arguments(call, places))).encode()
         places[call.name] = f"%{next(numbers)}"
     for out in network.outputs:

@@ -223,14 +223,6 @@ class Graph:
         dtypes |= {name: tensor.dtype for name, tensor in self.constants.items() if isinstance(tensor, Tensor)}
         return dtypes | {call.name: call.dtype for call in self.calls if call.dtype is not None}
 
-    def overwritten(self, call: Call) -> str:
-        """The value that takes the place of another of its shape and dtype, where a call is such a copy; else ""."""
-        names, shapes, dtypes = list(call.refs()), self.shapes(), self.dtypes()
-        if call.op != "copy" or len(names) != 2:
-            return ""
-        alike = shapes.get(names[0]) == shapes.get(names[1]) and dtypes.get(names[0]) == dtypes.get(names[1])
-        return names[1] if alike else ""
-
     def dependent(self) -> frozenset[str]:
         """Names of the values whose entries depend on an input: on its entries, or on the size of the batch."""
         names = set(self.inputs)

@@ -25,7 +25,7 @@ from .dynamic_shapes import image_sizes
 from .exporting import any_size, export
 from .graph import Call, Graph, Ref, needed
 from .inlining import inlined
-from .inplace import functional, is_identity, mutates
+from .inplace import functional, is_identity, mutates, uncopied
 from .nodes import calls_of, refs, shape_of
 
 
@@ -184,7 +184,7 @@ def _graph(program: ExportedProgram, pure: _Pure) -> Graph:
         parameters={name: trained for name, trained in parameters.items() if name in used},
     )
     _require_one_dtype(calls, graph.dtypes())
-    return graph
+    return uncopied(graph)
 
 
 def _require_own_memory(state: Mapping[str, str], lifted: Mapping[str, str], values: Mapping[str, Any]) -> None:

@@ -65,6 +65,25 @@ def test_maps_of_channels_merge_across_moves(kind: type[nn.Module], shape: tuple
     assert result.certificate.ok
 
 
+class Averaged(nn.Module):
+    """A linear layer over all tokens as rows, and the mean of each sample's: no one form that torch can run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = torch.relu(x).view(-1, 4)
+        return torch.addmm(self.linear.bias, rows, self.linear.weight.t()).view(len(x), 4, 2).mean(1)
+
+
+def test_a_move_alone_is_no_form_of_what_cannot_run() -> None:
+    model, x = randomised(Averaged()), torch.randn(2, 4, 4, dtype=torch.float64)
+    result = collapse(model, x, measure=False)
+    assert relative_error(model, result.model, x) <= 1e-12
+    assert result.certificate.ok
+
+
 @pytest.mark.parametrize(
     ("source", "shape", "order", "place", "expected"),
     [

@@ -153,3 +153,16 @@ def test_a_modulus_with_which_sums_would_round_is_refused() -> None:
     for method in METHODS:
         with pytest.raises(ShapeError, match=r"modulus .* is too large.*room for 19 products, got 1"):
             derive(graph, method=method, ring=PrimeField(largest + 2))
+
+
+def test_reshapes_that_undo_each_other_bind_the_table_to_one_size() -> None:
+    conv = nn.Conv2d(3, 4, 3, padding=1)
+    model = nn.Sequential(nn.Flatten(), nn.Unflatten(1, (3, 6, 6)), conv).double().eval()
+    for parameter in conv.parameters():
+        parameter.data.mul_(64).round_()
+    example = torch.zeros(1, 3, 6, 6, dtype=torch.float64)
+    with pytest.raises(ShapeError, match="one image size only"):
+        derive(model, example, method="stencil")
+    found = derive(model, example)
+    x = torch.from_numpy(np.random.default_rng(0).integers(-8, 9, (2, 3, 6, 6)).astype(np.float64))
+    assert np.array_equal(found(x.numpy()), model(x).detach().numpy())

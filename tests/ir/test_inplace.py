@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from algebraic_cnn import collapse
 from algebraic_cnn.ir import inplace
 from algebraic_cnn.ir.trace import trace
 from algebraic_cnn.ops.evaluate import Evaluator
@@ -87,3 +88,44 @@ def test_calls_keep_their_names_where_memory_is_not_shared() -> None:
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(inplace=True), nn.Flatten()).eval()
     calls = trace(model, torch.zeros(1, 1, 4, 4)).calls
     assert [call.op for call in calls] == ["conv2d", "batch_norm", "relu", "flatten"]
+
+
+def copied_over(y: Tensor, x: Tensor) -> Tensor:
+    """Casts, and copies of another shape, into memory of their own."""
+    z = torch.zeros(len(x), 1, 4, 6, dtype=torch.float64)
+    z[..., 1:5] = y.float()
+    z[..., 0] = x[..., -1]
+    z[..., -1] = y[:, :, :1, 0]
+    return z
+
+
+def test_copies_have_derivatives() -> None:
+    model, x = Body(copied_over).double().eval(), torch.arange(16.0, dtype=torch.float64).reshape(1, 1, 4, 4)
+    graph = trace(model, x)
+    assert "copy" not in {call.op for call in graph.calls}
+    own, ours = (x.clone().requires_grad_() for _ in range(2))
+    torch.autograd.backward(model(own).square().sum())
+    torch.autograd.backward(collapse(model, x, measure=False).model(ours).square().sum())
+    assert torch.equal(own.grad, ours.grad)
+
+
+def test_a_copy_of_an_input_is_memory_of_its_own() -> None:
+    """What is kept is what the input was, whatever is then added to it."""
+
+    class Kept(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("last", torch.zeros(1, 3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.last.copy_(x)
+            x.add_(1)
+            return self.last * 2
+
+    model, x = Kept().eval(), torch.tensor([[1.0, 2.0, 3.0]])
+    found = collapse(model, x, measure=False).model
+    own, ours = x.clone(), x.clone()
+    assert torch.equal(model(own), found(ours))
+    assert torch.equal(own, ours)
+    assert torch.equal(model.last, found.last)
+    assert torch.equal(found.last, x)
