@@ -55,7 +55,8 @@ def size_free(graph: Graph, piece: Piece) -> bool:
     Reshapes that undo each other are no part of the piece, but they name its size.
     """
     kept = {part.call.name for part in atoms(piece) if isinstance(part, Atom) and part.call is not None}
-    rest = (call for call in graph.calls if call.name in graph.dependent() - kept)
+    others = graph.dependent() - kept
+    rest = (call for call in graph.calls if call.name in others)
     return all(map(_free, atoms(piece))) and all(call.op in _PASSING for call in rest)
 
 

@@ -121,7 +121,7 @@ def _twin(call: Call) -> Any:
 def uncopied(graph: Graph) -> Graph:
     """The same network without ``copy(self, src)``: src in the dtype and shape of self, in memory of its own.
 
-    >>> from algebraic_cnn.trace import trace
+    >>> from algebraic_cnn.ir.trace import trace
     >>> class Wide(torch.nn.Module):
     ...     def forward(self, x):
     ...         return x.new_zeros(x.shape, dtype=torch.float64).copy_(x)
