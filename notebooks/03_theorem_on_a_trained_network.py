@@ -23,8 +23,8 @@ with app.setup(hide_code=True):
         load_digits,
     )
     from algebraic_cnn.algebra.symbolic import Skeleton
-    from algebraic_cnn.apps.bench.timing import interleaved_seconds
     from algebraic_cnn.apps.plots import rows_figure, skeleton_figure
+    from algebraic_cnn.collapsing.measurement import interleaved_seconds
     from algebraic_cnn.homotopy.classifier import Recipe, accuracy, predictions, train
     from proofs import p07_adjoint
 
@@ -79,7 +79,7 @@ def _(epochs, untrained):
     from copy import deepcopy
 
     digits, model = load_digits(), deepcopy(untrained)
-    history = train(model, digits, Recipe(epochs=epochs.value, batch_size=32, learning_rate=0.01))
+    history = train(model, digits, recipe=Recipe(epochs=epochs.value, batch_size=32, learning_rate=0.01))
     assert epochs.value < 5 or history[-1].accuracy > 0.9
     return digits, history, model
 

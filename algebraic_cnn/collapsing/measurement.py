@@ -1,9 +1,10 @@
 """The last word on forms that spend more of something: their calls before and after, in turn, by the clock.
 
-natively    the values at the seams of a network, from one run of it
-doubtful    the changed regions whose calls spend more dispatch, arithmetic or memory than before
-race        two functions run in turn, until it is clear whether the second is slower
-timed       a race for every doubtful region
+natively              the values at the seams of a network, from one run of it
+doubtful              the changed regions whose calls spend more dispatch, arithmetic or memory than before
+race                  two functions run in turn, until it is clear whether the second is slower
+timed                 a race for every doubtful region
+interleaved_seconds   seconds per call of several functions, measured in turn
 
 A region that spends less of everything is not raced: no noise can put back what was removed.  One that is raced
 keeps its new form unless the medians, the least times and two rounds of three all say that it is slower, by more
@@ -12,6 +13,7 @@ than a margin: a machine that is busy with other things makes each of them err n
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -33,8 +35,10 @@ _MARGIN = 1.05
 #: Rounds of a race, and how many may say "not slower" before the race is won.
 _ROUNDS, _MERCY = 25, 8
 
-#: A sample lasts at least so many seconds.
+#: A sample of a race lasts about so many seconds.
 _SAMPLE = 5e-4
+
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -124,9 +128,7 @@ def runner(module: torch.nn.Module, values: Sequence[Tensor]) -> Callable[[], ob
     return run
 
 
-def race(
-    before: Callable[[], object], after: Callable[[], object], *, clock: Callable[[], float] = time.perf_counter
-) -> Race:
+def race(before: Callable[[], object], after: Callable[[], object], *, clock: Clock = time.perf_counter) -> Race:
     """Whether ``after`` is clearly slower than ``before``: both in turn, every second round in the other order.
 
     The race ends as soon as the verdict is sure to be "not slower".
@@ -148,7 +150,39 @@ def race(
     return Race(usual, tried, lost)
 
 
-def _once(side: Callable[[], object], count: int, clock: Callable[[], float]) -> float:
+def interleaved_seconds(
+    functions: Mapping[str, Callable[[], object]], *, seconds: float = 1.0, clock: Clock = time.perf_counter
+) -> dict[str, float]:
+    """The median seconds per call of each function.
+
+    In every round each function runs in its turn: once untimed, so that it does not pay for caches that the one before
+    it filled, or for threads that this one left waiting; then often enough to last a millisecond.  Rounds go on until
+    the time is up, five at least.
+
+    Args:
+        functions: name to function; a function on a GPU must wait for its result.
+        seconds: time to spend on all of them together.
+        clock: what is measured; ``time.process_time`` does not see what other processes take from a thread.
+
+    >>> found = interleaved_seconds({"short": lambda: None, "long": lambda: sum(range(1000))}, seconds=0.01)
+    >>> found["short"] < found["long"]
+    True
+    """
+    calls, samples = {}, {name: [] for name in functions}
+    for name, function in functions.items():
+        function()
+        calls[name] = math.ceil(1e-3 / min(1e-3, max(min(_once(function, 1, clock) for _ in range(3)), 1e-9)))
+    end = time.perf_counter() + seconds
+    rounds = 0
+    while rounds < 5 or time.perf_counter() < end:
+        for name, function in functions.items():
+            function()
+            samples[name].append(_once(function, calls[name], clock))
+        rounds += 1
+    return {name: statistics.median(values) for name, values in samples.items()}
+
+
+def _once(side: Callable[[], object], count: int, clock: Clock) -> float:
     """Seconds of one call, as the mean of several."""
     start = clock()
     for _ in range(count):

@@ -18,11 +18,12 @@ from .activations import (
     with_activation_strength,
 )
 from .adaptive import Adaptive
+from .classifier import train
+from .following import Follower
 from .schedules import Constant, Cosine, Exponential, Linear, Schedule, Step
 from .sensitivities import Sensitivity, sensitivity
 from .skips import SkipConnection, find_skips, remove_skips, set_skip_strength, skip_strengths, with_skip_strength
 from .strengths import ActivationStrength, SkipStrength
-from .training import Follower, train
 
 __all__ = [
     "Activation",

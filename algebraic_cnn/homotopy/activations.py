@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -18,15 +17,9 @@ import torch
 from torch import nn
 from torch.fx import GraphModule, Node
 
-from ..errors import HomotopyError
 from .flow import Flow, maker, op, sources, where
-from .opening import Site, finished, flow_of, opened
-from .strengths import ActivationStrength, Strengths, by_name, carry, require_known, set_strength, strengths, unique
-
-POINTWISE = frozenset(
-    "celu elu gelu hardsigmoid hardswish hardtanh leaky_relu log_sigmoid mish prelu relu relu6 selu sigmoid silu "
-    "softplus tanh threshold".split()
-)
+from .opening import Opened, Site, flow_of, removed, strengthened
+from .strengths import POINTWISE, ActivationStrength, Strengths, set_strength, strengths, unique
 
 
 @dataclass(frozen=True)
@@ -46,15 +39,6 @@ class Activation:
     where: str
 
 
-@dataclass(frozen=True, eq=False)
-class _Site(Site):
-    """An activation in a flow: `node` computes act(x), `blend` its mixture with x, itself where there is none."""
-
-    x: Node
-    blend: Node
-    activation: Activation
-
-
 def find_activations(model: nn.Module, example: Any) -> list[Activation]:
     """The activations of a model, in the order in which they are computed.
 
@@ -72,7 +56,7 @@ def find_activations(model: nn.Module, example: Any) -> list[Activation]:
     >>> [(found.name, found.function) for found in find_activations(net, torch.zeros(1, 4))]
     [('1', 'relu'), ('3', 'tanh')]
     """
-    return [site.activation for site in _sites(flow_of(model, example))]
+    return [site.found for site in _sites(flow_of(model, example))]
 
 
 def with_activation_strength(model: nn.Module, example: Any, s: Strengths = 0.0) -> GraphModule:
@@ -98,20 +82,7 @@ def with_activation_strength(model: nn.Module, example: Any, s: Strengths = 0.0)
     >>> with_activation_strength(nn.Sequential(nn.ReLU()), x, 0.25)(x)
     tensor([[-1.,  4.]])
     """
-    flow = flow_of(copy.deepcopy(model), example)
-    values = by_name([site.name for site in _found(flow)], ActivationStrength, s)
-    twin = opened(flow, _sites, values)
-    graph, carrying = twin.module.graph, strengths(twin.module, ActivationStrength)
-    for name, site in twin.sites.items():
-        if name not in carrying:
-            x, y = twin.image[site.x], twin.image[site.node]
-            y.target = _on_a_copy(y.target)
-            with graph.inserting_after(y):
-                blend = graph.call_module(carry(twin.module, ActivationStrength, name))
-            y.replace_all_uses_with(blend)
-            blend.args = (x, y)
-    set_strength(twin.module, ActivationStrength, values)
-    return finished(twin.module)
+    return strengthened(model, example, ActivationStrength, s, _sites, _insert)
 
 
 def activation_strengths(model: nn.Module) -> dict[str, float]:
@@ -171,38 +142,34 @@ def remove_activations(model: nn.Module, example: Any, only: Collection[str] | N
     >>> remove_activations(linear, x)(x)
     tensor([[-4.,  4.]])
     """
-    flow = flow_of(copy.deepcopy(model), example)
-    found = {site.name: site.activation for site in _found(flow)}
-    require_known(found, only or (), ActivationStrength)
-    names = list(found if only is None else only)
-    for name in names:
-        if found[name].strength != 1:
-            got = f"s = {found[name].strength}"
-            raise HomotopyError(f"activation {name!r} is not linear", expected="s = 1", got=got)
-    twin = opened(flow, _sites, names)
+    return removed(model, example, ActivationStrength, only, _sites, _remove)
+
+
+def _insert(twin: Opened, site: Site, carrier: str) -> None:
+    graph, x, y = twin.module.graph, twin.image[site.value], twin.image[site.node]
+    y.target = _on_a_copy(y.target)
+    with graph.inserting_after(y):
+        blend = graph.call_module(carrier)
+    y.replace_all_uses_with(blend)
+    blend.args = (x, y)
+
+
+def _remove(twin: Opened) -> None:
     for site in twin.sites.values():
-        twin.image[site.blend].replace_all_uses_with(twin.image[site.x])
-    return finished(twin.module)
+        twin.image[site.blend or site.node].replace_all_uses_with(twin.image[site.value])
 
 
-def _found(flow: Flow) -> list[_Site]:
-    found = _sites(flow)
-    if not found:
-        raise HomotopyError("no activations found", expected=", ".join(sorted(POINTWISE)), got="none")
-    return found
-
-
-def _sites(flow: Flow) -> list[_Site]:
-    found: list[_Site] = []
+def _sites(flow: Flow) -> list[Site]:
+    found: list[Site] = []
     for node in flow.nodes:
         function = op(node).removesuffix("_")
         if function not in POINTWISE or _is_gate(flow, node):
             continue
-        carrier = _carrier(flow, node)
-        s = float(carrier[1].strength) if carrier else 0.0
-        name = carrier[1].name if carrier else unique(_called(flow, node, function), [site.name for site in found])
-        activation = Activation(name, s, function, where(node))
-        found.append(_Site(name, node, next(sources(node)), carrier[0] if carrier else node, activation))
+        blend, carrier = _carrier(flow, node) or (None, None)
+        taken = [site.found.name for site in found]
+        name = carrier.name if carrier else unique(_called(flow, node, function), taken)
+        activation = Activation(name, float(carrier.strength) if carrier else 0.0, function, where(node))
+        found.append(Site(activation, node, next(sources(node)), blend=blend))
     return found
 
 

@@ -27,7 +27,7 @@ from ..files import limits, read_bytes, write_bytes
 from ..files.plain_json import compact, parsed
 
 Tensors = Mapping[str, torch.Tensor]
-#: recipe: what decides the run; records: what it has achieved; companion: how far what goes along with it has come
+#: recipe: what decides the run; records: what it has achieved; companion: how far its schedules have come
 NOTES = ("recipe", "records", "companion")
 _ZEROS = 64 * "0"
 _SUM = re.compile(rb'"sha256":"[0-9a-f]{64}"')

@@ -1,8 +1,7 @@
-"""Training a classifier, and going on where it was interrupted, bit for bit.
+"""Training a classifier, along a homotopy or not, and going on where it was interrupted, bit for bit.
 
     Recipe        everything that decides the result: epochs, batch size, step size, seed ...
     EpochRecord   what one epoch achieved
-    Companion     what goes along with the steps of a run and may change the model between them, such as a homotopy
     train         stochastic gradient descent with momentum, step size up and down once (Smith 2018)
 
 All that is random in an epoch depends on the seed and the epoch alone, so a resumed run is the same run.
@@ -17,7 +16,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,7 +26,9 @@ from ..errors import GeometryError, NonFiniteError
 from ..files.records import write_records
 from ..models.data import Dataset
 from .checkpoint import read_checkpoint, restore, write_checkpoint
+from .following import Follower, Plan
 from .overruns import SafeConvolutions
+from .strengths import ActivationStrength, Kind, SkipStrength
 
 Progress = Callable[[int, int, str], None]
 
@@ -80,7 +81,7 @@ class Recipe:
 class EpochRecord:
     """What one epoch achieved: mean loss over its images, and the share of test images classified rightly after it.
 
-    ``more`` is what a companion had to say.
+    ``more`` is what there is to say of strengths.
     """
 
     epoch: int
@@ -89,88 +90,79 @@ class EpochRecord:
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Companion(Protocol):
-    """What goes along with the steps of a run."""
-
-    def begin(self, model: nn.Module, optimizer: torch.optim.Optimizer, per_epoch: int, epochs: int) -> None:
-        """Before anything else; may refuse."""
-        ...
-
-    def before_step(self) -> None:
-        """Before each step."""
-        ...
-
-    def after_step(self, loss: float) -> bool:
-        """After each step; whether model and optimizer were taken back from a loss that is no number."""
-        ...
-
-    def report(self) -> dict[str, Any]:
-        """What an epoch's record should say."""
-        ...
-
-    def recipe(self) -> dict[str, Any]:
-        """What decides its course, as JSON: a checkpoint of another course is not resumed."""
-        ...
-
-    def save(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-        """Its state: JSON and tensors."""
-        ...
-
-    def load(self, state: dict[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
-        """Go on from a state."""
-        ...
-
-    def end(self) -> None:
-        """After everything else; may complain."""
-        ...
-
-
 def train(
     model: nn.Module,
     data: Dataset,
-    recipe: Recipe,
+    schedule: Plan | None = None,
     *,
+    activations: Plan | None = None,
+    recipe: Recipe | None = None,
+    interval: int | None = None,
     checkpoint: Path | None = None,
     records: Path | None = None,
-    companion: Companion | None = None,
     progress: Progress | None = None,
 ) -> list[EpochRecord]:
-    """Train a classifier in place; leave it in evaluation mode; return one record per epoch.
+    """Train a classifier in place while schedules move its strengths, if there are any; leave it in evaluation mode.
+
+    A run with a checkpoint that is interrupted and started again ends bit for bit where it would have ended.
 
     Args:
-        model: images (N, *image_shape) to scores (N, classes), on any device.
+        model: images (N, *image_shape) to scores (N, classes), on any device; with the strengths that are to move,
+            from `with_skip_strength` or `with_activation_strength`.
         data: the images.
-        recipe: how.
-        checkpoint: a file written after every epoch; if it holds a run with the same recipe, that run goes on.
-        records: a file of one JSON line per epoch, with the seed and the versions of what it was made with.
-        companion: what goes along.
+        schedule: of t: one for all skips that carry a strength, or name to schedule for some.
+        activations: of s, likewise.
+        recipe: how to train; the default if absent.
+        interval: optimizer steps between two steps of the schedules; an epoch's if absent.
+        checkpoint: a file written after every epoch; if it holds a run with the same recipe and the same schedules,
+            that run goes on.
+        records: a file of one JSON line per epoch, with the strengths, the seed and the versions.
         progress: called after every step with (steps done, steps in all, words).
 
+    Returns:
+        One record per epoch; its ``more`` has "skips" and "activations", name to strength, if there are any.
+
     Raises:
+        HomotopyError: if a schedule has no strength to move, would end only after the training, or is an adaptive one
+            that gave up or did not arrive; if there are two adaptive ones.
+        UnknownNameError: if a plan names what the model does not have.
         NonFiniteError: if the loss is no longer a number; the checkpoint keeps the last good epoch.
         DataError: if the checkpoint is damaged or of another model.
-        AlgebraicError: whatever the companion raises.
+
+    References:
+        [JV24, sec. 4]: t scheduled down to 0 in training.
+
+    >>> from algebraic_cnn.models.data import load_digits
+    >>> from algebraic_cnn.homotopy import Linear, with_skip_strength
+    >>> from algebraic_cnn.models.resnet import BasicBlock
+    >>> digits = load_digits(test_size=1700)
+    >>> network = nn.Sequential(BasicBlock(1, 1, 1, False, 1.0), nn.Flatten(), nn.Linear(64, 10))
+    >>> network = with_skip_strength(network, digits.train_images[:2])
+    >>> records = train(network, digits, Linear(2), recipe=Recipe(epochs=3, batch_size=32))
+    >>> [record.more["skips"] for record in records]
+    [{'0': 1.0}, {'0': 0.5}, {'0': 0.0}]
     """
+    recipe = recipe or Recipe()
+    plans: dict[Kind, Plan | None] = {SkipStrength: schedule, ActivationStrength: activations}
+    follower = Follower({kind: plan for kind, plan in plans.items() if plan is not None}, interval)
     if recipe.channels_last:
         model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     how = {"momentum": recipe.momentum, "weight_decay": recipe.weight_decay, "nesterov": True, "fused": True}
     optimizer = torch.optim.SGD(model.parameters(), recipe.learning_rate, **how)
     per_epoch = len(_batches(data.train_labels, recipe.batch_size))
-    if companion:
-        companion.begin(model, optimizer, per_epoch, recipe.epochs)
-    run = _Run(model, optimizer, data, recipe, per_epoch, checkpoint, companion, progress)
+    follower.begin(model, optimizer, per_epoch, recipe.epochs)
+    run = _Run(model, optimizer, data, recipe, per_epoch, checkpoint, follower, progress)
     done = run.resume()
     for epoch in range(len(done), recipe.epochs):
         loss = run.epoch(epoch)
         right = accuracy(model, data.test_images, data.test_labels)
-        done.append(EpochRecord(epoch + 1, loss, right, companion.report() if companion else {}))
+        done.append(EpochRecord(epoch + 1, loss, right, follower.report()))
         run.save(done)
         if records:
             made_with = {"seed": recipe.seed, "versions": versions()}
             write_records(records, [asdict(record) | made_with for record in done])
     model.eval()
-    if companion:
-        companion.end()
+    follower.end()
     return done
 
 
@@ -195,7 +187,7 @@ class _Run:
     recipe: Recipe
     per_epoch: int
     checkpoint: Path | None
-    companion: Companion | None
+    follower: Follower
     progress: Progress | None
 
     def epoch(self, epoch: int) -> float:
@@ -211,11 +203,9 @@ class _Run:
             for number, batch in enumerate(_batches(order, self.recipe.batch_size), start=epoch * self.per_epoch):
                 for group in self.optimizer.param_groups:
                     group["lr"] = self.recipe.step_size(number, steps)
-                if self.companion:
-                    self.companion.before_step()
+                self.follower.before_step()
                 loss = self._step(batch)
-                taken_back = self.companion is not None and self.companion.after_step(loss)
-                if not math.isfinite(loss) and not taken_back:
+                if not self.follower.after_step(loss) and not math.isfinite(loss):
                     kept = f"; the last good epoch is in {self.checkpoint}" if self.checkpoint and epoch else ""
                     where = f"epoch {epoch + 1}, step {number + 1}{kept}"
                     raise NonFiniteError("training diverged (a smaller learning rate may help)", where=where)
@@ -240,7 +230,7 @@ class _Run:
     def save(self, records: list[EpochRecord]) -> None:
         """Write the checkpoint."""
         if self.checkpoint:
-            state, tensors = self.companion.save() if self.companion else ({}, {})
+            state, tensors = self.follower.save() if self.follower.plans else ({}, {})
             notes = {"recipe": self._decides(), "records": [asdict(record) for record in records], "companion": state}
             write_checkpoint(self.checkpoint, self.model, self.optimizer, notes, tensors)
 
@@ -252,12 +242,12 @@ class _Run:
         if checkpoint.notes.get("recipe") != self._decides():
             return []
         restore(self.checkpoint, checkpoint, self.model, self.optimizer)
-        if self.companion:
-            self.companion.load(checkpoint.notes["companion"], checkpoint.more)
+        if self.follower.plans:
+            self.follower.load(checkpoint.notes["companion"], checkpoint.more)
         return [EpochRecord(**record) for record in checkpoint.notes["records"]]
 
     def _decides(self) -> dict[str, Any]:
-        return asdict(self.recipe) | ({"companion": self.companion.recipe()} if self.companion else {})
+        return asdict(self.recipe) | ({"companion": self.follower.recipe()} if self.follower.plans else {})
 
 
 def _batches(order: torch.Tensor, size: int) -> list[torch.Tensor]:

@@ -3,46 +3,52 @@
 Only the modules in which something is to be changed are opened.  All others stay whole and are called as before, so
 that BatchNorm and Dropout still know training from evaluation and every parameter keeps its name.
 
-    site        a value that will be changed; every module that was at work when it was made is opened
+    site            where a strength can stand; every module that was at work when its value was made is opened
+    strengthened    a copy whose sites carry strengths
+    removed         a copy without sites whose strength is at the end of its way
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from torch import nn
 from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.traceback import preserve_node_meta
 
-from ..errors import TraceError
+from ..errors import HomotopyError, TraceError
 from ..ir.trace import export
 from .flow import Flow, stack
 from .rolling import Rolling, whole
 from .script import require_same
-from .strengths import WORDS
+from .strengths import CARRIERS, Kind, Strengths, by_name, carry, require_known, set_strength, strengths
 
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """Something to be changed.
+    """Where a strength stands, or can stand.
 
     Attributes:
-        name: what it is called.
-        node: the call in which it shows.
+        found: what a user is told of it: its name, its strength, and more.
+        node: the call in which it shows: a skip's addition, an activation.
+        value: what a strength scales: a skip's term, an activation's argument.
+        index: of the skip's term in its addition.
+        blend: the mixture of an activation with its argument, where there is one.
     """
 
-    name: str
+    found: Any
     node: Node
-
-
-S = TypeVar("S", bound=Site)
+    value: Node
+    index: int = 0
+    blend: Node | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Opened(Generic[S]):
+class Opened:
     """A model opened at some sites.
 
     Attributes:
@@ -52,8 +58,58 @@ class Opened(Generic[S]):
     """
 
     module: GraphModule
-    sites: Mapping[str, S]
+    sites: Mapping[str, Site]
     image: Mapping[Node, Node]
+
+
+Find = Callable[[Flow], Sequence[Site]]
+Insert = Callable[[Opened, Site, str], None]
+Remove = Callable[[Opened], None]
+Names = Collection[str]
+
+
+def strengthened(
+    model: nn.Module, example: Any, kind: Kind, given: Strengths, find: Find, insert: Insert
+) -> GraphModule:
+    """A copy of the model whose sites carry the strengths that are given; `insert` sets a carrier, by path, to work."""
+    flow = flow_of(copy.deepcopy(model), example)
+    values = by_name(_found(flow, kind, find), kind, given)
+    twin = opened(flow, find, values)
+    carrying = strengths(twin.module, kind)
+    for name, site in twin.sites.items():
+        if name not in carrying:
+            insert(twin, site, carry(twin.module, kind, name))
+    set_strength(twin.module, kind, values)
+    return finished(twin.module)
+
+
+def removed(
+    model: nn.Module, example: Any, kind: Kind, only: Names | None, find: Find, remove: Remove
+) -> GraphModule:
+    """A copy of the model without its sites, or without those that are named.
+
+    Raises:
+        HomotopyError: if there are none, or the strength of one is not the end.
+    """
+    flow = flow_of(copy.deepcopy(model), example)
+    found = _found(flow, kind, find)
+    require_known(found, only or (), kind)
+    names = list(found if only is None else only)
+    for name in names:
+        if found[name] != kind.end:
+            expected, got = (f"{kind.symbol} = {value}" for value in (kind.end, found[name]))
+            raise HomotopyError(f"{kind.word} {name!r} is {kind.kept}", expected=expected, got=got)
+    twin = opened(flow, find, names)
+    remove(twin)
+    return finished(twin.module)
+
+
+def _found(flow: Flow, kind: Kind, find: Find) -> dict[str, float]:
+    """Name to strength of the sites of a flow, at least one."""
+    found = {site.found.name: site.found.strength for site in find(flow)}
+    if not found:
+        raise HomotopyError(f"no {kind.words} found", expected=kind.sought, got="none")
+    return found
 
 
 @contextlib.contextmanager
@@ -78,7 +134,7 @@ def flow_of(model: nn.Module, example: Any) -> Flow:
         return Flow(export(_as_module(model), example), model, example)
 
 
-def opened(flow: Flow, find: Callable[[Flow], Sequence[S]], names: Collection[str]) -> Opened[S]:
+def opened(flow: Flow, find: Find, names: Names) -> Opened:
     """A model as a graph, opened at the sites of those names; it shares modules and parameters with the model.
 
     Args:
@@ -92,7 +148,7 @@ def opened(flow: Flow, find: Callable[[Flow], Sequence[S]], names: Collection[st
     """
     model, sites = flow.model, find(flow)
     modes = {name: module.training for name, module in model.named_modules()}
-    open_paths = {""}.union(*(_around(site, flow) for site in sites if site.name in names))
+    open_paths = {""}.union(*(_around(site, flow) for site in sites if site.found.name in names))
     with mode(model, training=True):
         signatures = _may_be_whole(flow, open_paths)
         program = export(_as_module(model), flow.example, training=True, signatures=signatures)
@@ -106,13 +162,13 @@ def opened(flow: Flow, find: Callable[[Flow], Sequence[S]], names: Collection[st
     if len(again) != len(sites):
         raise TraceError("training and evaluation mode differ", expected=f"{len(sites)} sites", got=len(again))
     pairs = zip(sites, again, strict=True)
-    return Opened(module, {site.name: twin for site, twin in pairs if site.name in names}, rolling.image)
+    return Opened(module, {site.found.name: twin for site, twin in pairs if site.found.name in names}, rolling.image)
 
 
 def _around(site: Site, flow: Flow) -> set[str]:
     """The modules at work in a site; a carrier of a strength is never opened."""
     paths = (frame.path for frame in stack(site.node) if not frame.gone)
-    return {path for path in paths if not isinstance(flow.module_at(path), tuple(WORDS))}
+    return {path for path in paths if not isinstance(flow.module_at(path), CARRIERS)}
 
 
 def finished(module: GraphModule) -> GraphModule:

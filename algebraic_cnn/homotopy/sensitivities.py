@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .opening import mode
-from .strengths import ActivationStrength, Kind, SkipStrength, carriers
+from .strengths import ActivationStrength, Kind, carriers
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,11 @@ def sensitivity(
     >>> [(line.name, line.accuracy) for line in sensitivity(with_activation_strength(net, x), x, torch.tensor([0, 0]))]
     [('3', 1.0), ('1', 0.0)]
     """
-    end = {ActivationStrength: 1.0, SkipStrength: 0.0}[kind]
     found = []
     with mode(model, training=False):
         for name, carrier in carriers(model, kind).items():
             before = carrier.strength.clone()
-            carrier.strength.fill_(end)
+            carrier.strength.fill_(kind.end)
             found.append(Sensitivity(name, *_judged(model, images, labels, batch_size)))
             carrier.strength.copy_(before)
     return sorted(found, key=lambda line: line.loss)

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -19,10 +18,9 @@ from typing import Any
 from torch import nn
 from torch.fx import GraphModule, Node
 
-from ..errors import HomotopyError
 from .flow import Flow, is_layer, maker, op, sizes, sources, stack, where
-from .opening import Site, finished, flow_of, opened
-from .strengths import WORDS, SkipStrength, Strengths, by_name, carry, require_known, set_strength, strengths, unique
+from .opening import Opened, Site, flow_of, removed, strengthened
+from .strengths import CARRIERS, SkipStrength, Strengths, set_strength, strengths, unique
 
 
 @dataclass(frozen=True)
@@ -44,15 +42,6 @@ class SkipConnection:
     where: str
 
 
-@dataclass(frozen=True, eq=False)
-class _Site(Site):
-    """A skip in a flow: argument `index` of the addition `node`; `value` is what t scales."""
-
-    index: int
-    value: Node
-    skip: SkipConnection
-
-
 def find_skips(model: nn.Module, example: Any) -> list[SkipConnection]:
     """The skips of a model, in the order in which they are added.
 
@@ -71,7 +60,7 @@ def find_skips(model: nn.Module, example: Any) -> list[SkipConnection]:
     >>> [(skip.name, skip.kind, skip.layers) for skip in find_skips(resnet18(), torch.zeros(1, 1, 28, 28))[1:3]]
     [('layer1.1', 'identity', 2), ('layer2.0', 'projected', 2)]
     """
-    return [site.skip for site in _sites(flow_of(model, example))]
+    return [site.found for site in _sites(flow_of(model, example))]
 
 
 def with_skip_strength(model: nn.Module, example: Any, t: Strengths = 1.0) -> GraphModule:
@@ -102,19 +91,7 @@ def with_skip_strength(model: nn.Module, example: Any, t: Strengths = 1.0) -> Gr
     >>> skip_strengths(model)
     {'layer1.0': 0.5}
     """
-    flow = flow_of(copy.deepcopy(model), example)
-    values = by_name([site.name for site in _found(flow)], SkipStrength, t)
-    twin = opened(flow, _sites, values)
-    graph, carrying = twin.module.graph, strengths(twin.module, SkipStrength)
-    for name, site in twin.sites.items():
-        if name not in carrying:
-            addition, value = twin.image[site.node], twin.image[site.value]
-            with graph.inserting_before(addition):
-                scaled = graph.call_module(carry(twin.module, SkipStrength, name), (value,))
-            addition.update_arg(site.index, scaled)
-            addition.kwargs = {} if site.index else addition.kwargs
-    set_strength(twin.module, SkipStrength, values)
-    return finished(twin.module)
+    return strengthened(model, example, SkipStrength, t, _sites, _insert)
 
 
 def skip_strengths(model: nn.Module) -> dict[str, float]:
@@ -178,14 +155,18 @@ def remove_skips(model: nn.Module, example: Any, only: Collection[str] | None = 
     >>> torch.equal(remove_skips(model, x)(x), model(x))
     True
     """
-    flow = flow_of(copy.deepcopy(model), example)
-    found = {site.name: site.skip for site in _found(flow)}
-    require_known(found, only or (), SkipStrength)
-    names = list(found if only is None else only)
-    for name in names:
-        if found[name].strength != 0:
-            raise HomotopyError(f"skip {name!r} is in use", expected="t = 0", got=f"t = {found[name].strength}")
-    twin = opened(flow, _sites, names)
+    return removed(model, example, SkipStrength, only, _sites, _remove)
+
+
+def _insert(twin: Opened, site: Site, carrier: str) -> None:
+    graph, addition = twin.module.graph, twin.image[site.node]
+    with graph.inserting_before(addition):
+        scaled = graph.call_module(carrier, (twin.image[site.value],))
+    addition.update_arg(site.index, scaled)
+    addition.kwargs = {} if site.index else addition.kwargs
+
+
+def _remove(twin: Opened) -> None:
     gone = {(twin.image[site.node], site.index) for site in twin.sites.values()}
     empty: set[Node] = set()
     for addition in filter(_is_addition, list(twin.module.graph.nodes)):
@@ -194,19 +175,11 @@ def remove_skips(model: nn.Module, example: Any, only: Collection[str] | None = 
             addition.replace_all_uses_with(left[0])  # pyright: ignore[reportArgumentType]
         elif not left:
             empty.add(addition)
-    return finished(twin.module)
 
 
-def _found(flow: Flow) -> list[_Site]:
-    found = _sites(flow)
-    if not found:
-        raise HomotopyError("no skip connections found", expected="a sum of two ways, one of fewer layers", got="none")
-    return found
-
-
-def _sites(flow: Flow) -> list[_Site]:
+def _sites(flow: Flow) -> list[Site]:
     inner = {node for node in flow.nodes if _is_addition(node) and _feeds_an_addition(node)}
-    found: list[_Site] = []
+    found: list[Site] = []
     for total in flow.nodes:
         if not _is_addition(total) or total in inner:
             continue
@@ -216,10 +189,10 @@ def _sites(flow: Flow) -> list[_Site]:
             x, skipped = _skipped(flow, value, main)
             if skipped and (index or _alpha(addition) == 1):
                 name, t, scaled = _strength(flow, addition, index, value)
-                name = name or unique(_common(flow, skipped, total), [site.name for site in found])
+                name = name or unique(_common(flow, skipped, total), [site.found.name for site in found])
                 kind = "identity" if scaled is x else "projected"
                 skip = SkipConnection(name, t, kind, skipped[main], where(addition))
-                found.append(_Site(name, addition, index, scaled, skip))
+                found.append(Site(skip, addition, scaled, index))
     return found
 
 
@@ -277,7 +250,7 @@ def _strength(flow: Flow, addition: Node, index: int, value: Node) -> tuple[str,
 def _common(flow: Flow, skipped: Collection[Node], total: Node) -> str:
     """The module that the skipped calls have in common; the one that adds where no other is at work."""
     adding = {frame.path for frame in stack(total)}
-    paths = [maker(node).path for node in list(skipped)[1:] if not isinstance(flow.module_of(node), tuple(WORDS))]
+    paths = [maker(node).path for node in list(skipped)[1:] if not isinstance(flow.module_of(node), CARRIERS)]
     inside = [path.split(".") for path in paths if path not in adding]
     common = [parts[0] for parts in itertools.takewhile(lambda parts: len(set(parts)) == 1, zip(*inside, strict=False))]
     return ".".join(common) or maker(total).path or "model"

@@ -3,6 +3,7 @@
     SkipStrength         x to t x, on its way into a residual sum: t = 1 is the residual network, t = 0 a plain one
     ActivationStrength   (x, y = act(x)) to s x + (1 - s) y: s = 0 is the network as it was, s = 1 has no activation
     name                 where in the model it stands: the module that a skip skips, the call of an activation
+    end                  the strength at which it can go
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ from torch.fx import GraphModule
 from ..errors import HomotopyError, UnknownNameError
 
 Strengths = float | Mapping[str, float]
+#: The ATen names of activations: functions of every entry by itself that are not affine.
+POINTWISE = frozenset(
+    "celu elu gelu hardsigmoid hardswish hardtanh leaky_relu log_sigmoid mish prelu relu relu6 selu sigmoid silu "
+    "softplus tanh threshold".split()
+)
 
 
 class SkipStrength(nn.Module):
@@ -30,6 +36,9 @@ class SkipStrength(nn.Module):
     >>> skip, skip(torch.ones(2)), list(skip.state_dict())
     (SkipStrength(layer1.0, 0.5), tensor([0.5000, 0.5000]), ['strength'])
     """
+
+    word, symbol, end, kept = "skip", "t", 0, "in use"
+    words, sought = "skip connections", "a sum of two ways, one of fewer layers"
 
     def __init__(self, name: str, t: float) -> None:
         super().__init__()
@@ -57,6 +66,9 @@ class ActivationStrength(nn.Module):
     tensor([-1.,  4.])
     """
 
+    word, symbol, end, kept = "activation", "s", 1, "not linear"
+    words, sought = "activations", ", ".join(sorted(POINTWISE))
+
     def __init__(self, name: str, s: float) -> None:
         super().__init__()
         self.name = name
@@ -72,8 +84,8 @@ class ActivationStrength(nn.Module):
         return f"{self.name}, {float(self.strength):g}"
 
 
+CARRIERS = (SkipStrength, ActivationStrength)
 Kind = type[SkipStrength] | type[ActivationStrength]
-WORDS: dict[Kind, str] = {SkipStrength: "skip", ActivationStrength: "activation"}
 
 
 def in_range(value: float, what: str) -> float:
@@ -97,7 +109,7 @@ def carriers(model: nn.Module, kind: Kind) -> dict[str, SkipStrength | Activatio
     for module in model.modules():
         if isinstance(module, kind):
             if module.name in found:
-                raise HomotopyError(f"two strengths of one {WORDS[kind]}", got=module.name)
+                raise HomotopyError(f"two strengths of one {kind.word}", got=module.name)
             found[module.name] = module
     return found
 
@@ -116,8 +128,8 @@ def set_strength(model: nn.Module, kind: Kind, value: Strengths) -> None:
     """
     found = carriers(model, kind)
     if not found:
-        what = f"no {WORDS[kind]} of this model carries a strength"
-        raise HomotopyError(what, expected=f"a model from with_{WORDS[kind]}_strength")
+        what = f"no {kind.word} of this model carries a strength"
+        raise HomotopyError(what, expected=f"a model from with_{kind.word}_strength")
     for name, number in by_name(found, kind, value).items():
         found[name].strength.fill_(number)
 
@@ -132,13 +144,13 @@ def by_name(names: Iterable[str], kind: Kind, value: Strengths) -> dict[str, flo
     names = list(names)
     wanted = dict(value) if isinstance(value, Mapping) else dict.fromkeys(names, value)
     require_known(names, wanted, kind)
-    return {name: in_range(number, f"{WORDS[kind]} {name!r}") for name, number in wanted.items()}
+    return {name: in_range(number, f"{kind.word} {name!r}") for name, number in wanted.items()}
 
 
 def carry(model: GraphModule, kind: Kind, name: str) -> str:
     """Give the model a carrier of that name, on its device, of its type, in its mode; return the carrier's path."""
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
-    path = f"{WORDS[kind]}_strengths.{name.replace('.', '_').replace('@', '_')}"
+    path = f"{kind.word}_strengths.{name.replace('.', '_').replace('@', '_')}"
     path = unique(path, [other for other, _ in model.named_modules()])
     model.add_submodule(path, kind(name, 0.0).to(like.device, like.dtype))
     model.get_submodule(path.split(".")[0]).train(model.training)
@@ -160,4 +172,4 @@ def require_known(names: Iterable[str], wanted: Iterable[str], kind: Kind) -> No
     names = list(names)
     unknown = [name for name in wanted if name not in names]
     if unknown:
-        raise UnknownNameError(f"no such {WORDS[kind]}", expected=" | ".join(names) or "none", got=unknown[0])
+        raise UnknownNameError(f"no such {kind.word}", expected=" | ".join(names) or "none", got=unknown[0])

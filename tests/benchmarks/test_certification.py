@@ -17,9 +17,9 @@ from algebraic_cnn import certify
 from algebraic_cnn.apps.bench.certification import CHECKS, DEFECTS, DEPTHS, run, tallies
 from algebraic_cnn.apps.bench.collapsing import linear_resnet34
 from algebraic_cnn.apps.bench.defects import network
-from algebraic_cnn.apps.bench.timing import interleaved_seconds
 from algebraic_cnn.certification.check import native, residues
 from algebraic_cnn.certification.rounding import forward_error
+from algebraic_cnn.collapsing.measurement import interleaved_seconds
 from algebraic_cnn.derivation.exact import exact_map, exact_outputs
 from algebraic_cnn.ir.trace import trace
 from algebraic_cnn.ops.evaluate import Evaluator

@@ -39,7 +39,7 @@ def same(a: nn.Module, b: nn.Module) -> bool:
 
 def test_training_learns(model: nn.Module, data: Dataset) -> None:
     seen = []
-    records = train(model, data, RECIPE, progress=lambda done, steps, words: seen.append((done, steps)))
+    records = train(model, data, recipe=RECIPE, progress=lambda done, steps, words: seen.append((done, steps)))
     assert records[-1].loss < records[0].loss
     assert records[-1].accuracy == accuracy(model, data.test_images, data.test_labels) == 1.0
     assert [record.epoch for record in records] == [1, 2, 3, 4]
@@ -56,7 +56,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     model: nn.Module, data: Dataset, tmp_path: Path, stop_at: int
 ) -> None:
     whole, first, second = (copy.deepcopy(model) for _ in range(3))
-    expected = train(whole, data, RECIPE)
+    expected = train(whole, data, recipe=RECIPE)
     path = tmp_path / "run.safetensors"
 
     def stop(done: int, steps: int, words: str) -> None:
@@ -64,25 +64,25 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
             raise Stop
 
     with pytest.raises(Stop):
-        train(first, data, RECIPE, checkpoint=path, progress=stop)
-    assert train(second, data, RECIPE, checkpoint=path) == expected
+        train(first, data, recipe=RECIPE, checkpoint=path, progress=stop)
+    assert train(second, data, recipe=RECIPE, checkpoint=path) == expected
     assert same(whole, second)
     assert [file.name for file in tmp_path.iterdir()] == ["run.safetensors"]
 
 
 def test_a_finished_run_is_loaded_not_repeated(model: nn.Module, data: Dataset, tmp_path: Path) -> None:
     path, fresh, steps = tmp_path / "run.safetensors", copy.deepcopy(model), []
-    expected = train(model, data, RECIPE, checkpoint=path)
-    again = train(fresh, data, RECIPE, checkpoint=path, progress=lambda *step: steps.append(step))
+    expected = train(model, data, recipe=RECIPE, checkpoint=path)
+    again = train(fresh, data, recipe=RECIPE, checkpoint=path, progress=lambda *step: steps.append(step))
     assert (again, steps) == (expected, [])
     assert same(model, fresh)
 
 
 def test_another_recipe_starts_anew(model: nn.Module, data: Dataset, tmp_path: Path) -> None:
     path, fresh, untouched = tmp_path / "run.safetensors", copy.deepcopy(model), copy.deepcopy(model)
-    train(model, data, RECIPE, checkpoint=path)
+    train(model, data, recipe=RECIPE, checkpoint=path)
     other = Recipe(epochs=4, batch_size=4, learning_rate=0.1, seed=1)
-    assert train(fresh, data, other, checkpoint=path) == train(untouched, data, other)
+    assert train(fresh, data, recipe=other, checkpoint=path) == train(untouched, data, recipe=other)
     assert same(fresh, untouched)
     assert not same(fresh, model)
 
@@ -91,11 +91,11 @@ def test_another_recipe_starts_anew(model: nn.Module, data: Dataset, tmp_path: P
 def test_a_damaged_checkpoint_is_refused(model: nn.Module, data: Dataset, tmp_path: Path, damage: str) -> None:
     path = tmp_path / "run.safetensors"
     other = nn.Sequential(nn.Flatten(), nn.Linear(16, 2)) if damage == "other model" else copy.deepcopy(model)
-    train(other, data, RECIPE, checkpoint=path)
+    train(other, data, recipe=RECIPE, checkpoint=path)
     content = path.read_bytes()
     path.write_bytes({"empty": b"", "cut": content[:-9], "text": b"hello, hello"}.get(damage, content))
     with pytest.raises(DataError, match="not a checkpoint of this model"):
-        train(model, data, RECIPE, checkpoint=path)
+        train(model, data, recipe=RECIPE, checkpoint=path)
 
 
 def test_divergence_keeps_the_last_good_epoch(model: nn.Module, data: Dataset, tmp_path: Path) -> None:
@@ -106,9 +106,9 @@ def test_divergence_keeps_the_last_good_epoch(model: nn.Module, data: Dataset, t
             model[3].weight.data.fill_(float("nan"))
 
     with pytest.raises(NonFiniteError, match="epoch 2"):
-        train(model, data, RECIPE, checkpoint=path, progress=poison)
+        train(model, data, recipe=RECIPE, checkpoint=path, progress=poison)
     fresh = copy.deepcopy(model)
-    assert len(train(fresh, data, RECIPE, checkpoint=path)) == 4
+    assert len(train(fresh, data, recipe=RECIPE, checkpoint=path)) == 4
     assert all(torch.isfinite(value).all() for value in fresh.state_dict().values())
 
 

@@ -24,7 +24,7 @@ from algebraic_cnn.homotopy.overruns import SafeConvolutions, overruns
 LAYERS = """
 import torch
 from torch import nn
-from algebraic_cnn.overruns import SafeConvolutions as guard
+from algebraic_cnn.homotopy.overruns import SafeConvolutions as guard
 
 torch.set_num_threads(1)
 last = torch.channels_last
@@ -46,8 +46,8 @@ for channels in range(1, 9):
 TRAINING = """
 import torch
 from torch import nn
-from algebraic_cnn.data import Dataset
-from algebraic_cnn.training import Recipe, train
+from algebraic_cnn.models.data import Dataset
+from algebraic_cnn.homotopy.classifier import Recipe, train
 
 class Narrow(nn.Module):
     def __init__(self):
@@ -71,7 +71,7 @@ data = Dataset(images, labels, images[:4], labels[:4], "noise")
 for kind in Narrow, Rearranged:
     for options in {"channels_last": kind is Narrow}, {"channels_last": True, "amp": True}:
         torch.manual_seed(0)
-        train(kind(), data, Recipe(epochs=8, batch_size=8, learning_rate=0.01, **options))
+        train(kind(), data, recipe=Recipe(epochs=8, batch_size=8, learning_rate=0.01, **options))
 """
 
 
@@ -97,7 +97,8 @@ def test_the_heap_is_whole_after_training_with_avx2(program: str) -> None:
 @pytest.mark.skipif("AVX" not in torch.backends.cpu.get_cpu_capability(), reason="no processor that can be shown AVX2")
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_the_heap_is_not_without_the_guard(program: str) -> None:
-    bare = "import contextlib\nfrom algebraic_cnn import overruns\noverruns.SafeConvolutions = contextlib.nullcontext\n"
+    bare = "import contextlib\nfrom algebraic_cnn.homotopy import classifier, overruns\n"
+    bare += "overruns.SafeConvolutions = classifier.SafeConvolutions = contextlib.nullcontext\n"
     assert in_avx2(bare + PROGRAMS[program]).returncode in (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS)
 
 

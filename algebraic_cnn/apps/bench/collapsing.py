@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from ...collapsing.measurement import interleaved_seconds
 from ...collapsing.pipeline import collapse
 from ...derivation.methods import derive_graph
 from ...ir.trace import trace
 from ...models import resnet34
 from ...rings.ring import Float
-from .timing import interleaved_seconds
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...collapsing.measurement import interleaved_seconds
 from ...collapsing.pipeline import collapse
 from ...errors import MissingExtraError, UnknownNameError
 from ...files.records import append_record, read_records
 from .contenders import ENGINES, predictor
 from .reparameterised import MODELS, converted, counts, example, network
-from .timing import interleaved_seconds
 
 Progress = Callable[[str], None]
 

@@ -23,10 +23,10 @@ import scipy.sparse as sp
 import sympy
 import torch
 
+from ...collapsing.measurement import interleaved_seconds
 from ...toeplitz import conv_matrix
 from ...toeplitz.filling import conv_filled, conv_plan
 from ...toeplitz.geometry import Geometry, conv_geometry
-from .timing import interleaved_seconds
 
 CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
     "a": ((1, 1, 3, 3), (1, 28, 28), {"padding": 1}),

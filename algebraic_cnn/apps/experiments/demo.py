@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...collapsing.measurement import interleaved_seconds
 from ...collapsing.pipeline import collapse
 from ...errors import UnknownNameError
 from ...files.plain_json import write_json
@@ -26,7 +27,6 @@ from ...ir.trace import export
 from ...models.data import DATASETS, Dataset, load_dataset
 from ...models.resnet import RESNETS
 from ..bench.contenders import predictor
-from ..bench.timing import interleaved_seconds
 from ..plots import rows_figure, save_figure
 
 RECIPES = {"digits": Recipe(epochs=15, batch_size=64), "mnist": Recipe(epochs=1, batch_size=128)}
@@ -179,7 +179,7 @@ def _trained(config: Config, data: Dataset, checkpoint: Path, say: Progress) -> 
     model = RESNETS[config.model](data.image_shape[0], 10, linear=True).to(config.device)
     report = lambda done, steps, words: say("train", done, steps, words)  # noqa: E731
     with _full_precision():
-        return model, train(model, data, config.recipe, checkpoint=checkpoint, progress=report)
+        return model, train(model, data, recipe=config.recipe, checkpoint=checkpoint, progress=report)
 
 
 def _full_precision() -> contextlib.AbstractContextManager[None]:

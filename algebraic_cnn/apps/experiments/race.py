@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ...certification.certificate import Certificate, versions
 from ...certification.comparison import certify
+from ...collapsing.measurement import interleaved_seconds
 from ...collapsing.pipeline import collapse
 from ...errors import MissingExtraError
 from ...files.records import write_records
@@ -24,7 +25,6 @@ from ...homotopy import activation_strengths, remove_activations, remove_skips, 
 from ...homotopy.classifier import accuracy
 from ...models.resnet import RESNETS, ResNet
 from ..bench.contenders import Predictor, predictor
-from ..bench.timing import interleaved_seconds
 from .fading import LEVELS, ORIGINAL, PLAIN, Config
 from .runs import Place, Progress, network_of
 from .through_relu import through_relu

@@ -18,11 +18,11 @@ import torch
 from torch import nn
 
 from ...certification.certificate import versions
+from ...collapsing.measurement import interleaved_seconds
 from ...files.records import write_records
 from ...homotopy import remove_skips, with_skip_strength
 from ...models.resnet import RESNETS
 from ..bench.contenders import predictor
-from ..bench.timing import interleaved_seconds
 from .runs import Place, Progress
 
 

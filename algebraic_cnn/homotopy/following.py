@@ -1,4 +1,4 @@
-"""Training along a homotopy: schedules move the strengths of a model while it is trained.
+"""Schedules move the strengths of a model while it is trained.
 
     plan        one schedule for all strengths of a kind, or name to schedule
     interval    optimizer steps between two steps of the schedules; an epoch if absent
@@ -9,90 +9,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from ..errors import HomotopyError
-from ..models.data import Dataset
 from .adaptive import Adaptive
 from .checkpoint import momenta, put_back
-from .classifier import EpochRecord, Progress, Recipe
-from .classifier import train as train_classifier
 from .schedules import Schedule
 from .strengths import ActivationStrength, Kind, SkipStrength, carriers, require_known, set_strength, strengths
 
 Plan = Schedule | Mapping[str, Schedule]
 
 
-def train(
-    model: nn.Module,
-    data: Dataset,
-    schedule: Plan | None = None,
-    *,
-    activations: Plan | None = None,
-    recipe: Recipe | None = None,
-    interval: int | None = None,
-    checkpoint: Path | None = None,
-    records: Path | None = None,
-    progress: Progress | None = None,
-) -> list[EpochRecord]:
-    """Train a classifier in place while schedules move its strengths; leave it in evaluation mode.
-
-    A run with a checkpoint that is interrupted and started again ends bit for bit where it would have ended.
-
-    Args:
-        model: with strengths, from `with_skip_strength` or `with_activation_strength`.
-        data: the images.
-        schedule: of t: one for all skips that carry a strength, or name to schedule for some.
-        activations: of s, likewise.
-        recipe: how to train; the default if absent.
-        interval: optimizer steps between two steps of the schedules; an epoch's if absent.
-        checkpoint: a file written after every epoch; if it holds a run with the same recipe and the same schedules,
-            that run goes on.
-        records: a file of one JSON line per epoch, with the strengths, the seed and the versions.
-        progress: called after every step with (steps done, steps in all, words).
-
-    Returns:
-        One record per epoch; its ``more`` has "skips" and "activations", name to strength.
-
-    Raises:
-        HomotopyError: if a schedule has no strength to move, would end only after the training, or is an adaptive one
-            that gave up or did not arrive; if there are two adaptive ones.
-        UnknownNameError: if a plan names what the model does not have.
-        NonFiniteError: if the loss is no longer a number; the checkpoint keeps the last good epoch.
-        DataError: if the checkpoint is damaged or of another model.
-
-    References:
-        [JV24, sec. 4]: t scheduled down to 0 in training.
-
-    >>> from algebraic_cnn.models.data import load_digits
-    >>> from algebraic_cnn.homotopy import Linear, with_skip_strength
-    >>> from algebraic_cnn.models.resnet import BasicBlock
-    >>> digits = load_digits(test_size=1700)
-    >>> network = nn.Sequential(BasicBlock(1, 1, 1, False, 1.0), nn.Flatten(), nn.Linear(64, 10))
-    >>> network = with_skip_strength(network, digits.train_images[:2])
-    >>> records = train(network, digits, Linear(2), recipe=Recipe(epochs=3, batch_size=32))
-    >>> [record.more["skips"] for record in records]
-    [{'0': 1.0}, {'0': 0.5}, {'0': 0.0}]
-    """
-    plans: dict[Kind, Plan | None] = {SkipStrength: schedule, ActivationStrength: activations}
-    follower = Follower({kind: plan for kind, plan in plans.items() if plan is not None}, interval)
-    return train_classifier(
-        model,
-        data,
-        recipe or Recipe(),
-        checkpoint=checkpoint,
-        records=records,
-        companion=follower,
-        progress=progress,
-    )
-
-
 class Follower:
-    """Moves the strengths of a model by its schedules, step by step: a companion of a training run.
+    """Moves the strengths of a model by its schedules, step by step, while a run trains it.
 
     Args:
         plans: kind of strength to plan.
@@ -170,9 +102,10 @@ class Follower:
         return not math.isfinite(loss) and self._judge()
 
     def report(self) -> dict[str, Any]:
-        """The strengths."""
+        """The strengths; nothing of a model that has none."""
         words = {"skips": SkipStrength, "activations": ActivationStrength}
-        return {word: strengths(self._model, kind) for word, kind in words.items()}
+        found = {word: strengths(self._model, kind) for word, kind in words.items()}
+        return found if any(found.values()) else {}
 
     def recipe(self) -> dict[str, Any]:
         """The schedules as they were at first."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from algebraic_cnn.apps.bench.timing import interleaved_seconds
+from algebraic_cnn.collapsing.measurement import interleaved_seconds
 
 
 def test_functions_run_in_turn() -> None:
