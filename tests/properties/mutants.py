@@ -1,7 +1,9 @@
-"""One planted mistake each: (model, data) -> None changes a LinearCNN in place, at a place that Hypothesis draws.
+"""One planted mistake each: (model, choose) -> None changes a LinearCNN in place, at a place that is chosen.
 
 mutants     copies of a network with one mistake each, and their graphs
+Choose      one of several places: the first, or the one that Hypothesis draws
 NoPlace     the network has no place for that mistake: it has no skip to drop, no bias, no convolution
+every_place a small network with a place for every mistake, each of which makes another function of it
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from hypothesis import strategies as st
@@ -17,6 +20,7 @@ from torch import Tensor, nn
 from algebraic_cnn.ir.graph import Graph
 from algebraic_cnn.ir.trace import trace
 from algebraic_cnn.models import LinearCNN
+from algebraic_cnn.testing import Network
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 _CROP = {1: nn.ConstantPad1d, 2: nn.ConstantPad2d}
@@ -26,62 +30,81 @@ class NoPlace(Exception):
     """There is nothing in the network that the mistake could be made in."""
 
 
-def _drawn(places: Sequence, data: st.DataObject) -> object:
+Choose = Callable[[Sequence], Any]
+
+
+def drawn_by(data: st.DataObject) -> Choose:
+    return lambda places: data.draw(st.sampled_from(places), label="place of the mistake")
+
+
+def first(places: Sequence) -> Any:
+    return places[0]
+
+
+def every_place(dtype: torch.dtype) -> Network:
+    layers = [nn.Conv1d(1, 1, 3, padding=1), nn.Conv1d(1, 1, 3, padding=1), nn.Linear(4, 2)]
+    model = LinearCNN((1, 4), layers, {(1, 3): 0.5})
+    for number, parameter in enumerate(model.parameters()):
+        parameter.data = torch.arange(1.0, 1 + parameter.numel()).reshape(parameter.shape) + number
+    return Network(model.to(dtype).eval(), torch.arange(1.0, 9).reshape(2, 1, 4).to(dtype))
+
+
+def _drawn(places: Sequence, choose: Choose) -> Any:
     if not places:
         raise NoPlace
-    return data.draw(st.sampled_from(places), label="place of the mistake")
+    return choose(places)
 
 
-def _chosen(model: LinearCNN, data: st.DataObject, fits: Callable[[nn.Module], bool]) -> nn.Module:
-    return _drawn([part for part in model.modules() if fits(part)], data)
+def _chosen(model: LinearCNN, choose: Choose, fits: Callable[[nn.Module], bool]) -> nn.Module:
+    return _drawn([part for part in model.modules() if fits(part)], choose)
 
 
-def _weight(model: LinearCNN, data: st.DataObject) -> tuple[Tensor, int]:
-    weight = _chosen(model, data, lambda part: isinstance(part, CONVOLUTIONS)).weight
-    return weight.data.view(-1), data.draw(st.integers(0, weight.numel() - 1), label="entry")
+def _weight(model: LinearCNN, choose: Choose) -> tuple[Tensor, int]:
+    weight = _chosen(model, choose, lambda part: isinstance(part, CONVOLUTIONS)).weight
+    return weight.data.view(-1), choose(range(weight.numel()))
 
 
-def one_weight_by_one(model: LinearCNN, data: st.DataObject) -> None:
-    flat, index = _weight(model, data)
+def one_weight_by_one(model: LinearCNN, choose: Choose) -> None:
+    flat, index = _weight(model, choose)
     flat[index] += 1
 
 
-def one_weight_by_one_ulp(model: LinearCNN, data: st.DataObject) -> None:
-    flat, index = _weight(model, data)
+def one_weight_by_one_ulp(model: LinearCNN, choose: Choose) -> None:
+    flat, index = _weight(model, choose)
     flat[index] = torch.nextafter(flat[index], torch.tensor(torch.inf, dtype=flat.dtype))
 
 
-def flipped_kernel(model: LinearCNN, data: st.DataObject) -> None:
+def flipped_kernel(model: LinearCNN, choose: Choose) -> None:
     def flipped(part: nn.Module) -> Tensor:
         return part.weight.data.flip(tuple(range(2, part.weight.ndim)))
 
     def asymmetric(part: nn.Module) -> bool:
         return isinstance(part, CONVOLUTIONS) and not torch.equal(flipped(part), part.weight)
 
-    part = _chosen(model, data, asymmetric)
+    part = _chosen(model, choose, asymmetric)
     part.weight.data = flipped(part)
 
 
-def padding_off_by_one(model: LinearCNN, data: st.DataObject) -> None:
+def padding_off_by_one(model: LinearCNN, choose: Choose) -> None:
     """One position more before the last axis, one less after it."""
     firsts = [layer[0] if isinstance(layer, nn.Sequential) else layer for layer in model.layers]
-    place = _drawn([i for i, first in enumerate(firsts) if isinstance(first, CONVOLUTIONS)], data)
+    place = _drawn([i for i, first in enumerate(firsts) if isinstance(first, CONVOLUTIONS)], choose)
     axes = firsts[place].weight.ndim - 2
     model.layers[place] = nn.Sequential(_CROP[axes]((1, -1, 0, 0)[: 2 * axes], 0.0), model.layers[place])
 
 
-def dropped_skip(model: LinearCNN, data: st.DataObject) -> None:
-    model.strengths[_drawn(sorted(edge for edge, t in model.strengths.items() if t), data)] = 0.0
+def dropped_skip(model: LinearCNN, choose: Choose) -> None:
+    model.strengths[_drawn(sorted(edge for edge, t in model.strengths.items() if t), choose)] = 0.0
 
 
-def dropped_bias(model: LinearCNN, data: st.DataObject) -> None:
+def dropped_bias(model: LinearCNN, choose: Choose) -> None:
     def biased(part: nn.Module) -> bool:
         return getattr(part, "bias", None) is not None and bool(part.bias.any())
 
-    _chosen(model, data, biased).bias.data.zero_()
+    _chosen(model, choose, biased).bias.data.zero_()
 
 
-MUTATIONS: dict[str, Callable[[LinearCNN, st.DataObject], None]] = {
+MUTATIONS: dict[str, Callable[[LinearCNN, Choose], None]] = {
     "one weight by 1": one_weight_by_one,
     "one weight by 1 ulp": one_weight_by_one_ulp,
     "flipped kernel": flipped_kernel,
@@ -95,7 +118,7 @@ _IN_CALLS = ("padding off by one", "dropped skip")
 
 
 def mutants(
-    model: LinearCNN, graph: Graph, names: Sequence[str], data: st.DataObject
+    model: LinearCNN, graph: Graph, names: Sequence[str], choose: Choose
 ) -> Iterator[tuple[str, LinearCNN, Graph]]:
     """The name of the mistake, a copy of the model with it, and the copy's graph; only where there is a place for it.
 
@@ -104,7 +127,7 @@ def mutants(
     for name in names:
         other = copy.deepcopy(model)
         try:
-            MUTATIONS[name](other, data)
+            MUTATIONS[name](other, choose)
         except NoPlace:
             continue
         other.eval()

@@ -27,7 +27,7 @@ from algebraic_cnn.rings.ring import Rationals
 from algebraic_cnn.testing import Network, linear_cnns
 
 from .by_hand import recursion_by_hand, rounding_bound, within
-from .mutants import MUTATIONS, mutants
+from .mutants import MUTATIONS, Choose, drawn_by, every_place, first, mutants
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 SOME = settings(max_examples=max(10, settings.default.max_examples * 2 // 5))
@@ -42,21 +42,27 @@ def on_the_basis(model: nn.Module, in_shape: tuple[int, ...]) -> Tensor:
         return model(torch.cat([torch.zeros(1, n), torch.eye(n)]).double().reshape(-1, *in_shape))
 
 
+def on_networks(
+    networks: st.SearchStrategy[Network], dtype: torch.dtype, check: Callable[[Network, Choose], None]
+) -> None:
+    """Check a network in which every mistake is sure to be made, then those that are drawn."""
+    check(every_place(dtype), first)
+    SOME(given(networks, st.data())(lambda network, data: check(network, drawn_by(data))))()
+
+
 def test_equality_of_derived_maps_tells_mutants_apart(record_property: Callable) -> None:
     caught: Counter[str] = Counter()
 
-    @SOME
-    @given(network=linear_cnns(), data=st.data())
-    def tell_apart(network: Network, data: st.DataObject) -> None:
+    def tell_apart(network: Network, choose: Choose) -> None:
         in_shape, graph = network.model.in_shape, trace(*network)
         maps = {method: derive(graph, method=method) for method in ("forward", "adjoint", "recursion")}
-        for name, other, changed in mutants(network.model, graph, GROSS, data):
+        for name, other, changed in mutants(network.model, graph, GROSS, choose):
             same = torch.equal(on_the_basis(network.model, in_shape), on_the_basis(other, in_shape))
             for method, f in maps.items():
                 assert f.exactly_equals(derive(changed, method=method)) == same, name
             caught[f"equality of derived maps: {name}"] += not same
 
-    tell_apart()
+    on_networks(linear_cnns(), torch.float64, tell_apart)
     record_property("mutants", dict(caught))
     assert each_was_caught(caught, GROSS)
 
@@ -69,13 +75,11 @@ def test_certificates_and_bounds_tell_mutants_apart(record_property: Callable) -
     refused: Counter[str] = Counter()
     outside: Counter[str] = Counter()
 
-    @SOME
-    @given(network=SMALL, data=st.data())
-    def tell_apart(network: Network, data: st.DataObject) -> None:
+    def tell_apart(network: Network, choose: Choose) -> None:
         (model, x), graph = network, trace(*network)
         f, exact, y, bound = known(model, graph, x)
         assert within(y, exact, bound)
-        for name, other, changed in mutants(model, graph, sorted(MUTATIONS), data):
+        for name, other, changed in mutants(model, graph, sorted(MUTATIONS), choose):
             g, mutated, z, its_bound = known(other, changed, x)
             certificate = certify(graph, changed, level="modular", points=2)
             assert certificate.ok == f.exactly_equals(g), name
@@ -87,7 +91,7 @@ def test_certificates_and_bounds_tell_mutants_apart(record_property: Callable) -
             if name in GROSS:
                 outside[f"rounding bound: {name}"] += far
 
-    tell_apart()
+    on_networks(SMALL, torch.float32, tell_apart)
     record_property("mutants", dict(refused + outside))
     assert each_was_caught(refused, MUTATIONS)
     assert each_was_caught(outside, GROSS)
