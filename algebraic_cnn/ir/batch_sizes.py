@@ -11,6 +11,7 @@ after ``if len(x) % 8:`` the program is that of one branch.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any, cast
 
 import torch
@@ -43,7 +44,8 @@ class Sizes:
                     if number < len(examples) and isinstance(examples[number], Tensor):
                         self._values.setdefault(length.node.expr, int(examples[number].shape[axis]))
                     self.environments = [length.node.shape_env]
-        self._guards = [guard.expr for environment in self.environments for guard in environment.guards]
+        guards = (env.replace(guard.expr) for env in self.environments for guard in env.guards)
+        self._guards = self._of_the_batch(guards)
         self._ranges = [between(program.range_constraints.get(symbol), least=1) for symbol in self.batch]
 
     def _add(self, symbol: Any, number: int, axis: int) -> None:
@@ -52,6 +54,14 @@ class Sizes:
             self._names[symbol] = type(symbol)(name, integer=True, positive=True)
         if axis == 0 and symbol not in self.batch:
             self.batch.append(symbol)
+
+    def _of_the_batch(self, guards: Iterable[Any]) -> list[Any]:
+        """Guards with all sizes but the batch size as in the example; those that this makes true are left out."""
+        import sympy
+
+        values = {symbol: sympy.Integer(n) for symbol, n in self._values.items()}
+        values |= dict.fromkeys(self.batch, self.batch[0] if self.batch else None)
+        return [guard for guard in (guard.xreplace(values) for guard in guards) if guard is not sympy.true]
 
     def text(self, value: Any) -> str:
         """A size that is not known as an expression; "" for one that is known, and for what is no size."""
@@ -82,15 +92,14 @@ class Sizes:
 
     @property
     def guarded(self) -> bool:
-        """Whether torch took anything for true."""
+        """Whether torch took anything for true that is not true of every batch size."""
         return bool(self._guards)
 
     def holds(self, batch: int) -> bool:
         """Whether all that torch took for true is true of a batch of this size, all else as in the example."""
         import sympy
 
-        values = {symbol: sympy.Integer(n) for symbol, n in self._values.items()}
-        values |= dict.fromkeys(self.batch, sympy.Integer(batch))
+        values = {symbol: sympy.Integer(batch) for symbol in self.batch[:1]}
         return all(guard.xreplace(values) is not sympy.false for guard in self._guards)
 
 
