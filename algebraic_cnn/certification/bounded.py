@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ..algebra.affine import AffineMap
+from ..derivation.samples import apart
 from ..errors import NotAffineError, ShapeError
 from ..ir.graph import Graph
 from ..ops.evaluate import affine_obstacle
@@ -28,7 +29,7 @@ from .box import Box, over_a_box
 from .certificate import Certificate, Witness
 from .check import Check, Network, device, dtype, native, stated
 from .parts import compared_by_parts, random_inputs, undecidable
-from .rounding import RoundingError, forward_error, ieee_kernels
+from .rounding import RoundingError, forward_error, ieee_kernels, not_by_rows
 
 _WITHIN, _BEYOND = "by no more than rounding explains", "by more than rounding explains"
 
@@ -55,7 +56,7 @@ def sampled(check: Check) -> Certificate:
 
 
 def _seamed(check: Check) -> tuple[Graph, Graph] | None:
-    """The two networks, if they are graphs and one of them is no affine map of one input to one output."""
+    """The two networks, if they are graphs and one of them is no affine map of one sample to one output."""
     if not isinstance(check.original, Graph) or not isinstance(check.collapsed, Graph):
         return None
     graphs = check.original, check.collapsed
@@ -67,7 +68,7 @@ def _is_map(graph: Graph) -> bool:
         graph.single()
     except (NotAffineError, ShapeError):
         return False
-    return True
+    return next(not_by_rows(graph), None) is None and apart(graph, device(graph))
 
 
 def _by_parts(check: Check, graphs: tuple[Graph, Graph], level: str, inputs: Tensor | None) -> Certificate:

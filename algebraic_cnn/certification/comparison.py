@@ -127,8 +127,8 @@ def _unlike(check: Check) -> Certificate | None:
     graphs = [network for network in (check.original, check.collapsed) if isinstance(network, Graph)]
     if len(graphs) < 2:
         return None
-    batch = batches_of(graphs).tried[0]
-    reason = unlike_outputs(*(sized(graph, batch) for graph in graphs))
+    reasons = (unlike_outputs(*(sized(graph, n) for graph in graphs)) for n in batches_of(graphs).tried)
+    reason = next(filter(None, reasons), "")
     what = f"the networks are different: {reason}."
     return Certificate(what, check.level, False, interface=True) if reason else None
 

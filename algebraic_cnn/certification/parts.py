@@ -134,12 +134,18 @@ def _sources(pieces: Cut, renamed: Cut, inputs: Sequence[Tensor]) -> dict[Source
 
 
 def _values(part: Cut, ring: Ring, given: dict[Source, Tensor]) -> list[Any]:
-    """The outputs of the affine parts over a ring, on the values given, or on their magnitudes."""
+    """The outputs of the affine parts over a ring, on the values given, or on their magnitudes.
+
+    What does not depend on the input is a value of the network over any ring.
+    """
     device = part.graph.device
     inputs = [given[source].to(device) for source in part.sources]
     if isinstance(ring, Majorant):
         inputs = [x.abs() if x.is_floating_point() else x for x in inputs]
-    return [y.cpu() if isinstance(y, Tensor) else y for y in Evaluator(part.graph, ring, device).run(inputs)]
+    found = [y.cpu() if isinstance(y, Tensor) else y for y in Evaluator(part.graph, ring, device).run(inputs)]
+    if isinstance(ring, Majorant):
+        found = [y.abs() if isinstance(y, Tensor) and y.is_floating_point() else y for y in found]
+    return found
 
 
 def _depths(graph: Graph) -> list[tuple[int, float]]:

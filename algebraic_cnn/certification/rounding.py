@@ -36,6 +36,7 @@ from torch.utils import _pytree as pytree
 
 from ..derivation.magnitudes.gains import gains
 from ..derivation.methods import MEMORY_BUDGET
+from ..errors import ShapeError
 from ..ir.graph import Call, Graph
 from ..ops.precision import UNIT_ROUNDOFF
 from ..ops.sums import call_roundings, gamma
@@ -177,6 +178,10 @@ class _Sweep:
 
     def __post_init__(self) -> None:
         self.dependent = self.graph.dependent()
+        other = next(not_by_rows(self.graph), None)
+        if other is not None:
+            what = "the samples of a batch are not the rows of a value, so that its rounding is not bounded by sample"
+            raise ShapeError(what, expected="one row for each sample", got=str(other.shape), where=other.where)
         self.magnitudes = Watched(self.graph, Majorant(), self.device)
         self.gains = gains(self.graph, self.device)
         users = Counter(name for call in self.graph.calls for name in call.refs() if name in self.dependent)
@@ -274,6 +279,12 @@ def _sensitivities(graph: Graph, part: range, counts: dict[str, int], device: An
         return {}
     gradients = torch.autograd.grad(y, list(seen.values()), cotangents, allow_unused=True, materialize_grads=True)
     return {name: _rows(gradient)[: len(part)].abs() for name, gradient in zip(seen, gradients, strict=True)}
+
+
+def not_by_rows(graph: Graph) -> Iterator[Call]:
+    """The calls that give something else than one row for each sample: axes in another order, several rows for each."""
+    dependent = graph.dependent()
+    return (call for call in graph.calls if call.name in dependent and call.shape[:1] not in ((graph.batch,), ()))
 
 
 def _rows(x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ From the ground up:
     dynamic_shapes, batch_sizes  sizes as torch.export has them, and for which batches a program speaks
     histories, agreement         is a program the model that it was exported from?
     inlining, nodes, inplace     regions, nodes and in-place calls of a program as ordinary calls
+    unwritten                    memory that is overwritten before anybody reads it
     exporting, trace             from a model to a program, and to a Graph
     resizing, sized              the same network at other sizes, and at one batch size
     spelling, canonical          one form for what torch lets one write in many ways

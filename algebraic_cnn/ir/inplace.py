@@ -2,22 +2,21 @@
 
 twin       the functional call of the same name: relu for relu_
 fresh      a value whose memory its own call allocated, and of which no view was taken
-uncopied   copies into what is overwritten as casts, expansions and clones, which have derivatives
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch.utils import _pytree as pytree
 
-from .graph import Call, Graph, Ref, Submodule, needed
+from .graph import Call, Ref, Submodule
 
 #: Calls whose results share no memory with their arguments.
-_ALLOCATING = frozenset(
+ALLOCATING = frozenset(
     "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d convolution linear addmm mm bmm matmul "
     "batch_norm layer_norm group_norm instance_norm native_layer_norm add sub rsub mul div neg cat stack mean sum "
     "avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d adaptive_avg_pool1d adaptive_avg_pool2d "
@@ -27,7 +26,7 @@ _ALLOCATING = frozenset(
 
 
 #: Calls in place whose functional twins have the dtype of what is overwritten, if all that they are given has it.
-_WRITING = _ALLOCATING | frozenset(
+_WRITING = ALLOCATING | frozenset(
     "copy fill zero masked_fill index_put index_copy index_add lerp floor ceil round abs sign tril triu addcdiv "
     "scatter scatter_add".split()
 )
@@ -72,7 +71,7 @@ def functional(
             current |= {name: call.name for name, now in current.items() if now == original} | {original: call.name}
             call = replace(call, op=call.op.removesuffix("_"), target=twin)
             fresh.add(call.name)
-        elif call.op in _ALLOCATING:
+        elif call.op in ALLOCATING:
             fresh.add(call.name)
         elif call.op != "sym_size":
             fresh.difference_update(call.refs())
@@ -116,53 +115,3 @@ def _twin(call: Call) -> Any:
         return None
     same = twin is not None and [a.name for a in twin._schema.arguments] == [a.name for a in schema.arguments]
     return twin if same and call.op.endswith("_") and written == [schema.arguments[0].name] else None
-
-
-def uncopied(graph: Graph) -> Graph:
-    """The same network without ``copy(self, src)``: src in the dtype and shape of self, in memory of its own.
-
-    >>> from algebraic_cnn.ir.trace import trace
-    >>> class Wide(torch.nn.Module):
-    ...     def forward(self, x):
-    ...         return x.new_zeros(x.shape, dtype=torch.float64).copy_(x)
-    >>> [call.op for call in trace(Wide().eval(), torch.zeros(1, 2)).calls]
-    ['to']
-    """
-    shapes, dtypes, made = graph.shapes(), graph.dtypes(), {call.name: call for call in graph.calls}
-    same: dict[str, Ref] = {}
-    calls: list[Call] = []
-    for call in (each.renamed(same) for each in graph.calls):
-        names = list(call.refs())
-        if call.op != "copy" or len(names) != 2:
-            calls.append(call)
-            continue
-        over, source = names
-        casts, alike = dtypes.get(source) != call.dtype, shapes[source] == shapes[over]
-        if alike and not casts and source in made and made[source].op in (*_ALLOCATING, "clone"):
-            same[call.name] = Ref(source)
-            continue
-        calls += _steps(call, over, source, casts=casts, alike=alike)
-        made[call.name] = calls[-1]
-    outputs = tuple(same.get(out.name, out) if isinstance(out, Ref) else out for out in graph.outputs)
-    kept, used = needed(calls, [out.name for out in outputs if isinstance(out, Ref)])
-    return replace(
-        graph,
-        calls=kept,
-        outputs=outputs,
-        constants={name: value for name, value in graph.constants.items() if name in used},
-        paths={name: path for name, path in graph.paths.items() if name in used},
-        parameters={name: trained for name, trained in graph.parameters.items() if name in used},
-    )
-
-
-def _steps(copy: Call, over: str, source: str, *, casts: bool, alike: bool) -> Iterator[Call]:
-    """A copy as an expansion to the shape of what is overwritten and a cast, or a clone where none is needed."""
-    aten = torch.ops.aten
-    if not alike:
-        name = f"{copy.name}_expanded"
-        yield replace(copy, name=name, op="expand_as", target=aten.expand_as.default, args=(Ref(source), Ref(over)))
-        source = name
-    if casts:
-        yield replace(copy, op="to", target=aten.to.dtype, args=(Ref(source), copy.dtype))
-    else:
-        yield replace(copy, op="clone", target=aten.clone.default, args=(Ref(source),))

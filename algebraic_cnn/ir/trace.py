@@ -25,8 +25,9 @@ from .dynamic_shapes import image_sizes
 from .exporting import any_size, export
 from .graph import Call, Graph, Ref, needed
 from .inlining import inlined
-from .inplace import functional, is_identity, mutates, uncopied
+from .inplace import functional, is_identity, mutates
 from .nodes import calls_of, refs, shape_of
+from .unwritten import filled, uncopied
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +106,12 @@ def _pure(program: ExportedProgram) -> _Pure:
     if found is not None:
         calls, outputs, more = found
         return _Pure(program, calls, outputs, {**written, **more})
-    with any_size():
-        program = _without_dropouts(program).run_decompositions({})
+    try:
+        with any_size():
+            program = _without_dropouts(program).run_decompositions({})
+    except Exception as error:  # torch raises of many kinds, its own among them
+        what = f"torch.export cannot write the model's calls in place as functional ones: {error}"
+        raise TraceError(what, where="run_decompositions") from error
     _require_readable(program)
     calls = calls_of(program)
     for call in calls:
@@ -151,7 +156,7 @@ def _graph(program: ExportedProgram, pure: _Pure) -> Graph:
     constants = {name: values[target].detach() for name, target in lifted.items() if name not in state}
     outputs = (*pure.outputs, *pure.written.values())
     parameters = {name: bool(values[path].requires_grad) for name, path in signature.inputs_to_parameters.items()}
-    calls, outputs = _folded(pure.calls, outputs, constants, parameters)
+    calls, outputs = _folded([*map(filled, pure.calls)], outputs, constants, parameters)
     _require_evaluation(calls, constants)
     calls, used = needed(calls, [out.name for out in outputs if isinstance(out, Ref)])
     users = [n for n in pure.program.graph.find_nodes(op="placeholder") if n.name in signature.user_inputs]

@@ -87,7 +87,7 @@ def height(*networks: Graph | AffineMap) -> float:
     size = sum(_size(network) for network in networks)
     if not math.isfinite(size):
         raise NonFiniteError("the bound of the network's entries overflows", expected="below 2^1024", where="height")
-    return common.bits + (math.log2(size) if size > 0 else 0.0)
+    return common.bits + math.log2(max(size, 1.0))
 
 
 def denominator(network: Graph | AffineMap) -> Denominator:
@@ -119,7 +119,8 @@ def _size(network: Graph | AffineMap) -> float:
     ones = [torch.ones(size, dtype=torch.float64, device=network.device) for size in sizes]
     with torch.no_grad():
         values = Evaluator(network, Majorant(), network.device).run(ones)
-    largest = max((float(value.max()) for value in values if isinstance(value, Tensor) and value.numel()), default=0.0)
+    numbers = [value for value in values if isinstance(value, Tensor) and value.is_floating_point() and value.numel()]
+    largest = max((float(value.abs().max()) for value in numbers), default=0.0)
     return largest / (1 - gamma(roundings(network), UNIT_ROUNDOFF[torch.float64]))
 
 
