@@ -38,6 +38,7 @@ _HOME = {
     "certification.comparison": "certify",
     "derivation.linear_region": "LinearRegion local_affine_map",
     "collapsing.pipeline": "collapse",
+    "collapsing.backend": "backend",
     "algebra.forms": "Dense Sparse",
     "ir.onnx.writing": "save_onnx",
     "ir.onnx.reading": "load_onnx",
