@@ -12,6 +12,7 @@ From the ground up:
     resizing, sized              the same network at other sizes, and at one batch size
     spelling, canonical          one form for what torch lets one write in many ways
     fingerprints                 SHA-256 of everything that a network is
+    dynamo                       graphs of torch.compile as modules; what torch does not promise to keep
     emission                     back to a torch module with the signature of the model
     programs/                    .pt2 files, read only if nothing in them would be executed
     onnx/                        ONNX files, read and written

