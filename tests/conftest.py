@@ -1,5 +1,6 @@
 """What every test shares: the Hypothesis profiles, counts over all processes, one thread each, the ``cuda`` marker.
 
+    brief   fewer examples, for tests that run the tests again
     dev     few examples, new ones each time (the default)
     ci      more, always the same ones (the default where the environment says CI)
     deep    a long night
@@ -30,6 +31,7 @@ _TITLES = {
 }
 _counts: dict[str, Counter[str]] = defaultdict(Counter)
 
+settings.register_profile("brief", max_examples=5, deadline=None, print_blob=True)
 settings.register_profile("dev", max_examples=25, deadline=None, print_blob=True)
 settings.register_profile("ci", max_examples=100, deadline=None, print_blob=True, derandomize=True, database=None)
 settings.register_profile("deep", max_examples=10_000, deadline=None, print_blob=True, suppress_health_check=_SLOW)

@@ -3,7 +3,7 @@
 SETTINGS   name to the environment: which instructions oneDNN, ATen, MKL, OpenBLAS and NumPy use, how many threads
 CORE       the tests of what is exact, and of what is bounded: neither may depend on the processor
 
-One setting in every run, all of them in the deep profile (``make portable``).
+One setting and few examples in every run, all of them and more in the deep profile (``make portable``).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ pytestmark = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), r
 def shown(name: str, *command: str) -> subprocess.CompletedProcess[str]:
     """A run of Python in which the processor has no more than the setting says."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "OMP_"))}
-    ours |= SETTINGS[name] | {"HYPOTHESIS_PROFILE": "dev"}
+    ours |= SETTINGS[name] | {"HYPOTHESIS_PROFILE": "dev" if DEEP else "brief"}
     return subprocess.run([sys.executable, *command], cwd=ROOT, env=ours, capture_output=True, text=True, check=False)
 
 

@@ -13,16 +13,12 @@ import pytest
 import scipy.sparse as sp
 import torch
 from torch import nn
-from typer.testing import CliRunner, Result
 
 from algebraic_cnn.algebra.affine import AffineMap
 from algebraic_cnn.apps.cli import app
 from algebraic_cnn.ir.programs import load_program, save_program
 from algebraic_cnn.ir.trace import export
-
-
-def run(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words])
+from tests.apps.commands import complains, run
 
 
 def network(seed: int = 0) -> nn.Module:
@@ -35,9 +31,16 @@ def saved(model: nn.Module, path: Path) -> Path:
     return save_program(export(model, torch.zeros(1, 1, 6, 6)), path)
 
 
+@pytest.fixture(scope="module")
+def whole_program(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return saved(network(), tmp_path_factory.mktemp("programs") / "model.pt2").read_bytes()
+
+
 @pytest.fixture
-def program(tmp_path: Path) -> Path:
-    return saved(network(), tmp_path / "model.pt2")
+def program(tmp_path: Path, whole_program: bytes) -> Path:
+    path = tmp_path / "model.pt2"
+    path.write_bytes(whole_program)
+    return path
 
 
 def test_collapse_writes_what_it_names(program: Path) -> None:
@@ -207,18 +210,6 @@ BAD_MODELS: dict[str, tuple[Callable[[Path], Path], list[str]]] = {
 }
 
 
-def complains(done: Result, *words: str) -> None:
-    """One line on the standard error, exit code 2, nothing on the standard output."""
-    assert done.exit_code == 2, done.output
-    assert isinstance(done.exception, SystemExit)
-    assert done.stdout == ""
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("error: ")
-    for word in words:
-        assert word.lower() in lines[0].lower()
-
-
 @pytest.mark.parametrize("bad", BAD_MODELS)
 @pytest.mark.parametrize("command", ["collapse", "certify"])
 def test_a_bad_model_is_one_line_and_no_file(tmp_path: Path, bad: str, command: str) -> None:
@@ -273,6 +264,11 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "model": (["demo", "--model", "vgg", "--out", "a"], ["resnet18 | resnet34 | resnet50", "vgg"]),
     "epochs": (["demo", "--epochs", "0", "--out", "a"], ["epochs >= 1"]),
     "out": (["toeplitz", "1x5", "--out", "text.npz/a.npz"], ["cannot be written"]),
+    "bench tool": (["bench", "patterns", "--tools", "guess"], ["given | ours", "guess"]),
+    "bench pattern": (["bench", "patterns", "--patterns", "26"], ["1 | 2 | 3", "26"]),
+    "bench engine": (["bench", "models", "--engines", "steam"], ["eager | frozen | onnx", "steam"]),
+    "bench batches": (["bench", "collapse", "--batches", "1,0"], ["1,128", "1,0"]),
+    "bench device": (["bench", "collapse", "--device", "abacus"], ["cpu", "abacus"]),
 }
 
 

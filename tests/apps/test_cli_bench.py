@@ -1,4 +1,4 @@
-"""``algebraic-cnn bench patterns | collapse | models``: tables and JSON; what is not installed or unknown says so."""
+"""``algebraic-cnn bench patterns | models``: tables and JSON; what is not installed says so."""
 
 from __future__ import annotations
 
@@ -6,31 +6,22 @@ import importlib.util
 import json
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from algebraic_cnn.apps.bench.comparison import Row as PatternRow
 from algebraic_cnn.apps.bench.engines import Row as ModelRow
-from algebraic_cnn.apps.cli import app
-from algebraic_cnn.apps.cli.bench_networks import models_table, patterns_table, speed_table
-
-
-def run(*words: object) -> Result:
-    return CliRunner().invoke(app, ["bench", *(str(word) for word in words)])
-
-
-def cells(table: object) -> list[list[str]]:
-    return [list(row) for row in zip(*(column.cells for column in table.columns), strict=True)]  # type: ignore[attr-defined]
+from algebraic_cnn.apps.bench.tools import Row as PatternRow
+from algebraic_cnn.apps.cli.bench import models_table, patterns_table, speed_table
+from tests.apps.commands import cells, run
 
 
 def test_patterns_as_json_and_as_a_table() -> None:
-    rows = json.loads(run("patterns", "--patterns", "4,7", "--tools", "given,ours", "--json").stdout)["rows"]
+    rows = json.loads(run("bench", "patterns", "--patterns", "4,7", "--tools", "given,ours", "--json").stdout)["rows"]
     assert [(row["pattern"], row["tool"], row["products"]) for row in rows] == [
         ("3x3, 1x1", "given", 2),
         ("3x3, 1x1", "ours", 1),
         ("3x3 beside 1x1", "given", 2),
         ("3x3 beside 1x1", "ours", 1),
     ]
-    done = run("patterns", "--patterns", "4", "--tools", "ours")
+    done = run("bench", "patterns", "--patterns", "4", "--tools", "ours")
     assert done.exit_code == 0, done.output
     assert "1 0 1" in done.stdout
 
@@ -70,33 +61,8 @@ def test_an_engine_that_cannot_take_a_form_says_why_in_its_cell() -> None:
     assert cells(speed_table(rows, ["frozen"])) == [["net", "frozen", "400 ms", "no compiler", "100 ms", "0.25", ""]]
 
 
-MISTAKES = {
-    "tool": (["patterns", "--tools", "guess"], ["given | ours", "guess"]),
-    "pattern": (["patterns", "--patterns", "26"], ["1 | 2 | 3", "26"]),
-    "engine": (["models", "--engines", "steam"], ["eager | frozen | onnx", "steam"]),
-    "batches": (["collapse", "--batches", "1,0"], ["1,128", "1,0"]),
-    "device": (["collapse", "--device", "abacus"], ["cpu", "abacus"]),
-}
-
-
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_one_line(mistake: str) -> None:
-    arguments, words = MISTAKES[mistake]
-    done = run(*arguments)
-    assert (done.exit_code, done.stdout) == (2, "")
-    (line,) = done.stderr.strip().splitlines()
-    assert all(word in line for word in words)
-
-
 @pytest.mark.skipif(importlib.util.find_spec("timm") is not None, reason="timm is installed")
 def test_without_timm_the_extra_is_named() -> None:
-    done = run("models", "--models", "resnet34")
+    done = run("bench", "models", "--models", "resnet34")
     assert done.exit_code == 2
     assert "algebraic_cnn[models]" in done.stderr
-
-
-@pytest.mark.parametrize("command", ["patterns", "collapse", "models"])
-def test_every_command_has_the_common_options(command: str) -> None:
-    done = run(command, "--help")
-    assert done.exit_code == 0
-    assert all(option in done.output for option in ("--json", "--seed", "--device", "--help"))

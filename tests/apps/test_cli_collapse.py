@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from typer.testing import CliRunner, Result
 
 from algebraic_cnn import collapse
 from algebraic_cnn.apps.bench.patterns import randomised
-from algebraic_cnn.apps.cli import app
 from algebraic_cnn.apps.cli.report_table import boundaries_table, regions_table
 from algebraic_cnn.apps.plots import save_figure
 from algebraic_cnn.apps.report_figure import report_figure
@@ -21,6 +19,7 @@ from algebraic_cnn.collapsing.report import Boundary, RegionReport, Report
 from algebraic_cnn.ir.onnx.writing import save_onnx, session
 from algebraic_cnn.ir.programs import load_program, save_program
 from algebraic_cnn.ir.trace import export
+from tests.apps.commands import cells, run
 
 
 class Block(nn.Module):
@@ -44,23 +43,15 @@ def program(tmp_path: Path) -> Path:
     return save_program(export(blocks(3), torch.zeros(2, 4, 12, 12)), tmp_path / "blocks.pt2")
 
 
-def run(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words])
-
-
-def rows(table: object) -> list[list[str]]:
-    return [list(cells) for cells in zip(*(column.cells for column in table.columns), strict=True)]  # type: ignore[attr-defined]
-
-
 def test_equal_regions_are_one_line_that_says_where_what_and_at_what_cost() -> None:
     report = collapse(blocks(3), torch.zeros(2, 4, 12, 12), measure=False, certify=None).report
-    ((count, where, calls, became, before, after),) = rows(regions_table(report))
+    ((count, where, calls, became, before, after),) = cells(regions_table(report))
     assert (count, became) == ("3", "conv2d 3x3")
     assert where.startswith("0 ... 2\n")
     assert "in forward: return torch.relu(" in where
     assert calls == "2 conv2d, 3 batch_norm, 2 add"
     assert float(before.split()[0]) > float(after.split()[0])
-    ((count, where, what, why),) = rows(boundaries_table(report))
+    ((count, where, what, why),) = cells(boundaries_table(report))
     assert (count, what) == ("3", "relu")
     assert "not" in why
 
@@ -69,9 +60,9 @@ def test_a_hundred_regions_fit_on_a_screen() -> None:
     region = RegionReport("a.py:1 in forward: x", "m", 2, 1, "conv2d 1x1", 900, 500, "0.5 us against 0.9 us")
     kept = RegionReport("a.py:2 in forward: y", "n", 2, 2, "as given", 900, 900, "one stencil would take 2 us")
     report = Report((region, kept) * 50, (Boundary("relu", "a.py:3", "r", "no rule"),) * 99, "auto")
-    assert [row[0] for row in rows(regions_table(report))] == ["50", "50"]
-    assert rows(regions_table(report))[1][3] == "as given\n[dim]one stencil would take 2 us[/]"
-    assert rows(boundaries_table(report))[0][0] == "99"
+    assert [row[0] for row in cells(regions_table(report))] == ["50", "50"]
+    assert cells(regions_table(report))[1][3] == "as given\n[dim]one stencil would take 2 us[/]"
+    assert cells(boundaries_table(report))[0][0] == "99"
 
 
 @pytest.mark.parametrize("ending", ["png", "svg"])

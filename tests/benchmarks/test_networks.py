@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from algebraic_cnn.apps.bench.comparison import pattern_rows
 from algebraic_cnn.apps.bench.contenders import ENGINES
 from algebraic_cnn.apps.bench.engines import model_rows
 from algebraic_cnn.apps.bench.patterns import PATTERNS
-from algebraic_cnn.apps.cli.bench_networks import models_table, patterns_table, speed_table
+from algebraic_cnn.apps.bench.tools import pattern_rows
+from algebraic_cnn.apps.cli.bench import models_table, patterns_table, speed_table
 from algebraic_cnn.errors import MissingExtraError
 
 

@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from typer.testing import CliRunner
 
 from algebraic_cnn import collapse
-from algebraic_cnn.apps.cli import app
 from algebraic_cnn.ir.programs import save_program
 from algebraic_cnn.ir.trace import export, trace
 from algebraic_cnn.models import resnet18
+from tests.apps.commands import run
 
 
 class Parts(nn.Module):
@@ -55,10 +54,8 @@ def test_the_command_line_knows_its_own_result(tmp_path: Path, name: str) -> Non
     model, shape = NETWORKS[name]
     first, out, verdict = (tmp_path / file for file in ("model.pt2", "fast.pt2", "verdict.json"))
     save_program(export(model.eval(), torch.zeros(2, *shape)), first)
-    run = CliRunner().invoke
-    options = ["--out", str(out), "--certificate", str(verdict), "--no-measure"]
-    assert run(app, ["collapse", str(first), *options]).exit_code == 0
-    done = run(app, ["certify", str(first), str(out), "--check", str(verdict)])
+    assert run("collapse", first, "--out", out, "--certificate", verdict, "--no-measure").exit_code == 0
+    done = run("certify", first, out, "--check", verdict)
     assert done.exit_code == 0, done.output
-    swapped = run(app, ["certify", str(out), str(first), "--check", str(verdict)])
+    swapped = run("certify", out, first, "--check", verdict)
     assert (swapped.exit_code, "speaks of another network" in swapped.output) == (2, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,15 +14,13 @@ from algebraic_cnn.errors import DataError, GeometryError, NonFiniteError
 from algebraic_cnn.homotopy.classifier import Recipe, accuracy, predictions, train
 from algebraic_cnn.models.data import Dataset
 
+from .runs import at, bands, goes_on, same
+
 
 @pytest.fixture
 def data() -> Dataset:
     """Images of two classes, bright above or bright below, 13 to train on (a last batch of one) and 6 to test on."""
-    labels = torch.arange(19) % 2
-    images = torch.zeros(19, 1, 4, 4)
-    for n, label in enumerate(labels.tolist()):
-        images[n, 0, 2 * label : 2 * label + 2] = (n % 3 + 1) / 4
-    return Dataset(images[:13], labels[:13], images[13:], labels[13:], "halves")
+    return bands(2, 4, 19, 13, "halves")
 
 
 @pytest.fixture
@@ -31,10 +30,6 @@ def model() -> nn.Module:
 
 
 RECIPE = Recipe(epochs=4, batch_size=4, learning_rate=0.1)
-
-
-def same(a: nn.Module, b: nn.Module) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
 def test_training_learns(model: nn.Module, data: Dataset) -> None:
@@ -47,26 +42,11 @@ def test_training_learns(model: nn.Module, data: Dataset) -> None:
     assert not model.training
 
 
-class Stop(BaseException):
-    pass
-
-
 @pytest.mark.parametrize("stop_at", [1, 5, 9, 11])
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     model: nn.Module, data: Dataset, tmp_path: Path, stop_at: int
 ) -> None:
-    whole, first, second = (copy.deepcopy(model) for _ in range(3))
-    expected = train(whole, data, recipe=RECIPE)
-    path = tmp_path / "run.safetensors"
-
-    def stop(done: int, steps: int, words: str) -> None:
-        if done == stop_at:
-            raise Stop
-
-    with pytest.raises(Stop):
-        train(first, data, recipe=RECIPE, checkpoint=path, progress=stop)
-    assert train(second, data, recipe=RECIPE, checkpoint=path) == expected
-    assert same(whole, second)
+    goes_on(model, partial(train, data=data, recipe=RECIPE), tmp_path / "run.safetensors", stop_at)
     assert [file.name for file in tmp_path.iterdir()] == ["run.safetensors"]
 
 
@@ -100,11 +80,7 @@ def test_a_damaged_checkpoint_is_refused(model: nn.Module, data: Dataset, tmp_pa
 
 def test_divergence_keeps_the_last_good_epoch(model: nn.Module, data: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "run.safetensors"
-
-    def poison(done: int, steps: int, words: str) -> None:
-        if done == 4:
-            model[3].weight.data.fill_(float("nan"))
-
+    poison = at(4, lambda: model[3].weight.data.fill_(float("nan")))
     with pytest.raises(NonFiniteError, match="epoch 2"):
         train(model, data, recipe=RECIPE, checkpoint=path, progress=poison)
     fresh = copy.deepcopy(model)

@@ -7,6 +7,7 @@ import functools
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -30,10 +31,11 @@ from algebraic_cnn.homotopy import (
     with_skip_strength,
 )
 from algebraic_cnn.homotopy.checkpoint import momenta
-from algebraic_cnn.homotopy.classifier import Recipe
+from algebraic_cnn.homotopy.classifier import EpochRecord, Recipe
 from algebraic_cnn.models.data import Dataset
 
 from .networks import basic, built, images
+from .runs import at, bands, goes_on, same
 
 RECIPE = Recipe(epochs=3, batch_size=4, learning_rate=0.05)
 
@@ -41,11 +43,7 @@ RECIPE = Recipe(epochs=3, batch_size=4, learning_rate=0.05)
 @pytest.fixture
 def data() -> Dataset:
     """Images of three classes, bright in a third of their rows; 3 steps an epoch."""
-    labels = torch.arange(18) % 3
-    pictures = torch.zeros(18, 1, 8, 8)
-    for n, label in enumerate(labels.tolist()):
-        pictures[n, 0, 3 * label : 3 * label + 2] = (n % 4 + 1) / 4
-    return Dataset(pictures[:12], labels[:12], pictures[12:], labels[12:], "thirds")
+    return bands(3, 8, 18, 12, "thirds")
 
 
 @functools.cache
@@ -56,10 +54,6 @@ def _faded() -> nn.Module:
 @pytest.fixture
 def model() -> nn.Module:
     return copy.deepcopy(_faded())
-
-
-def same(a: nn.Module, b: nn.Module) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
 def test_strengths_follow_their_schedules(model: nn.Module, data: Dataset, tmp_path: Path) -> None:
@@ -93,32 +87,19 @@ def test_without_a_schedule_it_is_plain_training(model: nn.Module, data: Dataset
     assert all(torch.equal(state[name], value) for name, value in other.state_dict().items())
 
 
-class Stop(BaseException):
-    pass
-
-
 @pytest.mark.parametrize("stop_at", [2, 4, 8])
 @pytest.mark.parametrize("interval", [None, 2])
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     model: nn.Module, data: Dataset, tmp_path: Path, stop_at: int, interval: int | None
 ) -> None:
-    def plan() -> Adaptive:
-        return Adaptive(size=0.5, corrections=2, factor=1.25)
-
     recipe = Recipe(epochs=8, batch_size=4, learning_rate=0.05)
-    go = functools.partial(train, data=data, recipe=recipe, interval=interval)
-    whole, first, second = (copy.deepcopy(model) for _ in range(3))
-    path, records = tmp_path / "run.safetensors", tmp_path / "run.jsonl"
+    records = tmp_path / "run.jsonl"
 
-    def stop(done: int, steps: int, words: str) -> None:
-        if done == stop_at:
-            raise Stop
+    def go(net: nn.Module, **options: Any) -> list[EpochRecord]:
+        plan = Adaptive(size=0.5, corrections=2, factor=1.25)
+        return train(net, data, plan, recipe=recipe, interval=interval, **options)
 
-    expected = go(whole, schedule=plan())
-    with pytest.raises(Stop):
-        go(first, schedule=plan(), checkpoint=path, progress=stop)
-    assert go(second, schedule=plan(), checkpoint=path, records=records) == expected
-    assert same(whole, second)
+    goes_on(model, go, tmp_path / "run.safetensors", stop_at, records=records)
     assert len(records.read_text().splitlines()) == recipe.epochs
 
 
@@ -154,11 +135,7 @@ def test_a_step_too_far_is_taken_back(model: nn.Module) -> None:
 
 def test_divergence_at_a_new_strength_is_taken_back_too(model: nn.Module, data: Dataset) -> None:
     fade = Adaptive(size=0.5, corrections=1, grow=1.0, factor=50.0)
-
-    def poison(done: int, steps: int, words: str) -> None:
-        if done == 4:
-            model.get_parameter("1.conv1.weight").data.fill_(math.nan)
-
+    poison = at(4, lambda: model.get_parameter("1.conv1.weight").data.fill_(math.nan))
     recipe = Recipe(epochs=9, batch_size=4, learning_rate=0.01)
     found = train(model, data, fade, recipe=recipe, interval=3, progress=poison)
     assert fade.size == 0.25

@@ -3,6 +3,7 @@
     Left          convolutions and matrices, BatchNorms, and all calls that remain; and the outputs
     TOOLS         name -> the function of (module, batch) that asks the tool
     left_by       one of them, its failures as errors of this library
+    pattern_rows  several of them on several patterns: the table of ``algebraic-cnn bench patterns``
 
 A tool that is not installed raises ``MissingExtraError``.  Inductor and OpenVINO write a BatchNorm that they do not
 fold as arithmetic: they leave none by name, but more calls.
@@ -15,7 +16,7 @@ import importlib
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from ...collapsing.pipeline import collapse
 from ...errors import AlgebraicError, MissingExtraError, TraceError, UnknownNameError
 from ...ir.onnx.writing import quiet, save_onnx, session
 from ...ir.trace import trace
+from .patterns import PATTERNS, Pattern
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,3 +185,56 @@ TOOLS: dict[str, Callable[[nn.Module, Tensor], Left]] = {
     "onnxslim": _onnxslim,
     "OpenVINO": _openvino,
 }
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one tool left of one pattern.
+
+    Attributes:
+        pattern: its name.
+        tool: its name.
+        products: convolutions and matrix products that remain; None if the tool did not finish.
+        norms: BatchNorms that remain by name.
+        calls: all calls that remain.
+        error: largest difference from the outputs in float64, over their largest magnitude.
+        note: why there is no result, if there is none.
+        kept: why more than one product, or a BatchNorm, was left, where the tool says it: a decision, no failure.
+    """
+
+    pattern: str
+    tool: str
+    products: int | None = None
+    norms: int | None = None
+    calls: int | None = None
+    error: float | None = None
+    note: str = ""
+    kept: str = ""
+
+
+def pattern_rows(
+    patterns: Sequence[Pattern] = PATTERNS, tools: Sequence[str] = tuple(TOOLS), *, seed: int = 0, batch: int = 2
+) -> Iterator[Row]:
+    """Every tool on every pattern, in float32, one row after the other as they are made.
+
+    Args:
+        patterns: what the tools are given.
+        tools: some of ``TOOLS``; one that is not installed says so in its row.
+        seed: of weights and inputs.
+        batch: how many inputs.
+
+    >>> [(row.tool, row.products) for row in pattern_rows(PATTERNS[3:4], ["given", "ours"])]
+    [('given', 2), ('ours', 1)]
+    """
+    for pattern in patterns:
+        x = pattern.example(batch, seed)
+        with torch.no_grad():
+            exact = pattern.network(seed).double()(x.double())
+        for tool in tools:
+            try:
+                left = left_by(tool, pattern.network(seed), x)
+            except (MissingExtraError, TraceError) as error:
+                yield Row(pattern.name, tool, note=error.what)
+                continue
+            error = float((left.outputs.detach().double() - exact).abs().max() / exact.abs().max())
+            yield Row(pattern.name, tool, left.products, left.norms, left.calls, error, kept=left.kept)

@@ -17,9 +17,9 @@ from .bench import bench
 from .collapse import certify_command, collapse_command
 from .demo import demo_command
 from .expand import expand_command
-from .group import ErrorsAsLines
 from .matrix import toeplitz_command
 from .reproduce import reproduce_command
+from .screen import ErrorsAsLines
 from .train import train_command
 
 app = typer.Typer(
@@ -30,13 +30,11 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="The algebra of convolutional networks, executable, exact and checked.",
 )
-app.command("demo")(demo_command)
-app.command("collapse")(collapse_command)
-app.command("certify")(certify_command)
-app.command("toeplitz")(toeplitz_command)
-app.command("expand")(expand_command)
-app.command("train")(train_command)
-app.command("reproduce")(reproduce_command)
+COMMANDS = (
+    demo_command, collapse_command, certify_command, toeplitz_command, expand_command, train_command, reproduce_command,
+)  # fmt: skip
+for command in COMMANDS:
+    app.command(command.__name__.removesuffix("_command"))(command)
 app.add_typer(bench, name="bench")
 
 

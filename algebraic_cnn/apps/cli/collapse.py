@@ -12,8 +12,9 @@ import typer
 
 from ...errors import NotAffineError
 from ...files import apart
-from .options import LEVELS, AsJson, Device, MemoryBudget, Seed, bytes_of, chosen, device_of, print_json
+from .options import LEVELS, AsJson, Device, MemoryBudget, Seed, bytes_of, chosen, device_of
 from .report_table import show_report
+from .screen import print_json
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .bars import bars
-from .options import AsJson, DataRoot, Device, Seed, device_of, duration, print_json
+from .options import AsJson, DataRoot, Device, Seed, place_of
+from .screen import bars, duration, show, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,39 +32,31 @@ def demo_command(
     """
     from ..experiments.demo import Config, run
 
-    root = None if data_root is None else str(data_root)
-    config = Config(data, root, model, epochs, seed, str(device_of(device)))
-    with bars(f"finished epochs are kept in {out}") as show:
-        outcome = run(config, out, progress=show)
-    if json:
-        print_json(outcome.to_dict())
-        return
-    from rich.console import Console
-
-    screen = Console()
-    screen.print(_table(outcome))
-    screen.print(outcome.certificate)
-    for kind, path in outcome.files.items():
-        screen.print(f"{kind:12} {path}", highlight=False)
+    place = place_of(data_root, device, out)
+    config = Config(data, place.data_root, model, epochs, seed, place.device)
+    with bars(f"finished epochs are kept in {out}") as progress:
+        outcome = run(config, out, progress=progress)
+    files = [f"{kind:12} {path}" for kind, path in outcome.files.items()]
+    show(json, outcome.to_dict(), _table(outcome), outcome.certificate, *files)
 
 
 def _table(outcome: Outcome) -> Table:
-    from rich.table import Table
-
     before, after = outcome.before, outcome.after
     config, passes = outcome.config, len(outcome.records)
     epochs = "1 epoch" if passes == 1 else f"{passes} epochs"
-    table = Table(title=f"linear {config.model} on {config.data}, {epochs}, {config.device}")
-    for heading in ("", "network", "collapsed", "change"):
-        table.add_column(heading, justify="left" if not heading else "right")
-    table.add_row("convolutions and matrices", str(before.layers), str(after.layers))
     fewer = f"{before.parameters / max(after.parameters, 1):,.0f} x fewer"
-    table.add_row("parameters", f"{before.parameters:,}", f"{after.parameters:,}", fewer)
     right = [f"{100 * side.correct / outcome.images:.2f} %" for side in (before, after)]
-    table.add_row(f"accuracy, {outcome.images:,} test images", *right, f"{outcome.changed} classes differ")
+    rows = [
+        ("convolutions and matrices", str(before.layers), str(after.layers)),
+        ("parameters", f"{before.parameters:,}", f"{after.parameters:,}", fewer),
+        (f"accuracy, {outcome.images:,} test images", *right, f"{outcome.changed} classes differ"),
+    ]
     for batch in before.seconds:
         times = [duration(side.seconds[batch]) for side in (before, after)]
-        table.add_row(f"per image, batches of {batch}", *times, f"-{outcome.reduction(batch):.2f} %")
-    table.add_row("deriving W and B", "", duration(outcome.derivation_seconds))
-    table.add_row("certified", "", "yes" if outcome.certified else "no")
-    return table
+        rows.append((f"per image, batches of {batch}", *times, f"-{outcome.reduction(batch):.2f} %"))
+    rows += [
+        ("deriving W and B", "", duration(outcome.derivation_seconds)),
+        ("certified", "", "yes" if outcome.certified else "no"),
+    ]
+    title = f"linear {config.model} on {config.data}, {epochs}, {config.device}"
+    return table(title, ("", "network", "collapsed", "change"), rows)

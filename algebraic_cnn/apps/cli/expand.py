@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from ...errors import ShapeError
-from .options import AsJson, chosen, print_json
+from .options import AsJson, chosen, on_cpu
+from .screen import print_json
 
 PARTS = ("f", "W", "B")
 
@@ -23,12 +24,10 @@ def expand_command(
     ] = False,
     picture: Annotated[Path | None, typer.Option(help="Where to draw it (.png, .svg or .pdf).")] = None,
     seed: Annotated[int, typer.Option(help="Taken as by every command; a formula has nothing random.", min=0)] = 0,
-    device: Annotated[str, typer.Option(help="A formula is written on the cpu.")] = "cpu",
+    device: Annotated[str, on_cpu("A formula is written on the cpu.")] = "cpu",
     json: AsJson = False,
 ) -> None:
     """Expand the recursion of a linear network with skips: a word for each path."""
-    chosen("device", device, ["cpu"])
-
     from ...algebra.symbolic import Skeleton, expansion_table, save_formula, to_latex
 
     which: Any = chosen("part", part, PARTS)

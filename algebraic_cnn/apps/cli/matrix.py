@@ -12,7 +12,8 @@ import typer
 
 from ...errors import GeometryError, UnknownNameError
 from ...files import apart
-from .options import AsJson, Device, MemoryBudget, bytes_of, device_of, per_axis, print_json, sizes
+from .options import AsJson, Device, MemoryBudget, bytes_of, device_of, per_axis, sizes
+from .screen import print_json
 
 _SCREEN = (40, 40)
 

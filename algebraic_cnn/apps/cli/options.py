@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,8 @@ from ...errors import GeometryError, UnknownNameError
 if TYPE_CHECKING:
     import torch
 
+    from ..experiments.runs import Place
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder of MNIST's four IDX files.")]
@@ -22,7 +23,16 @@ Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1, 
 MemoryBudget = Annotated[float, typer.Option(help="Gigabytes that an explicit array may take.", min=0)]
 
 LEVELS = ("auto", "sampled", "bounded", "modular", "rational")
-_UNITS = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))
+
+
+def on_cpu(help: str) -> Any:
+    """The option of a device, of a command that knows one alone."""
+    return typer.Option(help=help, callback=lambda name: chosen("device", name, ["cpu"]))
+
+
+def words(text: str) -> list[str]:
+    """The words of a text such as "a, b"; none of an empty one."""
+    return [word.strip() for word in text.split(",")] if text else []
 
 
 def chosen(what: str, name: str, names: Sequence[str]) -> str:
@@ -47,6 +57,17 @@ def device_of(name: str) -> torch.device:
     here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
     here += ["cuda"] * (len(here) > 1)
     return torch.device(chosen("device", name, here))
+
+
+def place_of(data_root: Path | None, device: str, out: Path, workers: int = 1, cluster: str | None = None) -> Place:
+    """Where experiments run.
+
+    Raises:
+        UnknownNameError: if there is no such device.
+    """
+    from ..experiments.runs import Place
+
+    return Place(None if data_root is None else str(data_root), str(device_of(device)), str(out), workers, cluster)
 
 
 def bytes_of(gigabytes: float) -> int:
@@ -81,18 +102,3 @@ def per_axis(text: str, axes: int, what: str) -> int | tuple[int, ...]:
         raise GeometryError(f"{what} is one number, or {axes} like " + "x".join("2" * axes), got=text)
     numbers = tuple(map(int, text.split("x")))
     return numbers[0] if len(numbers) == 1 else numbers
-
-
-def print_json(value: Any) -> None:
-    """Print a value as indented JSON."""
-    typer.echo(json.dumps(value, indent=2))
-
-
-def duration(seconds: float) -> str:
-    """A time with three figures and the unit that fits.
-
-    >>> duration(0.01234), duration(4.5e-7), duration(75.0)
-    ('12.3 ms', '450 ns', '75 s')
-    """
-    unit, size = next((pair for pair in _UNITS if seconds >= pair[1]), _UNITS[-1])
-    return f"{float(f'{seconds / size:.3g}'):g} {unit}"

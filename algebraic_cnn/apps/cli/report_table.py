@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .options import duration
+from .screen import duration
 
 if TYPE_CHECKING:
     from rich.console import Console

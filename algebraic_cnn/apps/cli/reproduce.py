@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .bars import bars
-from .options import AsJson, DataRoot, Device, Seed, chosen, device_of, print_json
+from .options import AsJson, DataRoot, Device, Seed, chosen, place_of
+from .screen import bars, show, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,38 +38,22 @@ def reproduce_command(
     chosen("experiment", name, (*NAMES, "all"))
 
     from ..experiments.reproduce import PRESETS, Setting, reproduce
-    from ..experiments.runs import Place, Workers
 
     chosen("preset", preset, PRESETS)
-    place = Place(None if data_root is None else str(data_root), str(device_of(device)), str(out))
+    place = place_of(data_root, device, out, jobs, cluster)
     outcomes = []
-    with bars(f"finished trainings and epochs are kept in {out}") as show:
+    with bars(f"finished trainings and epochs are kept in {out}") as progress:
         for each in NAMES if name == "all" else [name]:
-
-            def progress(done: float, total: int, words: str, stage: str = each) -> None:
-                show(stage, done, total, words)
-
-            setting = Setting(preset, place, Workers(jobs, cluster), data, seed, progress)
-            outcomes.append(reproduce(each, setting))
-    if json:
-        print_json([asdict(outcome) for outcome in outcomes])
-        return
-    from rich.console import Console
-
-    screen = Console()
+            outcomes.append(reproduce(each, Setting(preset, place, data, seed, partial(progress, each))))
+    parts = []
     for outcome in outcomes:
-        screen.print(_table(f"{outcome.name}, preset {outcome.preset}", outcome.rows))
-        for kind, path in outcome.files.items():
-            screen.print(f"{kind:8} {path}", highlight=False)
+        parts.append(_table(f"{outcome.name}, preset {outcome.preset}", outcome.rows))
+        parts += [f"{kind:8} {path}" for kind, path in outcome.files.items()]
+    show(json, [asdict(outcome) for outcome in outcomes], *parts)
 
 
 def _table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
     """Rows of the same names as a table."""
-    from rich.table import Table
-
-    table = Table(title=title)
-    for name, value in rows[0].items():
-        table.add_column(name, justify="left" if isinstance(value, str) else "right")
-    for row in rows:
-        table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()))
-    return table
+    left = [name for name, value in rows[0].items() if isinstance(value, str)]
+    cells = ([f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()] for row in rows)
+    return table(title, list(rows[0]), cells, left=left)

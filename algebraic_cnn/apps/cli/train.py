@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .bars import bars
-from .options import AsJson, DataRoot, Device, Seed, chosen, device_of, print_json
+from .options import AsJson, DataRoot, Device, Seed, chosen, place_of
+from .screen import bars, print_json
 
 if TYPE_CHECKING:
     from ..experiments.runs import Place
@@ -40,7 +40,7 @@ def train_command(
 
     Interrupted, it keeps the epochs that were finished; called again with the same options, it goes on from there.
     """
-    from ..experiments.runs import KINDS, Place, job_of
+    from ..experiments.runs import KINDS, job_of
 
     chosen("way", skips, KINDS)
     prefixes = ("",) if fade == "all" else tuple(filter(None, fade.split(",")))
@@ -50,7 +50,7 @@ def train_command(
         data=data, images=images, model=model, **recipe, way=way, faded=prefixes, amp=amp, channels_last=channels_last,
         seed=seed,
     )  # fmt: skip
-    place = Place(None if data_root is None else str(data_root), str(device_of(device)), str(out))
+    place = place_of(data_root, device, out)
     record, removal, files = _trained(job, place, out)
     if json:
         print_json({"job": job, **record, "removal": removal, "files": files})

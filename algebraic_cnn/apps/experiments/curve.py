@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..plots import new_figure
-from .fading import LEVELS, ORIGINAL, Config
 from .figures import said, say, spread, summary
+from .race import LEVELS, ORIGINAL, Config
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,5 +1,8 @@
-"""Prediction time of the faded networks, collapsed, beside what one would use instead.
+"""Beyond the paper: skips faded to 0, late activations to linear, collapsed, beside what one would use instead.
 
+    level         how much is faded: nothing, the skips, and then the activations of more and more stages; each is
+                  trained equally long from the same initial weights
+    Config        every level with every seed; curve.py draws what comes of it
     contenders    the networks of one seed: the original under three engines, its skips removed exactly through the
                   ReLUs, its skips faded, and every level of fading collapsed
     measure       seconds per image of all of them, in turn
@@ -8,7 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +28,61 @@ from ...homotopy import activation_strengths, remove_activations, remove_skips, 
 from ...homotopy.classifier import accuracy
 from ...models.resnet import RESNETS, ResNet
 from ..bench.contenders import Predictor, predictor
-from .fading import LEVELS, ORIGINAL, PLAIN, Config
-from .runs import Place, Progress, network_of
+from .runs import Place, Progress, job_of, network_of
 from .through_relu import through_relu
+
+#: Level to (kind of the way of t, stages whose activations are faded).
+LEVELS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "ResNet": ("constant", ()),
+    "no skips": ("exponential", ()),
+    "no skips, stage 4 linear": ("exponential", ("layer4",)),
+    "no skips, stages 3-4 linear": ("exponential", ("layer3", "layer4")),
+    "no skips, stages 2-4 linear": ("exponential", ("layer2", "layer3", "layer4")),
+}
+ORIGINAL, PLAIN = "ResNet", "no skips"
+
+
+@dataclass(frozen=True)
+class Config:
+    """What decides the curve.
+
+    Attributes:
+        preset: what the sizes are called.
+        trials: how often the ResNet and the network without skips are trained.
+        further: how often the levels whose activations are faded too.
+        seed: of the first trial; the next ones have the next seeds.
+        batches: images at a time.
+        seconds: how long to measure at each batch size.
+        shared: the other choices of every job.
+    """
+
+    preset: str
+    trials: int
+    further: int
+    seed: int = 0
+    batches: tuple[int, ...] = (1, 128)
+    seconds: float = 20.0
+    shared: dict[str, Any] = field(default_factory=dict)
+
+    def job(self, level: str, seed: int) -> dict[str, Any]:
+        """The training run of a level."""
+        kind, stages = LEVELS[level]
+        return job_of(way={"kind": kind, "start": 1.0}, faded=stages, seed=seed, **self.shared)
+
+    def seeds(self, level: str) -> range:
+        """The seeds with which a level is trained."""
+        return range(self.seed, self.seed + (self.further if LEVELS[level][1] else self.trials))
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Every level with every seed, first seeds first."""
+        pairs = [(seed, level) for level in LEVELS for seed in self.seeds(level)]
+        return [self.job(level, seed) for seed, level in sorted(pairs, key=lambda pair: pair[0])]
+
+
+PRESETS = {
+    "quick": Config("quick", 3, 1, shared={"images": 10_000, "epochs": 5, "batch_size": 64}),
+    "paper": Config("paper", 5, 5, seconds=60.0, shared={"epochs": 10}),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,15 +153,15 @@ def measure(config: Config, place: Place, *, seed: int = 0, progress: Progress |
     Raises:
         DataError: if a run is not finished, or the records cannot be written.
     """
-    field = contenders(config, place, seed, progress)
+    entered = contenders(config, place, seed, progress)
     _, data = network_of(config.job(ORIGINAL, seed), place)
     records = []
     for size in config.batches:
         batch = data.test_images[:size].to(place.device)
-        ready = {contender.name: predict for contender in field if (predict := _ready(contender, batch))}
-        times = _times(ready, field, config.seconds)
+        ready = {contender.name: predict for contender in entered if (predict := _ready(contender, batch))}
+        times = _times(ready, entered, config.seconds)
         made_with = {"batch": size, "device": place.device, "threads": torch.get_num_threads(), "versions": versions()}
-        for contender in field:
+        for contender in entered:
             if contender.name in times:
                 known = {"contender": contender.name, "level": contender.level, **made_with, **contender.facts}
                 records.append(known | {"seconds": times[contender.name] / size})

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UnknownNameError
 from ..plots import save_figure
-from . import curve, fading, figure1, figure3, race, timing
-from .runs import HERE, Place, Progress, Workers, run_jobs
+from . import accuracy, curve, race, timing
+from .runs import Place, Progress, run_jobs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,7 +49,6 @@ class Setting:
     Attributes:
         preset: "quick" or "paper".
         place: where.
-        workers: who trains.
         data: "mnist" or "digits".
         seed: of the first trial.
         progress: called with (done, total, words).
@@ -56,7 +56,6 @@ class Setting:
 
     preset: str = "quick"
     place: Place = field(default_factory=Place)
-    workers: Workers = HERE
     data: str = "mnist"
     seed: int = 0
     progress: Progress | None = None
@@ -69,7 +68,7 @@ class Setting:
     def trained(self, config: Any, records: str = RECORDS, *, keep: bool = False) -> list[dict[str, Any]]:
         """The record of every training of an experiment; what an earlier call finished is not run again."""
         path = Path(self.place.folder, records)
-        return run_jobs(config.jobs(), path, self.place, self.workers, self.progress, keep=keep)
+        return run_jobs(config.jobs(), path, self.place, self.progress, keep=keep)
 
 
 def reproduce(name: str, setting: Setting) -> Outcome:
@@ -98,20 +97,16 @@ def reproduce(name: str, setting: Setting) -> Outcome:
 Drawn = tuple[list[dict[str, Any]], "Figure | None", str]
 
 
-def _figure1(setting: Setting, presets: Mapping[str, figure1.Config] = figure1.PRESETS) -> Drawn:
+def _figure1(setting: Setting, presets: Mapping[str, accuracy.Config] = accuracy.FIGURE1) -> Drawn:
     config = setting.of(presets)
     records = setting.trained(config)
-    return figure1.table(config, records), figure1.picture(config, records), RECORDS
-
-
-def _figure2(setting: Setting) -> Drawn:
-    return _figure1(setting, figure1.FIGURE2)
+    return accuracy.table_of_t(config, records), accuracy.against_t(config, records), RECORDS
 
 
 def _figure3(setting: Setting) -> Drawn:
-    config = setting.of(figure3.PRESETS)
+    config = setting.of(accuracy.FIGURE3)
     records = setting.trained(config)
-    return figure3.table(config, records), figure3.picture(config, records), RECORDS
+    return accuracy.table_of_ways(config, records), accuracy.over_epochs(config, records), RECORDS
 
 
 def _timing(setting: Setting) -> Drawn:
@@ -120,7 +115,7 @@ def _timing(setting: Setting) -> Drawn:
 
 
 def _race(setting: Setting) -> Drawn:
-    config = setting.of(fading.PRESETS)
+    config = setting.of(race.PRESETS)
     apart = replace(setting, place=replace(setting.place, folder=str(Path(setting.place.folder, "race"))))
     records = apart.trained(config, "race.jsonl", keep=True)
     times = race.measure(config, apart.place, seed=setting.seed, progress=setting.progress)
@@ -129,7 +124,7 @@ def _race(setting: Setting) -> Drawn:
 
 EXPERIMENTS: dict[str, Callable[[Setting], Drawn]] = {
     "figure1": _figure1,
-    "figure2": _figure2,
+    "figure2": partial(_figure1, presets=accuracy.FIGURE2),
     "figure3": _figure3,
     "timing": _timing,
     "race": _race,

@@ -1,10 +1,9 @@
 """One training run of the figures, from a job in JSON to a record in JSON; and many of them, restartable.
 
     job             all that decides the result: data, model, recipe, schedules, seed
-    Place           where it happens: folder of the data, device, folder of the checkpoints
+    Place           where it happens: folder of the data, device, folder of the checkpoints, processes or cluster
     ways            how t goes: {"kind": "linear", "start": 1.0}, over the share `FADING` of the training
     faded           prefixes of the activations' names whose s goes from 0 to 1 in the same way, else linearly
-    Workers         who runs many jobs: processes of this machine, or a Dask cluster
 """
 
 from __future__ import annotations
@@ -60,27 +59,15 @@ class Place:
         data_root: folder of MNIST's files.
         device: where to compute.
         folder: where a run keeps its checkpoint, and the network that it ends with.
+        workers: processes of this machine that run many jobs; 1 runs them in this one.
+        cluster: address of a Dask scheduler that runs them instead.
     """
 
     data_root: str | None = None
     device: str = "cpu"
     folder: str = "."
-
-
-@dataclass(frozen=True)
-class Workers:
-    """Who runs many jobs.
-
-    Attributes:
-        processes: of this machine; 1 runs them in this one.
-        cluster: address of a Dask scheduler instead.
-    """
-
-    processes: int = 1
+    workers: int = 1
     cluster: str | None = None
-
-
-HERE = Workers()
 
 
 def job_of(
@@ -179,7 +166,6 @@ def run_jobs(
     jobs: Sequence[Mapping[str, Any]],
     path: Path,
     place: Place,
-    workers: Workers = HERE,
     progress: Progress | None = None,
     *,
     keep: bool = False,
@@ -189,8 +175,7 @@ def run_jobs(
     Args:
         jobs: from `job_of`.
         path: the file of records.
-        place: where.
-        workers: who.
+        place: where, and by how many processes.
         progress: called with (jobs done, jobs in all, words).
         keep: whether the checkpoints of finished runs stay, for `network_of`.
 
@@ -213,10 +198,9 @@ def run_jobs(
         if progress:
             progress(count[0] + step / steps, len(jobs), words)
 
-    here = workers == HERE
+    here = place.workers == 1 and place.cluster is None
     run = partial(run_job, place=place, progress=part) if here else partial(run_job, place=place)
-    who = {"workers": workers.processes, "cluster": workers.cluster}
-    return sweep(run, jobs, path, **who, finished=finished, progress=whole)
+    return sweep(run, jobs, path, workers=place.workers, cluster=place.cluster, finished=finished, progress=whole)
 
 
 def network_of(job: Mapping[str, Any], place: Place) -> tuple[nn.Module, Dataset]:

@@ -9,15 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from typer.testing import CliRunner
 
 from algebraic_cnn.apps.bench import certification
 from algebraic_cnn.apps.bench.certification import CHECKS, DEFECTS, run, tallies
 from algebraic_cnn.apps.bench.defects import IN_COLLAPSE, IN_NETWORK, collapsed, network
-from algebraic_cnn.apps.cli import app
 from algebraic_cnn.derivation.exact import exact_map
 from algebraic_cnn.files.records import read_records
 from algebraic_cnn.ir.graph import Graph
+from tests.apps.commands import run as command
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +35,7 @@ def test_every_defect_makes_another_function(pair: tuple[Graph, Graph], kind: st
 
 def test_the_table_counts_what_was_seen_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "cases.jsonl"
-    done = CliRunner().invoke(
-        app, f"bench certify --records {path} --networks 1 --repeats 1 --depths 4 --seed 1 --json".split()
-    )
+    done = command(*f"bench certify --records {path} --networks 1 --repeats 1 --depths 4 --seed 1 --json".split())
     rows = {row["check"]: row for row in json.loads(done.stdout)["rows"]}
     assert list(rows) == list(CHECKS)
     assert {name: row["wrong"] for name, row in rows.items()} == {

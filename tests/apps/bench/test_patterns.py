@@ -7,9 +7,8 @@ import torch
 from torch import nn
 
 from algebraic_cnn import certify, collapse
-from algebraic_cnn.apps.bench.comparison import pattern_rows
 from algebraic_cnn.apps.bench.patterns import PATTERNS, Pattern
-from algebraic_cnn.apps.bench.tools import TOOLS, left_by
+from algebraic_cnn.apps.bench.tools import TOOLS, left_by, pattern_rows
 from algebraic_cnn.errors import TraceError, UnknownNameError
 
 #: Two padded convolutions stay: near the border their composition is no convolution, and strips there cost more.

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from algebraic_cnn.apps.cli import app
 from algebraic_cnn.apps.cli.reproduce import NAMES
-from algebraic_cnn.apps.experiments import curve, fading, figure1, figure3, race, reproduce, runs, timing
+from algebraic_cnn.apps.experiments import accuracy, curve, race, reproduce, runs, timing
 from algebraic_cnn.files.records import read_records
 from algebraic_cnn.ir.programs import load_program
 from algebraic_cnn.models.data import Dataset, load_digits
 from algebraic_cnn.models.resnet import RESNETS
+from tests.apps.commands import complains as says
+from tests.apps.commands import run
 
 
 class Small(nn.Module):
@@ -40,10 +42,6 @@ class Small(nn.Module):
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("resnet18", "resnet34"):
         monkeypatch.setitem(RESNETS, name, Small)
-
-
-def run(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words])
 
 
 def train(*words: object) -> Result:
@@ -108,16 +106,7 @@ def test_an_interrupted_training_goes_on(tmp_path: Path, monkeypatch: pytest.Mon
     assert again["epochs"] == whole["epochs"]
 
 
-def complains(done: Result, *words: str) -> None:
-    """One line on the standard error beside the bars, exit code 2, nothing on the standard output."""
-    assert done.exit_code == 2, done.output
-    assert isinstance(done.exception, SystemExit)
-    assert done.stdout == ""
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    for word in words:
-        assert word in line
-    assert "Traceback" not in done.output
-
+complains = partial(says, bars=True)
 
 MISTAKES = {
     "model": (["train", "--model", "vgg"], ["resnet18 | resnet34", "vgg"]),
@@ -182,17 +171,18 @@ def test_an_adaptive_way_that_does_not_arrive_complains(tmp_path: Path) -> None:
 def tiny_presets(monkeypatch: pytest.MonkeyPatch) -> None:
     """The presets, on 32 digits."""
     few = {"images": 32, "tests": 20, "epochs": 2, "batch_size": 8}
-    monkeypatch.setitem(figure1.PRESETS, "quick", figure1.Config("figure1", "quick", (0.0, 1.0), 2, shared=few))
-    monkeypatch.setitem(figure1.FIGURE2, "quick", figure1.Config("figure2", "quick", (0.5,), 1, shared=few))
-    monkeypatch.setitem(figure3.PRESETS, "quick", figure3.Config("quick", 1, shared=few))
+    figures = {1: (2, accuracy.fixed(0.0, 1.0)), 2: (1, accuracy.fixed(0.5)), 3: (1, accuracy.FIGURE3["quick"].ways)}
+    for number, (trials, ways) in figures.items():
+        config = accuracy.Config("quick", trials, ways, shared=few)
+        monkeypatch.setitem(getattr(accuracy, f"FIGURE{number}"), "quick", config)
     monkeypatch.setitem(timing.PRESETS, "quick", timing.Config("quick", "resnet18", (1,), 0.0, (1, 8, 8)))
     levels = {"ResNet": ("constant", ()), "no skips": ("linear", ()), "no skips, stage 4": ("linear", ("layer4",))}
-    for module in (curve, fading, race):
+    for module in (curve, race):
         monkeypatch.setattr(module, "LEVELS", levels)
     monkeypatch.setattr(race, "_NAMES", {"eager": "eager"})
     monkeypatch.setattr(race, "through_relu", lambda model: model)
     monkeypatch.setattr(race, "_original", lambda config, trained: trained)
-    monkeypatch.setitem(fading.PRESETS, "quick", fading.Config("quick", 2, 1, batches=(2,), seconds=0.0, shared=few))
+    monkeypatch.setitem(race.PRESETS, "quick", race.Config("quick", 2, 1, batches=(2,), seconds=0.0, shared=few))
 
 
 @pytest.mark.usefixtures("tiny_presets")

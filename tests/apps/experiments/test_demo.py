@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
-from typer.testing import CliRunner
 
 from algebraic_cnn.algebra.affine import AffineMap
-from algebraic_cnn.apps.cli import app
 from algebraic_cnn.apps.experiments import demo
 from algebraic_cnn.certification.certificate import Certificate
 from algebraic_cnn.ir.programs import load_program
 from algebraic_cnn.models import LinearCNN
 from algebraic_cnn.models.data import Dataset, load_digits
 from algebraic_cnn.models.resnet import RESNETS
+from tests.apps import commands
 
 KINDS = {"checkpoint", "network", "collapsed", "map", "certificate", "picture", "table"}
 
@@ -40,8 +40,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Dataset:
     return few
 
 
-def run(*words: object):
-    return CliRunner().invoke(app, ["demo", "--model", "resnet18", "--epochs", "3", *(str(word) for word in words)])
+run = partial(commands.run, "demo", "--model", "resnet18", "--epochs", 3)
 
 
 def test_what_the_table_says_is_what_the_files_hold(small: Dataset, tmp_path: Path) -> None:

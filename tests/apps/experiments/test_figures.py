@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from algebraic_cnn import DataError, GeometryError, UnknownNameError
-from algebraic_cnn.apps.experiments import curve, fading, figure1, figure3, race, timing
+from algebraic_cnn.apps.experiments import accuracy, curve, race, timing
 from algebraic_cnn.apps.experiments.runs import Place, images_of, job_of, network_of, run_job, run_jobs
 from algebraic_cnn.apps.experiments.through_relu import through_relu
 from algebraic_cnn.apps.plots import save_figure
@@ -73,12 +73,12 @@ def test_a_missing_data_set_names_its_files(tmp_path: Path) -> None:
 
 
 def test_figure_1_and_2(folder: Path, tmp_path: Path) -> None:
-    config = figure1.Config("figure1", "tiny", (0.0, 1.0), 2, shared=SHARED)
+    config = accuracy.Config("tiny", 2, accuracy.fixed(0.0, 1.0), shared=SHARED)
     path, place = folder / "figures.jsonl", Place(folder=str(folder))
     records = run_jobs(config.jobs(), path, place)
     assert [(r["job"]["seed"], r["job"]["way"]["start"]) for r in records] == [(0, 0.0), (0, 1.0), (1, 0.0), (1, 1.0)]
     assert run_jobs(config.jobs(), path, place) == records
-    figure = figure1.picture(config, records)
+    figure = accuracy.against_t(config, records)
     (bars,) = figure.axes[0].containers
     found = [[100 * r["accuracy"] for r in records if r["job"]["way"]["start"] == t] for t in (0.0, 1.0)]
     assert list(bars.lines[0].get_ydata()) == [statistics.fmean(values) for values in found]
@@ -87,17 +87,20 @@ def test_figure_1_and_2(folder: Path, tmp_path: Path) -> None:
 
 
 def test_figure_3_has_every_way() -> None:
-    config = figure3.PRESETS["quick"]
+    config = accuracy.FIGURE3["quick"]
     jobs = config.jobs()
     assert len(jobs) == 11 * config.trials
     epochs = [{"epoch": e, "loss": 1.0, "accuracy": e / 8, "t": 0.0} for e in (1, 2)]
-    figure = figure3.picture(config, [{"job": job, "epochs": epochs} for job in jobs])
+    figure = accuracy.over_epochs(config, [{"job": job, "epochs": epochs} for job in jobs])
     assert [len(axes.containers) for axes in figure.axes] == [3, 4, 4]
     assert [list(axes.containers[0].lines[0].get_ydata()) for axes in figure.axes] == [[12.5, 25.0]] * 3
     assert {job["way"]["start"] for job in jobs if job["way"]["kind"] != "constant"} == {1.0, 0.5}
 
 
-@pytest.mark.parametrize("presets", [figure1.PRESETS, figure1.FIGURE2, figure3.PRESETS, fading.PRESETS, timing.PRESETS])
+FIGURES = [accuracy.FIGURE1, accuracy.FIGURE2, accuracy.FIGURE3]
+
+
+@pytest.mark.parametrize("presets", [*FIGURES, race.PRESETS, timing.PRESETS])
 def test_presets(presets: dict) -> None:
     assert list(presets) == ["quick", "paper"]
     assert all(config.preset == name for name, config in presets.items())
@@ -139,11 +142,11 @@ def test_skips_leave_through_the_relus_exactly() -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_race(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = fading.Config("tiny", 1, 1, batches=(2,), seconds=0.01, shared=SHARED)
+    config = race.Config("tiny", 1, 1, batches=(2,), seconds=0.01, shared=SHARED)
     place = Place(folder=str(folder))
-    monkeypatch.setattr(fading, "LEVELS", {name: fading.LEVELS[name] for name in list(fading.LEVELS)[:2]})
+    levels = dict(list(race.LEVELS.items())[:2])
     for module in (curve, race):
-        monkeypatch.setattr(module, "LEVELS", fading.LEVELS)
+        monkeypatch.setattr(module, "LEVELS", levels)
     monkeypatch.setattr(race, "_NAMES", {"eager": "eager"})
     records = run_jobs(config.jobs(), folder / "race.jsonl", place, keep=True)
     assert [len(values) for values in curve.accuracies(config, records).values()] == [1, 1]
