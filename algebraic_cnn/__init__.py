@@ -33,6 +33,8 @@ _HOME = {
     "algebra.recursion": "Layer Skip SkipRecursion",
     "derivation.methods": "derive",
     "derivation.bordering": "border_classes",
+    "derivation.function_space": "function_space_dimension symmetries",
+    "algebra.varieties.architecture": "Architecture",
     "derivation.exact": "exact_map exact_outputs",
     "certification.certificate": "Certificate Witness",
     "certification.comparison": "certify",

@@ -10,6 +10,7 @@ From the ground up:
     methods                      derive: forward, adjoint, recursion, coloured, stencil
     magnitudes/                  how large numbers can grow, and how far rounding can carry them
     exact                        W, B and outputs over the rational numbers
+    function_space               the dimension of the functions that an architecture can express
     pinning, linear_region       the affine map of a piecewise-linear network at an input
 """
 
