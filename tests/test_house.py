@@ -127,7 +127,8 @@ def circles(sources: dict[str, str]) -> list[str]:
     graph: dict[str, set[str]] = {}
     for module, source in sources.items():
         for name, _ in imports(ast.parse(source), module):
-            target = max((other for other in sources if (name + ".").startswith(own(other) + ".")), key=lambda m: len(own(m)), default="")
+            homes = [other for other in sources if (name + ".").startswith(own(other) + ".")]
+            target = max(homes, key=lambda home: len(own(home)), default="")
             if target and height(target) == height(module) and own(target) not in OF_TORCH:
                 graph.setdefault(module, set()).add(target)
     for module in graph:

@@ -53,7 +53,7 @@ SETTINGS = {
 DEEP = settings.default.max_examples > 1000
 CORE = """
     tests/algebra/test_recursion.py tests/derivation/test_derivation.py tests/rings/test_residues.py
-    tests/ops/test_rules.py
+    tests/ops/test_registry.py
     tests/properties/test_recursion.py tests/properties/test_witnesses.py tests/properties/test_algebra.py
     tests/certification/test_rounding.py tests/certification/test_certificate.py tests/toeplitz/test_conv.py
     tests/derivation/test_bordering.py tests/collapsing/test_kernels.py

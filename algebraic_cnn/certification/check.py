@@ -24,7 +24,7 @@ from ..derivation.samples import require_samples_apart
 from ..errors import NotAffineError, ShapeError
 from ..ir.graph import Graph, Ref
 from ..ops.evaluate import Evaluator, Progress, affine_obstacle
-from ..ops.rules import DROPOUTS, MOVES, REPEATS
+from ..ops.registry import OPS
 from ..ops.sums import terms
 from ..ops.watched import Watched
 from ..rings.prime_field import PrimeField
@@ -154,7 +154,7 @@ def stated(network: Network, memory_budget: int) -> AffineMap | None:
     if isinstance(network, AffineMap):
         return network.to("dense")
     dependent = network.dependent()
-    steps = [call for call in network.calls if call.name in dependent and call.op not in (*MOVES, *DROPOUTS)]
+    steps = [call for call in network.calls if call.name in dependent and not OPS[call.op].exact]
     if len(network.inputs) != 1 or len(steps) != 1 or not steps[0].op.startswith(("linear", "addmm", "conv")):
         return None
     arguments = steps[0].bound()
@@ -162,7 +162,7 @@ def stated(network: Network, memory_budget: int) -> AffineMap | None:
     if weight.name not in network.constants or any(arguments.get(name, 1) != 1 for name in ("alpha", "beta")):
         return None
     given = {"device": device(network), "memory_budget": memory_budget}
-    repeats = any(call.op in REPEATS for call in network.calls)
+    repeats = any(call.op in OPS and OPS[call.op].repeats for call in network.calls)
     if repeats and derive_graph(_counting(network, weight.name), Float(), **given).W.max(initial=0) > 1:
         return None
     return derive_graph(network, Float(), **given)

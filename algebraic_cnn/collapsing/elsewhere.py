@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from ..algebra.stencils.lattice import Axis
 from ..algebra.stencils.pieces import Atom, Branches, Chain, Move, Other, Piece, Scaling, Size, Tangle, atoms, form
 from ..ir.graph import Graph
-from ..ops.atoms import piece_of
+from ..ops.registry import piece_of
 from ..ops.source import Source
 from .writing import leaves
 

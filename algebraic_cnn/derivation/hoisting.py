@@ -17,7 +17,7 @@ from dataclasses import replace
 import torch
 
 from ..ir.graph import Call, Graph, Ref, Size, needed
-from ..ops.rules import RULES
+from ..ops.registry import OPS
 
 #: Calls that return the numbers that they are given.
 _COPIES = frozenset("clone alias contiguous detach lift_fresh_copy lift_fresh".split())
@@ -98,7 +98,7 @@ def _written(
         moves.append(known[given])
         given = _varying(known[given], dependent)[0]
     shape = shapes.get(given, ())
-    flattens = flat and bool(first) and call.op not in RULES and len(shape) != 1
+    flattens = flat and bool(first) and call.op not in OPS and len(shape) != 1
     if not moves and not flattens:
         yield call
         return

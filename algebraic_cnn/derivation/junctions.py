@@ -19,10 +19,9 @@ import torch
 
 from ..algebra.stencils.pieces import Atom, Branches, Other, Piece, chained, identity, is_identity
 from ..ir.graph import Call, Graph, Ref
-from ..ops.atoms import piece_of
 from ..ops.evaluate import obstacles
-from ..ops.mixing import multiple
-from ..ops.rules import RULES
+from ..ops.pointwise import multiple
+from ..ops.registry import OPS, piece_of
 from ..ops.source import Source
 
 
@@ -147,7 +146,7 @@ def _junction(source: Source, call: Call) -> Junction | None:
             return None
         operands: list[tuple[str, Piece]] = [(value.name, identity(source.shape(value))) for value in a["tensors"]]
         return Junction("cat", operands, call, last=axis != 1)
-    if call.op not in RULES:
+    if call.op not in OPS:
         return None
     piece = piece_of(source, call)
     inputs = [name for name in call.refs() if name in source.dependent]

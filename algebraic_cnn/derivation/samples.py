@@ -1,6 +1,6 @@
 """Does a network treat every sample of a batch by itself, and all alike?  Without that there is no f(x) = W x + B.
 
-    apart       calls that the table below knows to act on each sample: most networks have no others
+    apart       calls that the registry knows to act on each sample: most networks have no others
     doubtful    any other: a flip, a mean, a reshape over the first axis, a number that depends on the batch size
     decided     a network with doubtful calls is run modulo a random prime, on two batches that share one sample and
                 differ in their sizes, in its place and in its companions: the sample's output must be the same
@@ -10,8 +10,7 @@ The exact run says "mixed" only of networks that do mix, and misses one with pro
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,13 +21,13 @@ from ..errors import NotAffineError, ShapeError
 from ..ir.graph import Call, Graph, Ref, Size
 from ..ir.resizing import followed
 from ..ops.evaluate import Evaluator
-from ..ops.rules import DROPOUTS, NEAREST
+from ..ops.op import never
+from ..ops.registry import OPS
 from ..ops.sums import terms
 from ..rings.prime_field import PrimeField
 from ..rings.primes import at_random_prime
 
 Arguments = dict[str, Any]
-Test = Callable[[Arguments, Size, Size], bool]
 
 #: Batches that are compared; a graph that is bound to a batch size gets that one twice.
 _SIZES = (3, 2)
@@ -77,7 +76,7 @@ def doubtful(graph: Graph) -> Call | None:
         if call.name in dependent and call.op != "operator.getitem":
             a = call.bound()
             varying = [ref.name for ref in _refs(a.values()) if ref.name in dependent]
-            apart = _APART.get(call.op, lambda a, given, y: False)
+            apart = OPS[call.op].apart if call.op in OPS else never
             fits = all(shapes[name][:1] == (graph.batch,) for name in varying)
             fits = fits and (call.shape == () or call.shape[:1] == (graph.batch,))
             counted = any(shapes.get(ref.name, ()) == () and ref.name not in graph.constants for ref in _refs(_own(a)))
@@ -130,62 +129,3 @@ def _mixed_modulo(
 def _residues(field: PrimeField, count: int, shape: Size, rng: np.random.Generator) -> Tensor:
     size = (count, *(n or 1 for n in shape[1:]))
     return torch.from_numpy(rng.integers(-field.half, field.half + 1, size=size).astype(np.float64))
-
-
-def _always(a: Arguments, given: Size, y: Size) -> bool:
-    return True
-
-
-def _along(*names: str) -> Test:
-    """The axes that the call names are all later than the first."""
-
-    def test(a: Arguments, given: Size, y: Size) -> bool:
-        axes = [axis for name in names for axis in _axes(a.get(name))]
-        return bool(axes) and all(axis % len(given) != 0 for axis in axes)
-
-    return test
-
-
-def _axes(value: Any) -> Sequence[int]:
-    return [value] if isinstance(value, int) else list(value or ())
-
-
-def _regrouped(a: Arguments, given: Size, y: Size) -> bool:
-    """Row-major order, and as many entries for each sample as before: the samples stay where they are."""
-    return None not in (*given[1:], *y[1:]) and math.prod(map(_size, given[1:])) == math.prod(map(_size, y[1:]))
-
-
-def _size(n: int | None) -> int:
-    return n or 0
-
-
-def _as_deep(a: Arguments, given: Size, y: Size) -> bool:
-    return len(given) == len(y)
-
-
-_SPATIAL = "conv conv_transpose avg_pool adaptive_avg_pool reflection_pad replication_pad".split()
-
-_APART: dict[str, Test] = {
-    **dict.fromkeys(
-        "batch_norm _native_batch_norm_legit_no_training neg clone contiguous alias detach pixel_shuffle "
-        "pixel_unshuffle channel_shuffle im2col lift_fresh_copy".split(),
-        _always,
-    ),
-    **dict.fromkeys((*NEAREST, *DROPOUTS), _always),
-    **dict.fromkeys(("add", "sub", "rsub", "mul", "div"), _as_deep),
-    **dict.fromkeys(("linear", "matmul", "mm", "bmm", "addmm"), lambda a, given, y: len(given) == len(y) > 1),
-    **{f"{kind}{n}d": _as_deep for kind in _SPATIAL for n in (1, 2, 3)},
-    "convolution": _as_deep,
-    "constant_pad_nd": lambda a, given, y: len(a["pad"]) < 2 * len(given),
-    "pad": lambda a, given, y: len(a["pad"]) < 2 * len(given),
-    **dict.fromkeys(("view", "_unsafe_view", "reshape", "flatten", "unflatten"), _regrouped),
-    "permute": lambda a, given, y: a["dims"][0] == 0,
-    **dict.fromkeys(("transpose", "swapaxes"), _along("dim0", "dim1", "axis0", "axis1")),
-    **dict.fromkeys(
-        "select slice narrow split split_with_sizes chunk unbind index_select sum mean squeeze".split(), _along("dim")
-    ),
-    "unsqueeze": lambda a, given, y: a["dim"] % (len(given) + 1) != 0,
-    **dict.fromkeys(("flip", "roll"), _along("dims")),
-    **dict.fromkeys(("cat", "concat"), lambda a, given, y: a["dim"] % len(given) != 0),
-    "stack": lambda a, given, y: a["dim"] % (len(given) + 1) != 0,
-}

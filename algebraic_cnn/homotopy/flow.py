@@ -19,7 +19,7 @@ from torch.export import ExportedProgram
 from torch.fx import Node
 
 from ..ir.refusal import line_in
-from ..ops.rules import RULES
+from ..ops.registry import OPS
 
 #: Calls whose result depends on the sizes of a value and not on its entries.
 _OF_SIZES = frozenset("sym_size zeros_like ones_like full_like new_zeros new_ones new_full".split())
@@ -110,7 +110,7 @@ def sources(node: Node) -> Iterator[Node]:
 
 def is_layer(node: Node) -> bool:
     """Whether a call sums products."""
-    rule = RULES.get(op(node))
+    rule = OPS.get(op(node))
     return rule is not None and bool(rule.contraction)
 
 

@@ -1,13 +1,16 @@
-"""What is known of each ATen call: which are affine, how they are evaluated, what they round, their stencils.
+"""What is known of each affine ATen call, one file per family: how it is evaluated, its stencil, what it rounds.
 
 From the ground up:
 
-    step, interpolation    a call about to be evaluated; copies and means of neighbours
-    rules                  the table of affine calls, over any ring
-    sums, precision        what a call sums and how often it rounds; what it makes of numbers before that
-    evaluate, watched      the interpreter of a graph over any ring, and one that shows every call
-    source, mixing, spacing, resampling, atoms      calls as stencils
-    layers/                single modules as explicit matrices
+    precision            what a call makes of numbers before it computes
+    denominators         common denominators of the numbers of a call
+    source, reading      what a call needs in order to be a stencil, or a layer of the recursion
+    op                   Op: everything that is known of one kind of call; Step: a call about to be evaluated
+    conv, linear, norm, pointwise, pool, moves, pad, rearrange, resize      the families: an entry for each call
+    registry             OPS: all of them by name
+    sums                 what a network sums, and how often it rounds
+    evaluate, watched    the interpreter of a graph over any ring, and one that shows every call
+    layers/              single modules as explicit matrices
 """
 
 from __future__ import annotations

@@ -23,9 +23,9 @@ from torch.utils import _pytree as pytree
 from ..errors import NonFiniteError, NotAffineError, ShapeError
 from ..ir.graph import Call, Graph, Ref
 from ..rings.ring import Float, Ring
+from .op import Step
 from .precision import NOT_FINITE, disturbance, holds, is_place, is_scalar, taken, working_dtype
-from .rules import RULES
-from .step import Step
+from .registry import OPS
 from .sums import terms
 
 #: Told of long work: (passes done, passes in all).
@@ -121,7 +121,7 @@ class Evaluator:
         dependent = frozenset(name for name, value in arguments.items() if self._depends(value))
         ringed = {name: self._ringed(call, name, value, raw[name], linear) for name, value in arguments.items()}
         ringed = {name: value for name, value in ringed.items() if value is not None}
-        y = RULES[call.op].apply(Step(call.target, raw, ringed, dependent, self.ring, linear, dtype))
+        y = OPS[call.op].evaluate(Step(call.target, raw, ringed, dependent, self.ring, linear, dtype))
         for tensor in pytree.tree_leaves(y) if self.ring.exact else ():
             if isinstance(tensor, Tensor) and tensor.requires_grad:
                 tensor.register_hook(self._reduced)
@@ -245,20 +245,20 @@ def obstacle(call: Call, graph: Graph, dependent: frozenset[str], dtypes: Mappin
     """
     if call.counted:
         return "the number of samples of a batch enters its own"
-    rule = RULES.get(call.op)
-    if rule is None:
+    op = OPS.get(call.op)
+    if op is None:
         return "the table of affine calls does not have it"
     if call.dtype is not None and not call.dtype.is_floating_point:
         return f"its numbers are {_name(call.dtype)}, not real floating-point ones"
     arguments = call.bound()
     varying = {name: found for name, value in arguments.items() if (found := _varying(value, dependent))}
-    wrong = [name for name in varying if name not in rule.affine_in]
+    wrong = [name for name in varying if name not in op.affine_in]
     if wrong:
         return f"its argument {wrong[0]!r} depends on the input"
-    if rule.bilinear and len(varying) > 1:
+    if op.bilinear and len(varying) > 1:
         return "two of its factors depend on the input"
     given = [dtypes[name] for names in varying.values() for name in names if name in dtypes]
-    return rule.accepts(arguments) or _conversion(call, arguments, given) or disturbance(call, graph, dependent)
+    return op.accepts(arguments) or _conversion(call, arguments, given) or disturbance(call, graph, dependent)
 
 
 def _varying(value: Any, dependent: frozenset[str]) -> list[str]:

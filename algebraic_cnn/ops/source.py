@@ -6,7 +6,7 @@ Reader     function from (Source, call, arguments) to a piece, or None if the ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..algebra.stencils.pieces import Array, Atom, Form, Offset, Piece
+from ..algebra.stencils.kernels import pointwise
+from ..algebra.stencils.lattice import Axis
+from ..algebra.stencils.pieces import Array, Atom, Form, Offset, Piece, identity
 from ..algebra.stencils.stencil import Footprint
 from ..ir.graph import Call, Graph, Ref, Size
 from ..rings.ring import Ring
@@ -89,3 +91,22 @@ def atom_of(source: Source, call: Call, x: Ref, footprint: Footprint, taps: Numb
     kind = Offset.NONE if offset is None else more.pop("kind", Offset.CHANNEL)
     form = Form(footprint, more.pop("last", False), kind)
     return Atom(form, taps, source.shape(x), call.shape, offset, call=call, **more)
+
+
+def per_channel(source: Source, x: Ref, axes: Sequence[Axis]) -> Footprint:
+    """The footprint of one map of the image in every channel."""
+    channels = source.shape(x)[1] or 1
+    return Footprint(channels, channels, channels, tuple(axes))
+
+
+def same(source: Source, call: Call, a: Arguments) -> Piece | None:
+    """A call that returns its argument, up to axes of length 1 after the channels."""
+    x = next(value for value in a.values() if source.varies(value))
+    before, after = source.shape(x), call.shape
+    if before == after and before[1:].count(None) == 0:
+        return identity(before)
+    flat = all(n == 1 for n in (*before[2:], *after[2:])) and before[:2] == after[:2]
+    if not flat:
+        return None
+    footprint = pointwise(before[1] or 1, before[1] or 1, before[1] or 1, [1] * max(len(before) - 2, len(after) - 2))
+    return atom_of(source, call, x, footprint, lambda ring: np.ones(footprint.c_in))

@@ -1,23 +1,20 @@
 """What one call sums and how often it rounds: the one place that says so of every kind of call.
 
-    call_terms       products that one element of a call's output, or of its gradient, sums
-    terms            the most of them in a network: what a modulus must leave room for
-    window           how many numbers a sum or an average takes together along each axis
-    call_roundings   rounded operations that a product meets in a call
-    roundings        N, their sum over a network
-    gamma            what N of them make of a number: |computed - exact| <= gamma |majorant| (Higham 2002, Lemma 3.1)
+call_terms       products that one element of a call's output, or of its gradient, sums
+terms            the most of them in a network: what a modulus must leave room for
+call_roundings   rounded operations that a product meets in a call
+roundings        N, their sum over a network
+gamma            what N of them make of a number: |computed - exact| <= gamma |majorant| (Higham 2002, Lemma 3.1)
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ..ir.graph import Call, Graph, Ref, Size
-from .interpolation import WEIGHTED
-from .rules import DROPOUTS, MOVES, RULES
-
-BATCH_NORMS = ("batch_norm", "_native_batch_norm_legit_no_training")
+from .op import Op
+from .registry import OPS
 
 
 def terms(graph: Graph) -> int:
@@ -37,9 +34,10 @@ def terms(graph: Graph) -> int:
 
 def _spread(call: Call, name: str, shapes: dict[str, tuple[int, ...]]) -> int:
     """In how many products an element of the value ``name`` occurs, where the call may broadcast it."""
-    if call.op not in ("mul", "div", "matmul"):
+    op = OPS.get(call.op)
+    if op is None or not op.broadcasts:
         return 1
-    inner = shapes[call.bound()["self"].name][-1] if call.op == "matmul" else 1
+    inner = shapes[call.bound()["self"].name][-1] if op.contraction else 1
     return math.prod(shapes[call.name]) * inner // max(1, math.prod(shapes[name]))
 
 
@@ -61,10 +59,10 @@ def _factor_sizes(
     call: Call, shapes: dict[str, tuple[int, ...]], dependent: frozenset[str]
 ) -> Iterator[tuple[int, ...]]:
     """Shapes of the constants whose products with the input the call sums."""
-    rule = RULES.get(call.op)
-    if rule is not None and rule.contraction:
+    op = OPS.get(call.op)
+    if op is not None and op.contraction:
         arguments = call.bound()
-        for name in {rule.contraction, *(rule.affine_in if rule.bilinear else ())}:
+        for name in {op.contraction, *(op.affine_in if op.bilinear else ())}:
             value = arguments[name]
             if isinstance(value, Ref) and value.name not in dependent:
                 yield shapes[value.name]
@@ -74,7 +72,7 @@ def _terms(size: tuple[int, ...], op: str) -> int:
     """Of a weight (c_out, c_in / groups, *kernel) or a matrix: the longer of the sums over its rows or columns."""
     if len(size) < 2:
         return math.prod(size)
-    return max(size[-2:]) if RULES[op].bilinear else math.prod(size) // min(size[:2])
+    return max(size[-2:]) if OPS[op].bilinear else math.prod(size) // min(size[:2])
 
 
 def gamma(roundings: int, unit_roundoff: float) -> float:
@@ -102,34 +100,12 @@ def call_roundings(graph: Graph) -> dict[str, int]:
     0 for a call that only moves entries.  A BatchNorm rounds its scale and shift as well, as does its reference.
     """
     shapes, sums = graph.shapes(), call_terms(graph)
-    exact = (*MOVES, *DROPOUTS, "operator.getitem")
-    return {
-        call.name: 0 if call.op in exact else sums[call.name] + _own_roundings(call, shapes)
-        for call in graph.calls
-        if call.name in sums
-    }
+    return {call.name: _roundings(call, sums[call.name], shapes) for call in graph.calls if call.name in sums}
 
 
-def _own_roundings(call: Call, shapes: dict[str, Size]) -> int:
-    """Rounded operations beside the sum of a contraction."""
-    return 15 if call.op in BATCH_NORMS else 2 + math.prod(window(call, shapes))
-
-
-def window(call: Call, shapes: dict[str, Size]) -> list[int]:
-    """How many numbers a sum or an average takes together along each axis, at most; empty for other calls."""
-    arguments = call.bound()
-    if call.op.startswith("avg_pool"):
-        kernel = list(arguments["kernel_size"])
-        return kernel * (int(call.op[-2]) if len(kernel) == 1 else 1)
-    if call.op.startswith("adaptive_avg_pool"):
-        spatial = int(call.op[-2])
-        sizes = shapes[arguments["self"].name][-spatial:], call.shape[-spatial:]
-        return [-(-(n or 1) // (m or 1)) + ((n or 1) % (m or 1) > 0) for n, m in zip(*sizes, strict=True)]
-    if call.op in WEIGHTED:
-        return [4] * (len(call.shape) - 2)
-    if call.op == "cumsum":
-        return [shapes[arguments["self"].name][arguments["dim"]] or 1]
-    if call.op in ("sum", "mean"):
-        inputs = math.prod(n or 1 for n in shapes[arguments["self"].name])
-        return [inputs // max(1, math.prod(n or 1 for n in call.shape))]
-    return []
+def _roundings(call: Call, longest: int, shapes: Mapping[str, Size]) -> int:
+    """0 for a call that only moves entries; else its longest sum, its window, and what it rounds beside them."""
+    op = OPS.get(call.op)
+    if call.op == "operator.getitem" or (op is not None and op.exact):
+        return 0
+    return longest + (Op.roundings + 1 if op is None else op.roundings + math.prod(op.window(call, shapes)))

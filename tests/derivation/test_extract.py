@@ -13,17 +13,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from algebraic_cnn import SkipRecursion
-from algebraic_cnn.derivation.assembly import Assembly
-from algebraic_cnn.derivation.extract import READERS, recursion_of
+from algebraic_cnn.algebra.assembly import Assembly
+from algebraic_cnn.derivation.extract import recursion_of
 from algebraic_cnn.derivation.methods import derive
 from algebraic_cnn.errors import NonFiniteError, NotAffineError, TooLargeError, TrainingModeError
 from algebraic_cnn.ir.trace import trace
 from algebraic_cnn.models import LinearCNN, SkipSpec, resnet18
-from algebraic_cnn.ops.rules import RULES
+from algebraic_cnn.ops.registry import OPS, SAMPLES
 from algebraic_cnn.rings.prime_field import PrimeField
 from algebraic_cnn.rings.ring import Rationals
 
-from ..ops.test_rules import CASES, Function, whole
+from ..ops.test_registry import Function, whole
 
 FIELD = PrimeField(1_000_003)
 UNREAD = {"bmm", "matmul from the left", "addmm", "t"}
@@ -33,9 +33,9 @@ def of(function: Callable[..., Tensor], *shape: int, constants: tuple = ()) -> S
     return SkipRecursion.from_torch(Function(function, constants), torch.zeros(2, *shape).double())
 
 
-@pytest.mark.parametrize("name", sorted(CASES.keys() - UNREAD))
+@pytest.mark.parametrize("name", sorted(SAMPLES.keys() - UNREAD))
 def test_each_call_is_read_exactly(name: str) -> None:
-    function, shape, constants = CASES[name]
+    function, shape, constants = SAMPLES[name]
     model, x = Function(function, constants), 3600 * whole(2, *shape)
     recursion = recursion_of(trace(model, x))
     y = model(x).numpy()
@@ -47,14 +47,14 @@ def test_each_call_is_read_exactly(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(UNREAD))
 def test_what_has_no_matrix_is_refused_with_its_line(name: str) -> None:
-    function, shape, constants = CASES[name]
+    function, shape, constants = SAMPLES[name]
     with pytest.raises(NotAffineError, match="cannot be part of the recursion") as caught:
         of(function, *shape, constants=constants)
-    assert "test_rules.py" in str(caught.value.where)
+    assert "test_registry.py" in str(caught.value.where)
 
 
-def test_every_rule_but_one_has_a_reader() -> None:
-    assert set(RULES) - set(READERS) == {"bmm"}
+def test_every_op_but_one_has_a_layer() -> None:
+    assert {name for name, op in OPS.items() if op.layer is None} == {"bmm"}
 
 
 def test_the_parts_of_a_residual_network_are_those_of_the_paper() -> None:

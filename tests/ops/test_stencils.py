@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from algebraic_cnn.algebra.stencils.folding import linear, offset
 from algebraic_cnn.algebra.stencils.pieces import Atom, Move, Other, Piece, settled
 from algebraic_cnn.ir.trace import trace
-from algebraic_cnn.ops.atoms import piece_of
+from algebraic_cnn.ops.registry import piece_of
 from algebraic_cnn.ops.source import Source
 from algebraic_cnn.rings.ring import Float, PrimeField
 

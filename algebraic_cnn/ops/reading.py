@@ -13,14 +13,17 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from torch import Tensor
 
 from ..algebra.affine import Shape
+from ..algebra.assembly import Assembly, Value
 from ..errors import NonFiniteError, NotAffineError
 from ..ir.graph import Call, Graph
-from ..ops.precision import taken
+from ..toeplitz import bias_vector
+from ..toeplitz.formats import check_budget
 from ..toeplitz.selection import selection_matrix
-from .assembly import Assembly, Value
+from .precision import taken
 
 
 @dataclass(eq=False)
@@ -98,6 +101,22 @@ class Reading:
         if source.size == size and (source == np.arange(size)).all():
             return None
         return selection_matrix(source, size, dtype=None, format="csr", memory_budget=self.left)
+
+    def along(self, A: Any, shape: Shape, axis: int) -> Any:
+        """1 (x) A (x) 1: a matrix for one axis of an image, every other axis as it is.
+
+        Raises:
+            TooLargeError: if it is beyond the budget.
+        """
+        before, after = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+        size = (before * A.shape[0] * after, before * A.shape[1] * after)
+        check_budget(size, before * A.nnz * after, A.dtype.itemsize, "csr", self.left)
+        return sp.csr_array(sp.kron(sp.eye_array(before), sp.kron(A, sp.eye_array(after)), format="csr"))
+
+
+def biases(tensor: Tensor | None, shape: Shape) -> np.ndarray | None:
+    """A number for each channel, repeated over the image."""
+    return None if tensor is None else bias_vector(float64(tensor), shape)
 
 
 def float64(tensor: Tensor) -> np.ndarray:

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from ..algebra.affine import Shape
-from ..algebra.recursion import Layer, Skip, SkipRecursion
 from ..errors import NonFiniteError
+from .affine import Shape
+from .recursion import Layer, Skip, SkipRecursion
 
 #: Sums of non-negative integers below this are exact in float64.
 EXACT = 2.0**53

@@ -1,0 +1,156 @@
+"""Convolutions: a kernel correlated with an image, or the transpose of that; one matrix per network, never written out.
+
+evaluate    torch's kernel; where images have few pixels, one matrix product for the whole batch, for speed alone
+stencil     the footprint of the kernel, thinned where blocks of it are exactly 0
+layer       W as a sparse Toeplitz matrix, after P, the padding
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..algebra.assembly import Value
+from ..algebra.stencils.kernels import conv_footprint, conv_transpose_footprint, transposed_taps
+from ..algebra.stencils.pieces import Piece
+from ..algebra.stencils.zeros import thin
+from ..ir.graph import Call
+from ..toeplitz import conv_matrix, conv_transpose_matrix, pad_matrix
+from ..toeplitz.arguments import padding_pairs, per_axis
+from .op import Arguments, Op, Sample, Step, as_deep
+from .reading import Reading, biases, float64
+from .source import Source, atom_of, sizes_of
+
+#: Inputs of at most so many pixels are convolved by a matrix product.
+_FEW_PIXELS = 64
+
+#: Depthwise kernels of at most so many taps are applied tap by tap.
+_FEW_TAPS = 16
+
+
+def plus_channels(step: Step, y: Tensor, offset: Tensor | None, axis: int) -> Tensor:
+    """Sums that are not reduced yet, plus one more term for each channel, then reduced."""
+    added = y if offset is None else y + offset.reshape(-1, *[1] * (y.ndim - 1 - axis % y.ndim))
+    return step.ring.reduce(added)
+
+
+def _correlate(step: Step) -> Tensor:
+    """The convolution without its bias; as one matrix product for the whole batch where that reads less memory.
+
+    torch's float64 kernel reads the weights once per sample, which dominates where a sample has few pixels.
+    """
+    x, weight, raw = step["input"], step["weight"], step.raw
+    if step.target is not torch.ops.aten.conv2d.default or x.dtype != torch.float64 or x.ndim != 4:
+        return step.call(bias=None)
+    if weight.shape[1] == 1 and len(weight) == x.shape[1] and math.prod(weight.shape[2:]) <= _FEW_TAPS:
+        return _tap_by_tap(x, weight, raw)
+    if math.prod(x.shape[2:]) > _FEW_PIXELS or raw["groups"] != 1:
+        return step.call(bias=None)
+    kernel = list(weight.shape[2:])
+    stride, padding, dilation = ([*raw[name]] * (2 // len(raw[name])) for name in ("stride", "padding", "dilation"))
+    columns = torch.ops.aten.im2col(x, kernel, dilation, padding, stride)
+    pixels = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in
+              zip(x.shape[2:], kernel, stride, padding, dilation, strict=True)]  # fmt: skip
+    product = weight.flatten(1) @ columns.transpose(0, 1).flatten(1)
+    return product.unflatten(1, (len(x), *pixels)).transpose(0, 1)
+
+
+def _tap_by_tap(x: Tensor, weight: Tensor, raw: Arguments) -> Tensor:
+    """A depthwise convolution as a sum of shifted images: torch's float64 kernel takes the channels one by one."""
+    stride, padding, dilation = ([*raw[name]] * (2 // len(raw[name])) for name in ("stride", "padding", "dilation"))
+    x = torch.nn.functional.pad(x, (padding[1], padding[1], padding[0], padding[0]))
+    lengths = [(n - d * (k - 1) - 1) // s + 1 for n, k, s, d in
+               zip(x.shape[2:], weight.shape[2:], stride, dilation, strict=True)]  # fmt: skip
+    total = x.new_zeros((*x.shape[:2], *lengths))
+    for tap in itertools.product(*map(range, weight.shape[2:])):
+        rows, columns = (
+            slice(d * i, d * i + s * (m - 1) + 1, s) for i, d, s, m in zip(tap, dilation, stride, lengths, strict=True)
+        )
+        total = torch.addcmul(total, x[:, :, rows, columns], weight[:, 0, tap[0], tap[1]].reshape(-1, 1, 1))
+    return total
+
+
+def _evaluate(step: Step) -> Tensor:
+    spatial = step["weight"].ndim - 2
+    return plus_channels(step, _correlate(step), step.offset("bias"), -1 - spatial)
+
+
+def _stencil(source: Source, call: Call, a: Arguments) -> Piece | None:
+    weight, x = source.tensor(a["weight"], call), a["input"]
+    if weight is None or len(source.shape(x)) != weight.ndim or (a["bias"] and source.tensor(a["bias"], call) is None):
+        return None
+    rank, sizes = weight.ndim - 2, sizes_of(source.shape(x))
+    stride, dilation = (per_axis(a[name], rank, name, least=1) for name in ("stride", "dilation"))
+    offset = source.numbers(a["bias"], call) if a["bias"] is not None else None
+    if a.get("transposed", "output_padding" in a):
+        padding = per_axis(a["padding"], rank, "padding", least=0)
+        extra = per_axis(a["output_padding"], rank, "output_padding", least=0)
+        options = {"stride": stride, "dilation": dilation, "groups": a["groups"]}
+        footprint = conv_transpose_footprint(weight.shape, sizes, padding=padding, output_padding=extra, **options)
+        embed = source.numbers(a["weight"], call)
+        taps = lambda ring: transposed_taps(embed(ring), footprint, padding, dilation)  # noqa: E731
+        return atom_of(source, call, x, footprint, taps, offset=offset)
+    padding = padding_pairs(a["padding"], weight.shape[2:], stride, dilation)
+    less, groups, taps = thin(weight.numpy(), a["groups"]), a["groups"], source.numbers(a["weight"], call)
+    shape: Sequence[int] = weight.shape
+    if less is not None:
+        shape, groups = less(np.empty(weight.shape)).shape, groups * less.blocks
+        padding = less.padding(padding, tuple(weight.shape[2:]), dilation)
+        taps = lambda ring: less(source.numbers(a["weight"], call)(ring))  # noqa: E731
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    footprint = conv_footprint(shape, sizes, **options)
+    return atom_of(source, call, x, footprint, taps, offset=offset, thin=less is not None)
+
+
+def _layer(reading: Reading, call: Call, a: Arguments) -> Value:
+    x, weight, shape = a["input"], float64(a["weight"]), reading.shape(call)
+    geometry = {name: a[name] for name in ("stride", "dilation", "groups")}
+    if a.get("transposed", "output_padding" in a):
+        extra = {"padding": a["padding"], "output_padding": a["output_padding"]}
+        W = conv_transpose_matrix(weight, x.shape, **geometry, **extra, memory_budget=reading.left)
+        return reading.assembly.layer(x, shape, reading.spend(W), b=biases(a["bias"], shape))
+    pairs = padding_pairs(a["padding"], weight.shape[2:], a["stride"], a["dilation"])
+    P = None
+    if any(map(any, pairs)):
+        P = reading.spend(pad_matrix(x.shape, pairs, memory_budget=reading.left))
+    padded = (x.shape[0], *(n + sum(pair) for n, pair in zip(x.shape[1:], pairs, strict=True)))
+    W = conv_matrix(weight, padded, **geometry, memory_budget=reading.left)
+    return reading.assembly.layer(x, shape, reading.spend(W), P=P, b=biases(a["bias"], shape))
+
+
+_CONV = Op(_evaluate, ("input",), contraction="weight", stencil=_stencil, layer=_layer, apart=as_deep)
+
+OPS: dict[str, Op] = {
+    **{f"{kind}{n}d": _CONV for kind in ("conv", "conv_transpose") for n in (1, 2, 3)},
+    "convolution": _CONV,
+}
+
+_aten = torch.ops.aten
+_IMAGE = (4, 6, 6)
+SAMPLES: dict[str, Sample] = {
+    "conv1d": (lambda x, w, b: F.conv1d(x, w, b, 2, 1, 2), (4, 9), [(3, 4, 3), (3,)]),
+    "conv2d": (lambda x, w, b: F.conv2d(x, w, b, (1, 2), (1, 0), groups=2), _IMAGE, [(6, 2, 3, 2), (6,)]),
+    "conv2d of few pixels": (lambda x, w, b: F.conv2d(x, w, b, 2, 1, 2), _IMAGE, [(3, 4, 3, 2), (3,)]),
+    "conv2d of many pixels": (lambda x, w: F.conv2d(x, w), (2, 9, 9), [(3, 2, 3, 3)]),
+    "conv2d same": (lambda x, w: F.conv2d(x, w, padding="same"), _IMAGE, [(2, 4, 3, 3)]),
+    "conv3d": (lambda x, w, b: F.conv3d(x, w, b, padding=1), (2, 3, 3, 4), [(2, 2, 2, 3, 2), (2,)]),
+    "conv_transpose1d": (lambda x, w, b: F.conv_transpose1d(x, w, b, 2, 1, 1), (3, 5), [(3, 2, 3), (2,)]),
+    "conv_transpose2d": (lambda x, w: F.conv_transpose2d(x, w, None, (2, 1), 1, 0, 2), _IMAGE, [(4, 3, 3, 3)]),
+    "conv_transpose3d": (lambda x, w: F.conv_transpose3d(x, w, stride=2), (2, 2, 3, 2), [(2, 1, 2, 2, 3)]),
+    "convolution": (
+        lambda x, w, b: _aten.convolution(x, w, b, [1, 1], [1, 1], [1, 1], False, [0, 0], 1),
+        _IMAGE,
+        [(3, 4, 3, 3), (3,)],
+    ),
+    "convolution transposed": (
+        lambda x, w: _aten.convolution(x, w, None, [2, 2], [1, 1], [1, 1], True, [1, 1], 1),
+        _IMAGE,
+        [(4, 2, 3, 3)],
+    ),
+}

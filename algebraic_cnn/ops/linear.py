@@ -1,0 +1,129 @@
+"""Products with a matrix: x A along the last axis of x, the matrix a constant.
+
+evaluate    torch's kernel on the carriers, then reduced
+stencil     a 1 x 1 convolution, the channels last where x has more axes
+layer       1 (x) A, with the bias as b
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..algebra.assembly import Value
+from ..algebra.stencils.kernels import pointwise
+from ..algebra.stencils.pieces import Piece
+from ..ir.graph import Call, Size
+from ..toeplitz.formats import check_budget
+from .conv import plus_channels
+from .denominators import of_arguments
+from .op import Arguments, Op, Sample, Step, summed
+from .reading import Reading, float64
+from .source import Source, atom_of
+
+
+def _linear(step: Step) -> Tensor:
+    return plus_channels(step, step.call(bias=None), step.offset("bias"), -1)
+
+
+def _addmm(step: Step) -> Tensor:
+    matrix = step.ring.reduce(step["mat2"] * step["alpha"])
+    product = step.ring.reduce(step["mat1"] @ matrix)
+    return step.ring.reduce(product + step.ring.reduce(step.offset("self") * step["beta"]))
+
+
+def _stencil(factor: str, weight: str, bias: str = "", *, transposed: bool = False) -> Callable[..., Piece | None]:
+    """x A along the last axis of x; the weight is A or its transpose."""
+
+    def read(source: Source, call: Call, a: Arguments) -> Piece | None:
+        x, matrix = a[factor], source.tensor(a[weight], call)
+        added = a.get(bias)
+        if matrix is None or matrix.ndim != 2 or not source.varies(x):
+            return None
+        if added is not None and ((b := source.tensor(added, call)) is None or b.ndim > 1):
+            return None
+        if a.get("alpha", 1) != 1 or a.get("beta", 1) != 1:
+            return None
+        shape, embed = source.shape(x), source.numbers(a[weight], call)
+        c_out, c_in = matrix.shape if transposed else matrix.shape[::-1]
+        footprint = pointwise(c_in, c_out, 1, [n or 1 for n in shape[1:-1]])
+        taps = embed if transposed else lambda ring: np.ascontiguousarray(embed(ring).T)
+        offset = source.numbers(added, call) if added is not None else None
+        if offset is not None and b.numel() == 1 < c_out:
+            offset = lambda ring: np.repeat(source.numbers(added, call)(ring).reshape(-1), c_out)  # noqa: E731
+        return atom_of(source, call, x, footprint, taps, offset=offset, last=len(shape) > 2)
+
+    return read
+
+
+def _layer(factor: str, weight: str, bias: str = "", *, transpose: bool = True) -> Callable[..., Value]:
+    """x A, along the last axis of x; A is the transposed weight in ``linear`` only."""
+
+    def read(reading: Reading, call: Call, a: Arguments) -> Value:
+        x, matrix, shape = a[factor], a[weight], reading.shape(call)
+        if not isinstance(x, Value) or matrix.ndim != 2 or a.get("beta", 1) != 1:
+            raise reading.refusal(call, "only x A + b with one constant matrix A is a layer")
+        matrix = float64(matrix if not transpose else matrix.T)
+        copies = math.prod(shape[:-1])
+        size = (copies * matrix.shape[0], copies * matrix.shape[1])
+        check_budget(size, copies * matrix.size, matrix.itemsize, "csr", reading.left)
+        W = sp.csr_array(sp.kron(sp.eye_array(copies), matrix, format="csr"))
+        b = a.get(bias)
+        b = None if b is None else np.broadcast_to(float64(b), shape).reshape(-1)
+        return reading.assembly.layer(x * reading.strength(call, a.get("alpha", 1)), shape, reading.spend(W), b=b)
+
+    return read
+
+
+def _two_axes(a: Arguments, given: Size, y: Size) -> bool:
+    return len(given) == len(y) > 1
+
+
+_MM = {"affine_in": ("self", "mat2"), "bilinear": True, "contraction": "mat2", "apart": _two_axes}
+
+OPS: dict[str, Op] = {
+    "linear": Op(
+        _linear,
+        ("input",),
+        contraction="weight",
+        stencil=_stencil("input", "weight", "bias", transposed=True),
+        layer=_layer("input", "weight", "bias", transpose=False),
+        apart=_two_axes,
+    ),
+    "matmul": Op(
+        summed,
+        ("self", "other"),
+        bilinear=True,
+        contraction="other",
+        broadcasts=True,
+        stencil=_stencil("self", "other"),
+        layer=_layer("self", "other"),
+        apart=_two_axes,
+    ),
+    "mm": Op(summed, stencil=_stencil("self", "mat2"), layer=_layer("self", "mat2"), **_MM),
+    "bmm": Op(summed, **_MM),
+    "addmm": Op(
+        _addmm,
+        ("mat1",),
+        contraction="mat2",
+        stencil=_stencil("mat1", "mat2", "self"),
+        layer=_layer("mat1", "mat2", "self"),
+        apart=_two_axes,
+        denominators=of_arguments(("bias", "self")),
+    ),
+}
+
+SAMPLES: dict[str, Sample] = {
+    "linear": (lambda x, w, b: F.linear(x, w, b), (2, 5), [(3, 5), (3,)]),
+    "matmul": (lambda x, a: x @ a, (2, 5), [(5, 3)]),
+    "matmul from the left": (lambda x, a: a @ x, (5, 2), [(3, 5)]),
+    "mm": (lambda x, a: torch.mm(x, a), (5,), [(5, 3)]),
+    "bmm": (lambda x, a: torch.bmm(x, a.expand(x.shape[0], -1, -1)), (2, 5), [(1, 5, 3)]),
+    "addmm": (lambda x, a, b: torch.addmm(b, x, a, beta=2, alpha=3), (5,), [(5, 3), (3,)]),
+}

@@ -1,0 +1,211 @@
+"""Calls that move, drop and repeat entries: views, permutations, selections, joins.
+
+evaluate    torch's own kernel: it rounds nothing
+stencil     a reshape or a permutation as a move; a slice along an axis of the image as a stencil
+layer       the selection matrix that the call is: what it does to the numbers 1 .. n
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial, reduce
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from ..algebra.assembly import Value
+from ..algebra.stencils.kernels import pointwise
+from ..algebra.stencils.lattice import Axis
+from ..algebra.stencils.pieces import Move, Piece, identity
+from ..ir.graph import Call, Ref
+from ..toeplitz.selection import NOTHING
+from .op import Apart, Arguments, Op, Sample, along, always, kernel, never, not_if, regrouped
+from .reading import Reading, float64
+from .source import Source, atom_of, per_channel, same, sizes_of
+
+
+def _regroup(source: Source, call: Call, a: Arguments) -> Piece | None:
+    """A reshape of the axes after the batch."""
+    x = a.get("self")
+    return Move(source.shape(x), call.shape, None, call) if isinstance(x, Ref) and source.varies(x) else None
+
+
+def _reshaped(source: Source, call: Call, a: Arguments) -> Piece | None:
+    return same(source, call, a) or _regroup(source, call, a)
+
+
+def _permuted(source: Source, call: Call, a: Arguments) -> Piece | None:
+    """A permutation of the axes after the batch."""
+    rank = len(call.shape)
+    if call.op == "permute":
+        order = tuple(dim % rank for dim in a["dims"])
+    else:
+        swapped = {a[one] % rank: a[other] % rank for one, other in (("dim0", "dim1"), ("dim1", "dim0"))}
+        order = tuple(swapped.get(axis, axis) for axis in range(rank))
+    return None if order[0] else Move(source.shape(a["self"]), call.shape, order, call)
+
+
+def _slice(source: Source, call: Call, a: Arguments) -> Piece | None:
+    """Every s-th position, or a range of channels."""
+    shape, axis = source.shape(a["self"]), a["dim"] % len(call.shape)
+    start, step = a["start"] or 0, a["step"]
+    if shape == call.shape and (start, step) == (0, 1) and (axis or a["end"] in (None, sys.maxsize)):
+        return identity(shape)
+    if axis == 0 or not isinstance(start, int) or len(shape) < 3:
+        return None
+    n = shape[axis] or 1
+    start = min(max(start + n if start < 0 else start, 0), n)
+    if axis > 1:
+        axes = [Axis(size, size) for size in sizes_of(shape)]
+        axes[axis - 2] = Axis(n, call.shape[axis] or 1, down=step, start=start)
+        footprint = per_channel(source, a["self"], axes)
+        return atom_of(source, call, a["self"], footprint, lambda ring: np.ones(shape[1] or 1))
+    chosen = np.arange(n)[start:][::step][: call.shape[1]]
+    return atom_of(
+        source, call, a["self"], pointwise(n, len(chosen), 1, sizes_of(shape)), lambda ring: np.eye(n)[chosen]
+    )
+
+
+def moved(reading: Reading, call: Call, a: Arguments, dtype: torch.dtype = torch.float64, chooses: bool = False) -> Any:
+    """The call on the numbers 1 .. n of all entries of its values, 0 for constants: where each output comes from.
+
+    Args:
+        reading: the network.
+        call: the call.
+        a: its arguments, values of the recursion among them.
+        dtype: of the numbers.
+        chooses: whether its constants say which entries.
+    """
+    values = [leaf for leaf in pytree.tree_leaves(a) if isinstance(leaf, Value)]
+    *starts, count = accumulate((value.size for value in values), initial=0)
+    first = iter(starts)
+    if count * reading.batch >= 1 / torch.finfo(dtype).eps:
+        raise reading.refusal(call, f"{count} entries cannot be numbered in {dtype}")
+
+    def numbered(leaf: Any) -> Any:
+        if isinstance(leaf, Value):
+            samples = torch.arange(reading.batch, dtype=dtype).reshape(-1, *[1] * len(leaf.shape)) * count
+            return samples + 1 + next(first) + torch.arange(leaf.size).reshape(1, *leaf.shape)
+        return torch.zeros_like(leaf, dtype=dtype) if isinstance(leaf, Tensor) and not chooses else leaf
+
+    def constant(leaf: Any) -> Any:
+        if isinstance(leaf, Value):
+            return torch.zeros(reading.batch, *leaf.shape, dtype=torch.float64)
+        return reading.numbers(call, leaf).double() if isinstance(leaf, Tensor) and not chooses else leaf
+
+    padding = {"value": reading.numbers(call, a["value"] or 0).item()} if "value" in a else {}
+    numbers = call.target(**pytree.tree_map(numbered, {**a, **({"value": 0} if padding else {})}))
+    added = call.target(**pytree.tree_map(constant, {**a, **padding}))
+    if isinstance(numbers, Tensor):
+        return _gathered(reading, call, values, starts, numbers, added)
+    return [_gathered(reading, call, values, starts, *pair) for pair in zip(numbers, added, strict=True)]
+
+
+def _gathered(
+    reading: Reading, call: Call, values: list[Value], starts: list[int], numbers: Tensor, added: Tensor
+) -> Value:
+    """What a move did to numbered values, and the constants that it put between them."""
+    work, count = reading.assembly, sum(value.size for value in values)
+    source, samples = numbers[0].reshape(-1).long() - 1, torch.arange(len(numbers)).reshape(-1, 1)
+    expected = torch.where(source == NOTHING, 0, source + 1 + count * samples)
+    if len(numbers) != reading.batch or not numbers.reshape(len(numbers), -1).double().equal(expected.double()):
+        raise reading.refusal(call, "it moves entries from one sample of a batch to another")
+    terms = []
+    for value, start in zip(values, starts, strict=True):
+        own = torch.where((source >= start) & (source < start + value.size), source - start, NOTHING)
+        terms.append(work.mapped(value, reading.selection(own.numpy(), value.size), tuple(numbers.shape[1:])))
+    total = reduce(work.sum, terms)
+    if not added.any():
+        return total
+    return work.layer(total, total.shape, sp.eye_array(total.size, format="csr"), b=float64(added[0]).reshape(-1))
+
+
+def _move(
+    apart: Apart = never,
+    stencil: Callable[..., Piece | None] | None = None,
+    *,
+    evaluate: Callable[..., Any] = kernel,
+    accepts: Callable[[Arguments], str] = lambda a: "",
+    repeats: bool = False,
+    chooses: bool = False,
+) -> Op:
+    layer = partial(moved, chooses=True) if chooses else moved
+    parts = {"accepts": accepts, "stencil": stencil, "layer": layer, "apart": apart}
+    return Op(evaluate, ("self", "input"), exact=True, repeats=repeats, **parts)
+
+
+OPS: dict[str, Op] = {
+    **dict.fromkeys(("clone", "contiguous", "alias", "lift_fresh_copy"), _move(always, same)),
+    # autograd would stop there, the network does not
+    "detach": _move(always, same, evaluate=lambda step: step["self"]),
+    "view": _move(regrouped, _reshaped, accepts=not_if("dtype", "it reinterprets bits")),
+    **dict.fromkeys(("_unsafe_view", "reshape", "flatten"), _move(regrouped, _reshaped)),
+    "unflatten": _move(regrouped, _regroup),
+    "squeeze": _move(along("dim"), _reshaped),
+    "unsqueeze": _move(lambda a, given, y: a["dim"] % (len(given) + 1) != 0, _reshaped),
+    "permute": _move(lambda a, given, y: a["dims"][0] == 0, _permuted),
+    "transpose": _move(along("dim0", "dim1"), _permuted),
+    "swapaxes": _move(along("axis0", "axis1")),
+    **dict.fromkeys(("t", "movedim", "tril", "triu"), _move()),
+    "slice": _move(along("dim"), _slice),
+    **dict.fromkeys(("select", "narrow", "split", "split_with_sizes", "chunk", "unbind"), _move(along("dim"))),
+    "index_select": _move(along("dim"), repeats=True, chooses=True),
+    **dict.fromkeys(("flip", "roll"), _move(along("dims"))),
+    "expand": _move(stencil=same, repeats=True),
+    **dict.fromkeys(("repeat", "tile"), _move(repeats=True)),
+    **dict.fromkeys(("repeat_interleave", "index"), _move(repeats=True, chooses=True)),
+    **dict.fromkeys(
+        ("cat", "concat"),
+        Op(kernel, ("tensors",), layer=moved, apart=lambda a, given, y: a["dim"] % len(given) != 0),
+    ),
+    "stack": Op(kernel, ("tensors",), layer=moved, apart=lambda a, given, y: a["dim"] % (len(given) + 1) != 0),
+}
+
+_aten = torch.ops.aten
+_IMAGE = (4, 6, 6)
+SAMPLES: dict[str, Sample] = {
+    "view": (lambda x: x.view(x.shape[0], -1), _IMAGE, ()),
+    "_unsafe_view": (lambda x: _aten._unsafe_view(x, [x.shape[0], 24, 6]), _IMAGE, ()),
+    "reshape": (lambda x: x.transpose(1, 3).reshape(x.shape[0], 36, 4), _IMAGE, ()),
+    "flatten": (lambda x: x.flatten(1), _IMAGE, ()),
+    "permute": (lambda x: x.permute(0, 2, 3, 1), _IMAGE, ()),
+    "transpose": (lambda x: x.transpose(1, 2), _IMAGE, ()),
+    "t": (lambda x: x.t().t(), (5,), ()),
+    "squeeze": (lambda x: x.squeeze(1), (1, 5), ()),
+    "unsqueeze": (lambda x: x.unsqueeze(2), _IMAGE, ()),
+    "expand": (lambda x: x[:, :1].expand(-1, 3, -1, -1), _IMAGE, ()),
+    "contiguous": (lambda x: x.transpose(1, 2).contiguous(), _IMAGE, ()),
+    "clone": (lambda x: x.clone(), _IMAGE, ()),
+    "alias": (lambda x: _aten.alias(x), _IMAGE, ()),
+    "detach": (lambda x: _aten.detach(x), _IMAGE, ()),
+    "detach in part": (lambda x: x + 2 * x.detach(), _IMAGE, ()),
+    "lift_fresh_copy": (lambda x: _aten.lift_fresh_copy(x), _IMAGE, ()),
+    "select": (lambda x: x[:, 2], _IMAGE, ()),
+    "slice": (lambda x: x[:, 1:, ::2], _IMAGE, ()),
+    "index_select": (lambda x: x.index_select(1, torch.tensor([3, 0, 3])), _IMAGE, ()),
+    "narrow": (lambda x: x.narrow(2, 1, 3), _IMAGE, ()),
+    "split": (lambda x: x.split(3, 1)[1], _IMAGE, ()),
+    "split_with_sizes": (lambda x: _aten.split_with_sizes(x, [1, 3], 1)[1], _IMAGE, ()),
+    "chunk": (lambda x: x.chunk(2, 1)[1], _IMAGE, ()),
+    "unbind": (lambda x: x.unbind(1)[3], _IMAGE, ()),
+    "flip": (lambda x: x.flip(1, 3), _IMAGE, ()),
+    "roll": (lambda x: x.roll(2, 3), _IMAGE, ()),
+    "movedim": (lambda x: x.movedim(1, 3), _IMAGE, ()),
+    "swapaxes": (lambda x: x.swapaxes(1, 2), _IMAGE, ()),
+    "repeat": (lambda x: x.repeat(1, 2, 1, 1), _IMAGE, ()),
+    "unflatten": (lambda x: x.unflatten(1, (2, 2)), _IMAGE, ()),
+    "index": (lambda x: x[:, torch.tensor([3, 0, 0])], _IMAGE, ()),
+    "tril": (lambda x: x.tril(1), _IMAGE, ()),
+    "triu": (lambda x: x.triu(-1), _IMAGE, ()),
+    "tile": (lambda x: x.tile(1, 1, 2, 1), _IMAGE, ()),
+    "repeat_interleave": (lambda x: x.repeat_interleave(2, 3), _IMAGE, ()),
+    "cat": (lambda x, c: torch.cat([x, c.expand(x.shape[0], -1, -1, -1), 2 * x], 1), _IMAGE, [(1, 2, 6, 6)]),
+    "concat": (lambda x: _aten.concat([x, x], 2), _IMAGE, ()),
+    "stack": (lambda x: torch.stack([x, 3 * x], 2), _IMAGE, ()),
+}

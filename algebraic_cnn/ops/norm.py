@@ -1,0 +1,119 @@
+"""BatchNorm in evaluation mode: a scale and a shift for each channel.
+
+    x scale + (b - mean scale),   scale = w / sqrt(var + eps)
+
+The scale is the one number that is rounded, in the same way in every ring.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..algebra.assembly import Value
+from ..algebra.stencils.kernels import pointwise
+from ..algebra.stencils.pieces import Array, Piece
+from ..ir.graph import Call, Graph, Ref
+from ..rings.ring import Ring
+from .denominators import Denominator, dyadic
+from .op import Arguments, Op, Sample, Step, always, not_if
+from .reading import Reading, biases
+from .source import Source, atom_of, sizes_of
+
+
+def batch_norm_scale(raw: Arguments) -> Tensor:
+    """w / sqrt(var + eps) per channel in float64: what a BatchNorm multiplies by, in every ring.
+
+    NumPy takes the root: torch's may be off by an ulp, differently on every device.
+    """
+    variance = raw["running_var"]
+    deviation = np.sqrt(variance.detach().double().cpu().numpy() + raw["eps"])
+    weight = 1.0 if raw["weight"] is None else raw["weight"].detach().double().cpu().numpy()
+    return torch.from_numpy(weight / deviation).to(variance.device)
+
+
+def _evaluate(step: Step) -> Tensor:
+    """x scale + (b - mean scale), where the scale is the one number that is rounded."""
+    raw, ring, x = step.raw, step.ring, step["input"]
+    scale = ring.embed(batch_norm_scale(raw))
+    axes = [1] * (x.ndim - 2)
+    if step.linear:
+        return ring.reduce(x * scale.reshape(-1, *axes))
+    shift = ring.negate(ring.reduce(step["running_mean"] * scale))
+    shift = shift if raw["bias"] is None else ring.reduce(shift + step["bias"])
+    return ring.reduce(torch.addcmul(shift.reshape(-1, *axes), x, scale.reshape(-1, *axes)))
+
+
+def _first_of_three(step: Step) -> tuple[Tensor, None, None]:
+    return _evaluate(step), None, None
+
+
+def _stencil(source: Source, call: Call, a: Arguments) -> Piece | None:
+    raw = {name: source.tensor(a[name], call) for name in ("weight", "bias", "running_mean", "running_var")}
+    if raw["running_var"] is None or raw["running_mean"] is None or a.get("training"):
+        return None
+    scale = batch_norm_scale({**raw, "eps": a["eps"]}).numpy()
+    mean, bias = source.numbers(a["running_mean"], call), source.numbers(a["bias"], call)
+
+    def offset(ring: Ring) -> Array:
+        shift = ring.negate(ring.reduce(mean(ring) * ring.embed(scale)))
+        return shift if raw["bias"] is None else ring.reduce(shift + bias(ring))
+
+    shape = source.shape(a["input"])
+    footprint = pointwise(len(scale), len(scale), len(scale), sizes_of(shape))
+    return atom_of(source, call, a["input"], footprint, lambda ring: ring.embed(scale), offset=offset)
+
+
+def _layer(reading: Reading, call: Call, a: Arguments) -> Value:
+    x = a["input"]
+    scale = sp.diags_array(biases(batch_norm_scale(a), x.shape), format="csr")
+    minus_mean, b = biases(-a["running_mean"], x.shape), biases(a["bias"], x.shape)
+    return reading.assembly.layer(x, x.shape, scale, b=b, r=minus_mean)
+
+
+def _denominators(call: Call, graph: Graph, dependent: frozenset[str]) -> tuple[Denominator, Denominator]:
+    raw = {name: graph.constants[v.name] if isinstance(v, Ref) and v.name in graph.constants else v
+           for name, v in call.bound().items()}  # fmt: skip
+    scale = dyadic(batch_norm_scale(raw))
+    return scale, dyadic(raw["bias"]).common(dyadic(raw["running_mean"]) * scale)
+
+
+OPS: dict[str, Op] = {
+    "batch_norm": Op(
+        _evaluate,
+        ("input",),
+        accepts=not_if("training", "batch statistics depend on the input"),
+        stencil=_stencil,
+        layer=_layer,
+        apart=always,
+        roundings=14,  # of its scale and shift as well, as its reference does
+        denominators=_denominators,
+    ),
+    "_native_batch_norm_legit_no_training": Op(
+        _first_of_three,
+        ("input",),
+        layer=lambda reading, call, a: [_layer(reading, call, a)],
+        apart=always,
+        roundings=14,
+        denominators=_denominators,
+    ),
+}
+
+SAMPLES: dict[str, Sample] = {
+    "batch_norm": (
+        lambda x, w, b, m, v: F.batch_norm(x, m, 4 ** v.abs(), w, b, eps=0.0),
+        (4, 6, 6),
+        [(4,), (4,), (4,), (4,)],
+    ),
+    "batch_norm bare": (lambda x, m, v: F.batch_norm(x, m, 4 ** v.abs(), eps=0.0), (4, 3), [(4,), (4,)]),
+    "_native_batch_norm_legit_no_training": (
+        lambda x, w, b, m: torch.ops.aten._native_batch_norm_legit_no_training(
+            x, w, b, m, torch.ones(4).double(), 0.1, 0.0
+        )[0],
+        (4, 6, 6),
+        [(4,), (4,), (4,)],
+    ),
+}

@@ -1,0 +1,157 @@
+"""Everything that is known of one kind of affine call, as one value: an entry of the registry.
+
+    Op        how the call is evaluated over a ring, as a stencil, as a layer; what it sums, rounds and divides by
+    Step      a call about to be evaluated: carriers for what depends on the input, ring elements for constants
+    Sample    a small call of the kind; the property tests of an entry are made from it
+
+A new affine call is one entry in the file of its family, and a sample.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ..algebra.stencils.pieces import Piece
+from ..ir.graph import Call, Size
+from ..rings.ring import Ring
+from .denominators import Denominators, of_arguments
+from .reading import Reading
+from .source import Source
+
+Arguments = Mapping[str, Any]
+
+#: A function of x and constants, the shape of x without batch axis, the shapes of the constants.
+Sample = tuple[Callable[..., Any], tuple[int, ...], Sequence[tuple[int, ...]]]
+
+#: Does a call keep the samples of a batch apart? (its arguments, the shape of what it is given, and of its result)
+Apart = Callable[[Arguments, Size, Size], bool]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One call with its arguments resolved.
+
+    Attributes:
+        target: the ATen callable.
+        raw: every argument by name; constants as the model has them.
+        ringed: the tensor and scalar arguments in the ring.
+        dependent: names of the arguments that depend on the network's input.
+        ring: the ring.
+        linear: whether added constants are dropped.
+        dtype: the network's own, in which torch chooses nearest neighbours.
+    """
+
+    target: Callable[..., Any]
+    raw: Arguments
+    ringed: Arguments
+    dependent: frozenset[str]
+    ring: Ring
+    linear: bool = False
+    dtype: torch.dtype = torch.float64
+
+    def __getitem__(self, name: str) -> Any:
+        return self.ringed.get(name, self.raw.get(name))
+
+    def offset(self, name: str) -> Any:
+        """An argument that is added: itself if it depends on the input, else 0 in the linear part; None if absent."""
+        value = self[name]
+        return value if value is None or not self.linear or name in self.dependent else value * 0
+
+    def call(self, **changes: Any) -> Any:
+        """The ATen kernel on the carriers, some arguments changed."""
+        named = {name: self[name] for name in self.raw} | changes
+        schema = self.target._schema  # pyright: ignore[reportFunctionMemberAccess]
+        positional = [named.pop(a.name) for a in schema.arguments if not a.kwarg_only]
+        return self.target(*positional, **named)
+
+
+def never(a: Arguments, given: Size, y: Size) -> bool:
+    """A call of which it is not known that it keeps samples apart."""
+    return False
+
+
+def always(a: Arguments, given: Size, y: Size) -> bool:
+    """A call that works on each sample by itself."""
+    return True
+
+
+def as_deep(a: Arguments, given: Size, y: Size) -> bool:
+    """A call that does so where it neither adds axes nor drops any."""
+    return len(given) == len(y)
+
+
+def along(*names: str) -> Apart:
+    """A call that does so where the axes that it names are all later than the first."""
+
+    def test(a: Arguments, given: Size, y: Size) -> bool:
+        named = [a.get(name) for name in names]
+        axes = [axis for value in named for axis in ([value] if isinstance(value, int) else value or ())]
+        return bool(axes) and all(axis % len(given) != 0 for axis in axes)
+
+    return test
+
+
+def regrouped(a: Arguments, given: Size, y: Size) -> bool:
+    """Row-major order, and as many entries for each sample as before: the samples stay where they are."""
+    return None not in (*given[1:], *y[1:]) and math.prod(n or 0 for n in given[1:]) == math.prod(n or 0 for n in y[1:])
+
+
+def not_if(name: str, reason: str) -> Callable[[Arguments], str]:
+    """A call that is affine unless an argument is set."""
+    return lambda a: reason if a.get(name) else ""
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """One kind of affine call.
+
+    Attributes:
+        evaluate: computes the call over the step's ring, from four primitives: torch's kernel on carriers, sums,
+            multiples by constants, ``ring.reduce``.  So the code that runs a network mod p is the code that runs it in
+            floating point.
+        affine_in: arguments that may depend on the network's input, jointly.
+        bilinear: whether exactly one of ``affine_in`` may depend on it.
+        contraction: name of the constant whose products are summed, or "".
+        broadcasts: whether an element of an argument may occur in many products.
+        accepts: a reason why this call is not affine after all, or "".
+        stencil: the call as a piece of an image map, or None if it is none; no reader if it never is.
+        layer: the call as a part of the paper's recursion; no reader if it never is.
+        apart: whether it surely keeps the samples of a batch apart.
+        exact: whether it rounds nothing, because it only moves, drops and repeats entries.
+        repeats: whether it may take an entry to several places.
+        window: how many numbers a sum or an average takes together along each axis, at most.
+        roundings: rounded operations beside the sum of a contraction and the window.
+        counts: a common multiple of the counts that it divides by.
+        denominators: common denominators of the numbers that it multiplies by, and of those that it adds.
+    """
+
+    evaluate: Callable[[Step], Any]
+    affine_in: tuple[str, ...] = ("self",)
+    bilinear: bool = False
+    contraction: str = ""
+    broadcasts: bool = False
+    accepts: Callable[[Arguments], str] = lambda a: ""
+    stencil: Callable[[Source, Call, Arguments], Piece | None] | None = None
+    layer: Callable[[Reading, Call, Arguments], Any] | None = None
+    apart: Apart = never
+    exact: bool = False
+    repeats: bool = False
+    window: Callable[[Call, Mapping[str, Size]], list[int]] = lambda call, shapes: []
+    roundings: int = 2
+    counts: Callable[[Call, Mapping[str, Size]], int] = lambda call, shapes: 1
+    denominators: Denominators = field(default_factory=of_arguments)
+
+
+def kernel(step: Step) -> Any:
+    """torch's own kernel on the carriers."""
+    return step.call()
+
+
+def summed(step: Step) -> Any:
+    """torch's own kernel on the carriers, then reduced."""
+    return step.ring.reduce(step.call())

@@ -1,0 +1,314 @@
+"""Averages and sums: over windows, over adaptive windows, over whole axes, running along one.
+
+evaluate    the sum, reduced, then the division by the count that torch uses there
+stencil     windows of equal weights; where one reaches outside and is divided by fewer positions, the border is apart
+layer       a matrix of ones, the counts divided by afterwards
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..algebra.assembly import Value
+from ..algebra.stencils.lattice import Axis
+from ..algebra.stencils.pieces import Array, Piece
+from ..algebra.stencils.stencil import Footprint, Stencil
+from ..ir.graph import Call, Ref, Size
+from ..rings.ring import Ring
+from ..toeplitz import adaptive_avg_pool_matrix, avg_pool_matrix
+from .op import Arguments, Op, Sample, Step, along, as_deep, summed
+from .reading import Reading
+from .source import Reader, Source, atom_of, per_channel, sizes_of
+
+
+def _summed(step: Step) -> Tensor:
+    dims = step.raw.get("dim")
+    x = step["self"]
+    dims = dims if dims else list(range(x.ndim))
+    return step.ring.reduce(x.sum(dims, keepdim=bool(step.raw.get("keepdim", False))))
+
+
+def _averaged(step: Step) -> Tensor:
+    total = _summed(step)
+    count = step["self"].numel() // max(total.numel(), 1)
+    return step.ring.divide(total, torch.tensor(float(count), device=total.device))
+
+
+def _pooled(spatial: int) -> Callable[[Step], Tensor]:
+    def apply(step: Step) -> Tensor:
+        """The sum over the window, then the division by the count that torch uses there."""
+        x = step["self"]
+        sizes = [step.raw["kernel_size"], step.raw["stride"] or step.raw["kernel_size"], step.raw["padding"]]
+        sizes = [list(size) * (spatial if len(size) == 1 else 1) for size in sizes]
+        pool = torch.ops.aten.avg_pool3d if spatial == 3 else torch.ops.aten.avg_pool2d
+        if spatial == 1:  # avg_pool1d cannot return plain sums
+            x, sizes = x.unsqueeze(-2), [[first, *size] for first, size in zip((1, 1, 0), sizes, strict=True)]
+        ceil, inside = step.raw["ceil_mode"], step.raw["count_include_pad"]
+        ones = torch.ones((1, *x.shape[-len(sizes[0]) :]), dtype=torch.float64, device=x.device)
+        sums = pool(ones, *sizes, ceil, inside, 1)
+        counts = (sums / pool(ones, *sizes, ceil, inside, step.raw.get("divisor_override"))).round()
+        y = step.ring.divide(step.ring.reduce(pool(x, *sizes, ceil, inside, 1)), counts)
+        return y.squeeze(-2) if spatial == 1 else y
+
+    return apply
+
+
+def _adaptively_pooled(spatial: int) -> Callable[[Step], Tensor]:
+    def apply(step: Step) -> Tensor:
+        """Along each axis output o averages the inputs floor(o n / m) .. ceil((o + 1) n / m) - 1."""
+        y = step["self"]
+        size = step.raw["output_size"]
+        for axis, m in zip(range(-spatial, 0), size * (spatial if len(size) == 1 else 1), strict=True):
+            n = y.shape[axis]
+            windows = torch.zeros(m, n, dtype=y.dtype, device=y.device)
+            for o in range(m):
+                windows[o, o * n // m : math.ceil((o + 1) * n / m)] = 1
+            sums = step.ring.reduce(y.movedim(axis, -1) @ windows.T)
+            y = step.ring.divide(sums, windows.sum(1)).movedim(-1, axis)
+        return y
+
+    return apply
+
+
+def _windows(spatial: int) -> Reader:
+    def read(source: Source, call: Call, a: Arguments) -> Piece | None:
+        """The mean over windows; where a window reaches outside, torch may divide by fewer positions."""
+        x = a["self"]
+        sizes = sizes_of(source.shape(x))
+        if len(sizes) != spatial:
+            return None
+        kernel, stride, padding = (
+            list(given) * (spatial if len(given) == 1 else 1)
+            for given in (a["kernel_size"], a["stride"] or a["kernel_size"], a["padding"])
+        )
+        axes, shares = [], []
+        for n, m, k, s, p in zip(sizes, sizes_of(call.shape), kernel, stride, padding, strict=True):
+            axis = Axis(n, m, down=s, start=-p, width=k)
+            counted = p if a["count_include_pad"] else 0
+            shares.append(((axis.reads >= -counted) & (axis.reads < n + counted)).sum(1))
+            axes.append(axis)
+        override = a.get("divisor_override")
+        return _mean_of(source, call, x, axes, [np.full_like(s, 1) for s in shares] if override else shares, override)
+
+    return read
+
+
+def _mean_of(
+    source: Source, call: Call, x: Ref, axes: list[Axis], shares: list[Array], divisor: int | None = None
+) -> Piece | None:
+    """Sums over windows, divided by ``divisor`` or by the product of the shares of their positions along each axis."""
+    full = [int(share.max()) for share in shares]
+    rings = [_ends(share == most) for share, most in zip(shares, full, strict=True)]
+    if any(sum(ring) >= axis.m or (share[ring[0] : axis.m - ring[1]] != most).any()
+           for ring, axis, share, most in zip(rings, axes, shares, full, strict=True)):  # fmt: skip
+        return None
+    counts = np.ones(())
+    for share in shares:
+        counts = counts[..., None] * share
+    plain = per_channel(source, x, axes)
+    axes = [Axis(a.n, a.m, a.down, a.up, a.start, a.width, a.step, ring) for a, ring in zip(axes, rings, strict=True)]
+    footprint = per_channel(source, x, axes)
+
+    def taps(ring: Ring) -> Array:
+        return ring.divide(ring.embed(np.ones(footprint.taps_shape)), np.array(float(divisor or math.prod(full))))
+
+    def linear(values: Array, ring: Ring) -> Array:
+        sums = Stencil(plain, ring.embed(np.ones(plain.taps_shape)))(values, ring)
+        return ring.divide(sums, np.broadcast_to(counts * float(divisor or 1), sums.shape))
+
+    return atom_of(source, call, x, footprint, taps, linear=None if footprint.exact else linear)
+
+
+def _ends(told: Array) -> tuple[int, int]:
+    inner = np.flatnonzero(told)
+    return int(inner[0]), int(len(told) - 1 - inner[-1])
+
+
+def _adaptive_windows(spatial: int) -> Reader:
+    def read(source: Source, call: Call, a: Arguments) -> Piece | None:
+        x = a["self"]
+        pairs = list(zip(sizes_of(source.shape(x)), sizes_of(call.shape), strict=True))
+        if len(pairs) != spatial or any(n % m for n, m in pairs):
+            return None
+        axes = [Axis(n, m, down=n // m, width=n // m) for n, m in pairs]
+        return _mean_of(source, call, x, axes, [np.full(axis.m, axis.width) for axis in axes])
+
+    return read
+
+
+def _axes(*, mean: bool) -> Reader:
+    def read(source: Source, call: Call, a: Arguments) -> Piece | None:
+        """A sum or mean over some axes after the channels; also over some between batch and last, channels last."""
+        x = a["self"]
+        shape = source.shape(x)
+        dims = {dim % len(shape) for dim in a.get("dim") or ()}
+        if not dims or 0 in dims or (1 in dims and len(shape) - 1 in dims):
+            return None
+        last = 1 in dims
+        place = len(shape) - 1 if last else 1
+        axes = [
+            Axis(n or 1, 1, width=n or 1) if i in dims else Axis(n or 1, n or 1)
+            for i, n in enumerate(shape)
+            if i not in (0, place)
+        ]
+        kept = len(axes) - (0 if a.get("keepdim") else len(dims))
+        if kept not in (0, len(axes)):
+            return None
+        channels = shape[place] or 1
+        footprint = Footprint(channels, channels, channels, tuple(axes))
+        count = float(math.prod(axis.width for axis in axes)) if mean else 1.0
+        ones = lambda ring: ring.embed(np.ones(footprint.taps_shape))  # noqa: E731
+        return atom_of(source, call, x, footprint, lambda ring: ring.divide(ones(ring), np.array(count)), last=last)
+
+    return read
+
+
+def _averages(reading: Reading, call: Call, value: Value, M: Any) -> Value:
+    """M times the value, where the entries of a row of M are all 1 / (an integer), correctly rounded."""
+    rows, sizes = M.tocoo().row, np.rint(1 / M.data)
+    divisors = np.ones(M.shape[0])
+    divisors[rows] = sizes
+    M.data = np.ones_like(M.data)
+    return reading.assembly.divided(reading.assembly.mapped(value, M, reading.shape(call)), divisors)
+
+
+def _pool_layer(reading: Reading, call: Call, a: Arguments) -> Value:
+    names = ("padding", "ceil_mode", "count_include_pad", "divisor_override")
+    options = {name: a[name] for name in names if name in a}
+    stride = a["stride"] or None
+    M = avg_pool_matrix(a["self"].shape, a["kernel_size"], stride=stride, **options, memory_budget=reading.left)
+    return _averages(reading, call, a["self"], M)
+
+
+def _adaptive_layer(reading: Reading, call: Call, a: Arguments) -> Value:
+    M = adaptive_avg_pool_matrix(a["self"].shape, a["output_size"], memory_budget=reading.left)
+    return _averages(reading, call, a["self"], M)
+
+
+def _axes_layer(*, mean: bool) -> Callable[..., Value]:
+    def read(reading: Reading, call: Call, a: Arguments) -> Value:
+        x, rank = a["self"], len(a["self"].shape) + 1
+        axes = {dim % rank for dim in a.get("dim") or range(rank)}
+        if 0 in axes:
+            raise reading.refusal(call, "it sums over the samples of a batch")
+        kept = [1 if axis in axes else n for axis, n in enumerate(x.shape, 1)]
+        outputs = np.broadcast_to(np.arange(math.prod(kept)).reshape(kept), x.shape).reshape(-1)
+        places = (outputs, np.arange(x.size))
+        M = sp.csr_array((np.ones(x.size), places), shape=(math.prod(kept), x.size))
+        total = reading.assembly.mapped(x, M, reading.shape(call))
+        return total * Fraction(total.size, x.size) if mean else total
+
+    return read
+
+
+def _running_layer(reading: Reading, call: Call, a: Arguments) -> Value:
+    """Entry i of an axis becomes the sum of the entries 0 .. i."""
+    x = a["self"]
+    axis = a["dim"] % (len(x.shape) + 1) - 1
+    if axis < 0:
+        raise reading.refusal(call, "it sums over the samples of a batch")
+    triangle = sp.csr_array(np.tril(np.ones((x.shape[axis], x.shape[axis]))))
+    return reading.assembly.mapped(x, reading.along(triangle, x.shape, axis), reading.shape(call))
+
+
+def _kernel(call: Call, shapes: Mapping[str, Size]) -> list[int]:
+    kernel = list(call.bound()["kernel_size"])
+    return kernel * (int(call.op[-2]) if len(kernel) == 1 else 1)
+
+
+def _adaptive_kernel(call: Call, shapes: Mapping[str, Size]) -> list[int]:
+    spatial = int(call.op[-2])
+    sizes = shapes[call.bound()["self"].name][-spatial:], call.shape[-spatial:]
+    return [-(-(n or 1) // (m or 1)) + ((n or 1) % (m or 1) > 0) for n, m in zip(*sizes, strict=True)]
+
+
+def _per_output(call: Call, shapes: Mapping[str, Size]) -> list[int]:
+    inputs = math.prod(n or 1 for n in shapes[call.bound()["self"].name])
+    return [inputs // max(1, math.prod(n or 1 for n in call.shape))]
+
+
+def _running(call: Call, shapes: Mapping[str, Size]) -> list[int]:
+    a = call.bound()
+    return [shapes[a["self"].name][a["dim"]] or 1]
+
+
+def _pool_counts(call: Call, shapes: Mapping[str, Size]) -> int:
+    a, kernel = call.bound(), _kernel(call, shapes)
+    if a.get("divisor_override"):
+        return abs(a["divisor_override"])
+    sizes = shapes[a["self"].name][-len(kernel) :]
+    stride, padding = (list(given) * (len(kernel) if len(given) == 1 else 1) for given in
+                       (a["stride"] or a["kernel_size"], a["padding"]))  # fmt: skip
+    axes = zip(kernel, sizes, call.shape[-len(kernel) :], stride, padding, strict=True)
+    return math.prod(math.lcm(*_window_sizes(*axis, a["count_include_pad"])) for axis in axes)
+
+
+def _window_sizes(kernel: int, n: int | None, m: int | None, stride: int, padding: int, padded: bool) -> set[int]:
+    """How many positions the windows along one axis count."""
+    if n is None or m is None:
+        return set(range(1, kernel + 1))
+    starts = [(o * stride - padding, min(o * stride - padding + kernel, n + padding)) for o in range(m)]
+    return {stop - start if padded else min(stop, n) - max(start, 0) for start, stop in starts} - {0}
+
+
+def _adaptive_counts(call: Call, shapes: Mapping[str, Size]) -> int:
+    return math.prod(n * max(1, n - 1) for n in _adaptive_kernel(call, shapes))
+
+
+OPS: dict[str, Op] = {
+    "sum": Op(
+        _summed, stencil=_axes(mean=False), layer=_axes_layer(mean=False), apart=along("dim"), window=_per_output
+    ),
+    "mean": Op(
+        _averaged,
+        stencil=_axes(mean=True),
+        layer=_axes_layer(mean=True),
+        apart=along("dim"),
+        window=_per_output,
+        counts=lambda call, shapes: _per_output(call, shapes)[0],
+    ),
+    "cumsum": Op(summed, layer=_running_layer, window=_running),
+    **{
+        f"avg_pool{n}d": Op(
+            _pooled(n), stencil=_windows(n), layer=_pool_layer, apart=as_deep, window=_kernel, counts=_pool_counts
+        )
+        for n in (1, 2, 3)
+    },
+    **{
+        f"adaptive_avg_pool{n}d": Op(
+            _adaptively_pooled(n),
+            stencil=_adaptive_windows(n),
+            layer=_adaptive_layer,
+            apart=as_deep,
+            window=_adaptive_kernel,
+            counts=_adaptive_counts,
+        )
+        for n in (1, 2, 3)
+    },
+}
+
+_IMAGE = (4, 6, 6)
+SAMPLES: dict[str, Sample] = {
+    "sum": (lambda x: x.sum((1, 3)), _IMAGE, ()),
+    "mean": (lambda x: x.mean((2, 3), keepdim=True), _IMAGE, ()),
+    "cumsum": (lambda x: x.cumsum(2), _IMAGE, ()),
+    "avg_pool1d": (lambda x: F.avg_pool1d(x, 3, 2, 1), (2, 7), ()),
+    "avg_pool1d counting": (lambda x: F.avg_pool1d(x, 3, 2, 1, True, False), (2, 6), ()),
+    "avg_pool2d": (lambda x: F.avg_pool2d(x, (3, 2), 1, (1, 0)), _IMAGE, ()),
+    "avg_pool2d counting": (lambda x: F.avg_pool2d(x, 5, 1, 2, True, False), _IMAGE, ()),
+    "avg_pool2d ceil": (lambda x: F.avg_pool2d(x, 4, 3, 1, True, True), _IMAGE, ()),
+    "avg_pool2d divisor": (lambda x: F.avg_pool2d(x, 2, divisor_override=3), _IMAGE, ()),
+    "avg_pool3d": (lambda x: F.avg_pool3d(x, 2, 1), (2, 3, 3, 3), ()),
+    "adaptive_avg_pool1d": (lambda x: F.adaptive_avg_pool1d(x, 4), (2, 6), ()),
+    "adaptive_avg_pool2d": (lambda x: F.adaptive_avg_pool2d(x, (4, 5)), _IMAGE, ()),
+    "adaptive_avg_pool3d": (lambda x: F.adaptive_avg_pool3d(x, (2, 1, 3)), (2, 3, 4, 5), ()),
+}

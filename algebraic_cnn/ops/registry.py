@@ -1,0 +1,35 @@
+"""The registry: every affine ATen call by its name, and what is known of it.
+
+OPS         name -> Op
+SAMPLES     name, or name and what is special, -> Sample
+piece_of    a call of one varying argument as a piece of an image map
+"""
+
+from __future__ import annotations
+
+from ..algebra.stencils.pieces import Other, Piece
+from ..errors import GeometryError, ShapeError
+from ..ir.graph import Call
+from . import conv, linear, moves, norm, pad, pointwise, pool, rearrange, resize
+from .op import Op, Sample
+from .source import Source
+
+_FAMILIES = (conv, linear, norm, pointwise, pool, pad, resize, rearrange, moves)
+
+OPS: dict[str, Op] = {name: op for family in _FAMILIES for name, op in family.OPS.items()}
+SAMPLES: dict[str, Sample] = {name: sample for family in _FAMILIES for name, sample in family.SAMPLES.items()}
+
+
+def piece_of(source: Source, call: Call) -> Piece | None:
+    """An affine call as a piece, or None if not exactly one of its arguments depends on the input."""
+    arguments = call.bound()
+    varying = [value for value in arguments.values() if source.varies(value)]
+    if len(varying) != 1 or sum(name in source.dependent for name in call.refs()) != 1:
+        return None
+    shape, op = source.shape(varying[0]), OPS.get(call.op)
+    fixed = len(shape) > 1 and len(call.shape) > 1 and None not in (*shape[1:], *call.shape[1:])
+    try:
+        found = op and fixed and op.stencil and op.stencil(source, call, arguments)
+    except (ShapeError, GeometryError) as error:
+        return Other(shape, call.shape, call, missed=error.what)
+    return found or Other(shape, call.shape, call)

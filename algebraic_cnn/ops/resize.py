@@ -1,0 +1,284 @@
+"""Interpolation as what it is: copies of neighbours, or a few neighbours times weights, one axis after the other.
+
+    evaluate    the neighbours that torch chooses in the network's dtype, or sums of them times the weights of torch
+    stencil     from n to m positions there are m / gcd(m, n) phases; where the rows of each are the same numbers,
+                moved, it is a transposed convolution: a bilinear upsampling by 2 has the taps 3/4 and 1/4; along the
+                border torch repeats the last pixel, so the rows there are none of those (``Axis.ring``)
+    layer       a layer for each axis
+
+In every case it is one map of the image in every channel, so maps of channels pass through.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from fractions import Fraction
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..algebra.assembly import Value
+from ..algebra.stencils.lattice import Axis
+from ..algebra.stencils.pieces import Array, Offset, Piece
+from ..ir.graph import Call, Graph, Ref
+from ..rings.ring import Float, Ring
+from .denominators import Denominator, dyadic
+from .moves import moved
+from .op import Arguments, Op, Sample, Step, always
+from .precision import working_dtype
+from .reading import Reading
+from .source import Source, atom_of, per_channel, sizes_of
+
+#: Weights with more bits than this depend on rounding, hence on the position: their rows are taken for unlike.
+_BITS = 2.0**16
+
+
+def _nearest(step: Step) -> Tensor:
+    """Copies of the neighbours that torch chooses in the network's dtype; another dtype may break ties otherwise."""
+    name = "self" if "self" in step.raw else "input"
+    y = step[name]
+    for axis in range(2, y.ndim):
+        ruler = torch.arange(y.shape[axis], dtype=step.dtype, device=y.device)
+        ruler = ruler.reshape(-1, *[1] * (y.ndim - 1 - axis)).expand(1, 1, *step[name].shape[2:])
+        chosen = step.call(**{name: ruler.contiguous()}).movedim(axis, -1)[(0,) * (y.ndim - 1)]
+        y = y.index_select(axis, chosen.long())
+    return y
+
+
+def _weighted(step: Step) -> Tensor:
+    """Along each axis in turn, the sum of neighbours times their weights, each product reduced before it is added."""
+    y = step["self" if "self" in step.raw else "input"]
+    for axis in range(2, y.ndim):
+        places, numbers = weights(step, axis)
+        total = torch.zeros((), dtype=y.dtype, device=y.device)
+        for place, factor in zip(places.T, step.ring.embed(numbers).T, strict=True):
+            neighbour = _reducing(step, y.index_select(axis, place))
+            total = total + step.ring.reduce(neighbour * factor.reshape(-1, *[1] * (y.ndim - 1 - axis)))
+        y = _reducing(step, step.ring.reduce(total))
+    return y
+
+
+def _reducing(step: Step, x: Tensor) -> Tensor:
+    """x, whose gradient is reduced before autograd adds it to others."""
+    if step.ring.exact and x.requires_grad:
+        x.register_hook(step.ring.reduce)
+    return x
+
+
+def weights(step: Step, axis: int) -> tuple[Tensor, Tensor]:
+    """The neighbours of every output along one axis and their weights, read off torch's kernel.
+
+    An image that is one entry long along every other axis is resized along this one alone, and its unit vectors show
+    the weights.
+
+    Returns:
+        Indices (m, taps) and float64 numbers (m, taps), 0 where an output has fewer neighbours than others.
+    """
+    name = "self" if "self" in step.raw else "input"
+    x = step.raw[name]
+    dtype = torch.promote_types(step.dtype, torch.float32)  # torch computes the weights of shorter ones in float32
+    changes: dict[str, Any] = {name: _units(x, axis, dtype)}
+    for what, neutral in (("output_size", 1), ("scale_factors", 1.0)):
+        if step.raw.get(what):
+            changes[what] = [v if place == axis else neutral for place, v in enumerate(step.raw[what], 2)]
+    changes |= {what: None for what in _scales(step, x.ndim) if what != _scale(axis, x.ndim)}
+    matrix = step.call(**changes).reshape(x.shape[axis], -1).double().T
+    count = int((matrix != 0).sum(1).max())
+    places = (matrix != 0).double().topk(count, dim=1, sorted=False).indices
+    numbers = matrix.gather(1, places)
+    return (places, numbers) if x.is_meta else (places.to(x.device), numbers.to(x.device))
+
+
+def along_axes(
+    target: Callable[..., Any], arguments: Mapping[str, Any], dtype: torch.dtype
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The neighbours and weights along every axis of a call whose argument is given by its shape.
+
+    Args:
+        target: the ATen callable.
+        arguments: all of them; the image as a tensor of any device, its entries unread.
+        dtype: of the network.
+
+    Yields:
+        What ``weights`` returns, for each axis in turn.
+    """
+    step = Step(target, arguments, {}, frozenset(), Float(), dtype=dtype)
+    rank = arguments["self" if "self" in arguments else "input"].ndim
+    yield from (weights(step, axis) for axis in range(2, rank))
+
+
+def _units(x: Tensor, axis: int, dtype: torch.dtype) -> Tensor:
+    n = x.shape[axis]
+    return torch.eye(n, dtype=dtype).reshape(n, 1, *(n if a == axis else 1 for a in range(2, x.ndim)))
+
+
+def _scale(axis: int, rank: int) -> str:
+    """The name of an axis's own scale in the calls that have one for each."""
+    return "scales" if rank == 3 else "scales_" + "dhw"[axis - rank]
+
+
+def _scales(step: Step, rank: int) -> list[str]:
+    return [name for name in (_scale(axis, rank) for axis in range(2, rank)) if name in step.raw]
+
+
+def _copies(source: Source, call: Call, a: Arguments) -> Piece | None:
+    x = a.get("self", a.get("input"))
+    pairs = list(zip(sizes_of(source.shape(x)), sizes_of(call.shape), strict=True))
+    if any(m % n for n, m in pairs):
+        return None
+    # torch computes the positions in floating point, so it is asked for them
+    positions = np.arange(math.prod(n for n, _ in pairs)).reshape([n for n, _ in pairs])
+    expected = positions[np.ix_(*(np.arange(m) // (m // n) for n, m in pairs))]
+    found = call.target(*(torch.from_numpy(positions)[None, None].double() if v == x else v for v in a.values()))
+    if not np.array_equal(found[0, 0].numpy(), expected):
+        return None
+    footprint = per_channel(source, x, [Axis(n, m, up=m // n) for n, m in pairs])
+    return atom_of(source, call, x, footprint, lambda ring: np.ones(footprint.taps_shape), alike=Offset.CHANNEL)
+
+
+def _phases(source: Source, call: Call, a: Arguments) -> Piece | None:
+    name = "self" if "self" in a else "input"
+    x, sizes = a[name], sizes_of(source.shape(a[name]))
+    image = torch.empty([1, 1, *sizes], device="meta")
+    neighbours = [
+        (places.numpy(), weights.numpy())
+        for places, weights in along_axes(call.target, {**a, name: image}, source.graph.dtype)
+    ]
+    lengths = zip(sizes, neighbours, strict=True)
+    axes, tables = zip(*(_periodic(n, *pair) for n, pair in lengths), strict=True)
+    footprint = per_channel(source, x, axes)
+
+    def taps(ring: Ring) -> Array:
+        d = len(tables)
+        placed = (
+            ring.embed(table).reshape([*(-1 if i == axis else 1 for i in range(d)), 1, 1,
+                                       *(table.shape[1] if i == axis else 1 for i in range(d))])
+            for axis, table in enumerate(tables)
+        )  # fmt: skip
+        each = reduce(lambda one, other: ring.reduce(one * other), placed)
+        return np.ascontiguousarray(np.broadcast_to(each, footprint.taps_shape))
+
+    def linear(values: Array, ring: Ring) -> Array:
+        for axis, (places, weights) in enumerate(neighbours, 1):
+            total, factors = np.zeros(()), ring.embed(weights)
+            for place, factor in zip(places.T, factors.T, strict=True):
+                along = factor.reshape(-1, *[1] * (values.ndim - 1 - axis))
+                total = ring.reduce(total + ring.reduce(np.take(values, place, axis) * along))
+            values = total
+        return values
+
+    alike = Offset.CHANNEL if all(_keeps_constants(weights) for _, weights in neighbours) else Offset.NONE
+    return atom_of(source, call, x, footprint, taps, linear=None if footprint.exact else linear, alike=alike)
+
+
+def _keeps_constants(weights: Array) -> bool:
+    """Whether the weights (m, taps) of every output have the sum 1, exactly."""
+    rows = np.unique(np.sort(weights, axis=1), axis=0).tolist()
+    return all(sum(map(Fraction, row), Fraction(0)) == 1 for row in rows)
+
+
+def _periodic(n: int, places: Array, weights: Array) -> tuple[Axis, Array]:
+    """The matrix with these entries (m, taps) as an axis and its taps (up, width), those of the rows in the middle.
+
+    Rows that are unlike them are its ring.
+    """
+    m = len(places)
+    up, down = m // math.gcd(m, n), n // math.gcd(m, n)
+    p = np.arange(m)
+    moved = places - (p // up * down)[:, None]
+    lowest = int(moved[weights != 0].min())
+    moved = np.where(weights != 0, moved - lowest, 0)
+    rows = np.zeros((m, int(moved.max()) + 1))
+    np.add.at(rows, (p[:, None], moved), weights)
+    middle = slice(m // up // 2 * up, m // up // 2 * up + up)
+    spans = [np.flatnonzero(row)[[0, -1]] + lowest for row in rows[middle]]
+    low, high = np.array(spans).T
+    axis = Axis(n, m, down=down, up=up, start=int(low.min()), width=int(high.max() - low.min()) + 1)
+    used = slice(axis.start - lowest, axis.start - lowest + axis.width)
+    table = rows[middle, used]
+    expected = np.zeros_like(rows)
+    expected[:, used] = np.where((axis.reads >= 0) & (axis.reads < n), table[p % up], 0)
+    told = (rows == expected).all(1) & (rows * _BITS % 1 == 0).all(1)
+    return replace(axis, ring=_span(told)).bounded(low, high), table
+
+
+def _span(told: Array) -> tuple[int, int]:
+    """How many outputs at each end are not told, if all between are; else all of them."""
+    found = np.flatnonzero(told)
+    if not len(found) or len(found) != found[-1] - found[0] + 1:
+        return len(told), 0
+    return int(found[0]), int(len(told) - 1 - found[-1])
+
+
+def _layers(reading: Reading, call: Call, a: Arguments) -> Value:
+    """Interpolation by weights: a layer for each axis."""
+    name = "self" if "self" in a else "input"
+    x = a[name]
+    image = torch.empty(1, *x.shape, dtype=reading.graph.dtype)
+    for axis, (places, numbers) in enumerate(along_axes(call.target, {**a, name: image}, reading.graph.dtype), 1):
+        m, taps = places.shape
+        entries = (numbers.numpy().ravel(), (np.arange(m).repeat(taps), places.numpy().ravel()))
+        A = sp.csr_array(entries, shape=(m, x.shape[axis]))
+        shape = (*x.shape[:axis], m, *x.shape[axis + 1 :])
+        x = reading.assembly.layer(x, shape, reading.spend(reading.along(A, x.shape, axis)))
+    return x
+
+
+def _denominators(call: Call, graph: Graph, dependent: frozenset[str]) -> tuple[Denominator, Denominator]:
+    sizes = {name: torch.empty([n or 1 for n in shape], device="meta") for name, shape in graph.shapes().items()}
+    raw = {name: sizes[v.name] if isinstance(v, Ref) else v for name, v in call.bound().items()}
+    numbers = (dyadic(numbers) for _, numbers in along_axes(call.target, raw, working_dtype(call, graph)))
+    return reduce(Denominator.__mul__, numbers, Denominator()), Denominator()
+
+
+def _moved(reading: Reading, call: Call, a: Arguments) -> Any:
+    """Copies of neighbours, those that torch chooses in the network's dtype."""
+    return moved(reading, call, a, dtype=working_dtype(call, reading.graph))
+
+
+_NEAREST = {"layer": _moved, "apart": always, "exact": True, "repeats": True}
+
+OPS: dict[str, Op] = {
+    **{f"upsample_nearest{n}d": Op(_nearest, ("self", "input"), stencil=_copies, **_NEAREST) for n in (1, 2, 3)},
+    **{f"_upsample_nearest_exact{n}d": Op(_nearest, ("self", "input"), **_NEAREST) for n in (1, 2, 3)},
+    **dict.fromkeys(
+        ("upsample_linear1d", "upsample_bilinear2d", "upsample_bicubic2d", "upsample_trilinear3d"),
+        Op(
+            _weighted,
+            ("self", "input"),
+            stencil=_phases,
+            layer=_layers,
+            window=lambda call, shapes: [4] * (len(call.shape) - 2),
+            denominators=_denominators,
+        ),
+    ),
+}
+
+SAMPLES: dict[str, Sample] = {
+    **{f"upsample_nearest{n}d": (lambda x: F.interpolate(x, scale_factor=2), (2, *[3] * n), ()) for n in (1, 2, 3)},
+    **{
+        f"_upsample_nearest_exact{n}d": (
+            lambda x: F.interpolate(x, scale_factor=2, mode="nearest-exact"),
+            (2, *[3] * n),
+            (),
+        )
+        for n in (1, 2, 3)
+    },
+    "upsample_linear1d": (lambda x: F.interpolate(x, scale_factor=2, mode="linear"), (2, 3), ()),
+    "upsample_linear1d down": (lambda x: F.interpolate(x, size=3, mode="linear"), (2, 12), ()),
+    "upsample_bilinear2d": (lambda x: F.interpolate(x, scale_factor=(2, 4), mode="bilinear"), (4, 6, 6), ()),
+    "upsample_bilinear2d corners": (
+        lambda x: F.interpolate(x, size=(9, 5), mode="bilinear", align_corners=True),
+        (2, 5, 3),
+        (),
+    ),
+    "upsample_bicubic2d": (lambda x: F.interpolate(x, scale_factor=2, mode="bicubic"), (4, 6, 6), ()),
+    "upsample_trilinear3d": (lambda x: F.interpolate(x, scale_factor=2, mode="trilinear"), (1, 2, 3, 2), ()),
+}
