@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,8 @@ from torch.utils import _pytree as pytree
 
 from ..algebra.affine import AffineMap
 from ..errors import AlgebraicError
-from ..ir.graph import Graph
+from ..ir.graph import Call, Graph
+from ..ir.interpreter import interpret
 from .bounded import bounded
 from .certificate import Certificate
 from .check import Check, Network
@@ -130,12 +132,15 @@ def _run(network: Network, inputs: list[Tensor], *, wide: bool) -> list[Tensor] 
 
     values = {name: cast(x) if wide else x for name, x in network.constants.items()}
     values |= {name: cast(x.to(network.device)) for name, x in zip(network.inputs, inputs, strict=True)}
+
+    def called(call: Call, values: Mapping[str, Any]) -> Any:
+        args, kwargs = pytree.tree_map(
+            lambda leaf: torch.float64 if wide and leaf == network.dtype else leaf, call.resolved(values)
+        )
+        return call.target(*args, **kwargs)
+
     try:
-        for call in network.calls:
-            args, kwargs = pytree.tree_map(
-                lambda leaf: torch.float64 if wide and leaf == network.dtype else leaf, call.resolved(values)
-            )
-            values[call.name] = call.target(*args, **kwargs)
+        values = interpret(network, values, called)
     except Exception:
         return None
     outputs = [values.get(getattr(out, "name", ""), out) for out in network.outputs]

@@ -154,7 +154,8 @@ def stated(network: Network, memory_budget: int) -> AffineMap | None:
     if isinstance(network, AffineMap):
         return network.to("dense")
     dependent = network.dependent()
-    steps = [call for call in network.calls if call.name in dependent and not OPS[call.op].exact]
+    exact = {name for name, op in OPS.items() if op.exact}
+    steps = [call for call in network.calls if call.name in dependent and call.op not in exact]
     if len(network.inputs) != 1 or len(steps) != 1 or not steps[0].op.startswith(("linear", "addmm", "conv")):
         return None
     arguments = steps[0].bound()

@@ -22,6 +22,7 @@ from torch import Tensor
 from ..derivation.seams import Cut, Source, cut, unlike
 from ..errors import ShapeError
 from ..ir.graph import Graph, Ref
+from ..ir.interpreter import interpret
 from ..ir.sized import Sized
 from ..ops.evaluate import Evaluator
 from ..ops.precision import UNIT_ROUNDOFF, working_dtype
@@ -122,10 +123,7 @@ def _sources(pieces: Cut, renamed: Cut, inputs: Sequence[Tensor]) -> dict[Source
     """The network's inputs and what its seams return, as torch computes them, in float64."""
     graph = pieces.whole
     moved = [x.to(graph.device, graph.dtype if x.is_floating_point() else None) for x in inputs]
-    values: dict[str, Any] = dict(graph.constants) | dict(zip(graph.inputs, moved, strict=True))
-    for call in graph.calls:
-        args, kwargs = call.resolved(values)
-        values[call.name] = call.target(*args, **kwargs)
+    values = interpret(graph, dict(zip(graph.inputs, moved, strict=True)))
     found = {}
     for name, source in zip(pieces.graph.inputs, renamed.sources, strict=True):
         value = values[name] if isinstance(values[name], Tensor) else values[name][source[1]]

@@ -1,6 +1,6 @@
 """The last word on forms that spend more of something: their calls before and after, in turn, by the clock.
 
-natively              the values at the seams of a network, from one run of it
+values_of             the values at the seams of a network, from one run of it
 doubtful              the changed regions whose calls spend more dispatch, arithmetic or memory than before
 race                  two functions run in turn, until it is clear whether the second is slower
 timed                 a race for every doubtful region
@@ -26,6 +26,7 @@ from torch import Tensor
 from ..errors import TraceError
 from ..ir.emission import emit
 from ..ir.graph import Call, Graph
+from ..ir.interpreter import interpret, natively
 from .cost import Expense, Prices, expense
 from .warrant import Pair
 
@@ -56,24 +57,18 @@ class Race:
     lost: bool
 
 
-def natively(graph: Graph, seams: frozenset[str], batch: int = 1, *, seed: int = 0) -> dict[str, Tensor]:
+def values_of(graph: Graph, seams: frozenset[str], batch: int = 1, *, seed: int = 0) -> dict[str, Tensor]:
     """The values of some names in one run of a graph, on normal random inputs (zeros where they are integers)."""
     generator = torch.Generator().manual_seed(seed)
     dtypes = graph.input_dtypes or (graph.dtype,) * len(graph.inputs)
-    values: dict[str, Any] = dict(graph.constants)
+    inputs: dict[str, Tensor] = {}
     examples = graph.example_shapes if len(graph.example_shapes) == len(graph.inputs) else graph.input_shapes
     for name, shape, given, dtype in zip(graph.inputs, graph.input_shapes, examples, dtypes, strict=True):
         sizes = [n or (batch if axis == 0 else m or 1) for axis, (n, m) in enumerate(zip(shape, given, strict=True))]
         x = torch.randn(sizes, generator=generator) if dtype.is_floating_point else torch.zeros(sizes)
-        values[name] = x.to(graph.device, dtype)
-    last = {name: place for place, call in enumerate(graph.calls) for name in call.refs()}
+        inputs[name] = x.to(graph.device, dtype)
     with torch.no_grad():
-        for place, call in enumerate(graph.calls):
-            args, kwargs = call.resolved(values)
-            values[call.name] = _called(call, args, kwargs)
-            for name in set(call.refs()) - seams:
-                if last[name] == place and name not in graph.constants:
-                    del values[name]
+        values = interpret(graph, inputs, _called, keep=seams)
     return {name: value for name, value in values.items() if name in seams and isinstance(value, Tensor)}
 
 
@@ -93,10 +88,10 @@ def doubtful(pairs: Sequence[Pair], shell: Graph, prices: Prices) -> list[Pair]:
     return [pair for pair in pairs if not spent(pair.new(shell)).within(spent(pair.original))]
 
 
-def _called(call: Call, args: Any, kwargs: Any) -> Any:
+def _called(call: Call, values: Mapping[str, Any]) -> Any:
     """What torch makes of a call; it can refuse what the export let pass, such as factors of two dtypes."""
     try:
-        return call.target(*args, **kwargs)
+        return natively(call, values)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise TraceError(f"torch cannot run the model's {call.op} ({reason})", where=call.where) from error

@@ -27,7 +27,7 @@ from ..certification.certificate import Certificate
 from ..certification.check import device as device_of
 from ..certification.comparison import LEVELS
 from ..certification.comparison import certify as certify_networks
-from ..derivation.junctions import joined, network_of
+from ..derivation.junctions import network_of
 from ..derivation.methods import MEMORY_BUDGET, METHODS, cheapest, derive_graph
 from ..derivation.samples import apart
 from ..errors import UncertifiedError, UnknownNameError
@@ -42,16 +42,14 @@ from ..ops.evaluate import Progress
 from ..ops.precision import out_of_range
 from ..rings.ring import Float
 from ..toeplitz.arguments import bytes_allowed
-from .addends import distributed
 from .any_size import Sampled, proven, sampled, seams_of
-from .averages import averaged
 from .cost import Prices
 from .cut import Cutter
 from .drafting import in_dtype
 from .elsewhere import Elsewhere
-from .forks import spread
 from .kept import require_finite, watched
-from .measurement import Race, doubtful, natively, race, runner, timed
+from .measurement import Race, doubtful, race, runner, timed, values_of
+from .passes import PassReport, arranged
 from .report import report_of
 from .result import Collapse
 from .rewriting import Rewrite, rewrite
@@ -139,7 +137,7 @@ def collapse(
 def _partly(job: _Job, written: Rewrite, measure: bool, bound: str, clock: list[float]) -> Collapse:
     """The network with its regions rewritten."""
     graph, sample = job.graph, job.sample
-    values = lru_cache(lambda batch, names: natively(graph, names, batch))
+    values = lru_cache(lambda batch, names: values_of(graph, names, batch))
     pairs = doubtful(changed(written), written.rewritten.shell(), job.prices) if measure else []
     clock.append(time.perf_counter())
     races: Sequence[Race] = ()
@@ -187,11 +185,13 @@ class _Job:
         cutter = Cutter.of(self.graph, prices=self.prices, memory_budget=self.memory_budget, method=self.method)
         if self.sample is not None:
             cutter = replace(cutter, elsewhere=Elsewhere.of(self.sample.others))
-        read = distributed(joined(network_of(self.graph, self.kept)), cutter)
-        read = joined(spread(read, cutter))
-        written = rewrite(averaged(read, cutter), cutter, careful)
-        network = untangled(written, cutter, careful)
-        return written if network is None else rewrite(network, cutter, careful)
+        network, passes = arranged(network_of(self.graph, self.kept), cutter)
+        written = rewrite(network, cutter, careful)
+        simpler = untangled(written, cutter, careful)
+        written = written if simpler is None else rewrite(simpler, cutter, careful)
+        tangles = 0 if simpler is None else len(network.junctions) - len(simpler.junctions)
+        does = "regions whose skips overlap become one matrix, where that costs less"
+        return replace(written, passes=(*passes, PassReport("untangle", does, tangles), _cut(written)))
 
     def is_dense(self, written: Rewrite) -> bool:
         """Whether the whole network became one matrix."""
@@ -227,6 +227,14 @@ class _Job:
             return found
         said = f" Its numbers are then rounded to {str(self.dtype).removeprefix('torch.')}."
         return replace(found, statement=found.statement + said)
+
+
+def _cut(written: Rewrite) -> PassReport:
+    """What became of the pieces: how many were merged into another form, and why the others were not."""
+    plans = [plan for plans in written.plans.values() for plan in plans]
+    missed = dict.fromkeys(reason for plan in plans for reason in plan.refusals)
+    does = "every piece is computed in its cheapest form"
+    return PassReport("cut", does, sum(bool(plan.mergers) for plan in plans), tuple(missed))
 
 
 def _takes_every_batch(graph: Graph) -> bool:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from ..ir.graph import Call, Graph
 from .cost import expense
 from .measurement import Race
+from .passes import PassReport
 from .region import Region, regions
 from .rewriting import Rewrite
 from .warrant import changed
@@ -99,6 +100,7 @@ class Report:
         seconds: how long tracing, derivation, measurement and certification took.
         sizes: the image sizes that the result takes; "" for the example's alone.
         missed: affine calls that stay as they were, and why.
+        passes: what each pass did, in the order in which they ran.
     """
 
     regions: tuple[RegionReport, ...]
@@ -107,6 +109,7 @@ class Report:
     seconds: dict[str, float] = field(default_factory=dict)
     sizes: str = ""
     missed: tuple[Boundary, ...] = ()
+    passes: tuple[PassReport, ...] = ()
 
     @property
     def calls(self) -> tuple[int, int]:
@@ -182,7 +185,7 @@ def report_of(written: Rewrite, times: Times, method: str, seconds: dict[str, fl
         tuple(Boundary(call.op, call.where, call.module, reason, places[call.name]) for call, reason in calls)
         for calls in (network.boundaries, network.missed)
     )
-    return Report(tuple(found), boundaries, method, seconds, missed=missed)
+    return Report(tuple(found), boundaries, method, seconds, missed=missed, passes=written.passes)
 
 
 def _cost(graph: Graph, calls: Sequence[Call]) -> int:

@@ -15,6 +15,7 @@ from ..ir.graph import Ref, needed
 from ..ir.resizing import unbound
 from .cut import Cutter, Plan
 from .drafting import Draft, Rewritten
+from .passes import PassReport
 from .writing import together
 
 
@@ -27,12 +28,14 @@ class Rewrite:
         rewritten: the new calls and their recipes.
         values: what the new calls name the values that they still compute, by the name that the network has for them.
         plans: of each junction's operands, by the junction's value; none where it is the call that it was.
+        passes: what was done before, pass by pass.
     """
 
     network: Network
     rewritten: Rewritten
     values: Mapping[str, Ref]
     plans: Mapping[str, tuple[Plan, ...]]
+    passes: tuple[PassReport, ...] = ()
 
 
 def rewrite(network: Network, cutter: Cutter, careful: Set[str] = frozenset()) -> Rewrite:

@@ -41,6 +41,7 @@ def recursion_of(graph: Graph, *, memory_budget: int = MEMORY_BUDGET) -> SkipRec
         NonFiniteError: if a strength or a constant is NaN or infinite.
         TooLargeError: if the matrices exceed the budget.
 
+    >>> import torch
     >>> from algebraic_cnn.ir.trace import trace
     >>> class Residual(torch.nn.Module):
     ...     def __init__(self):

@@ -21,6 +21,7 @@ from torch import Tensor
 from ..algebra.affine import AffineMap
 from ..errors import ShapeError, UnknownNameError
 from ..ir.graph import Call, Graph
+from ..ir.interpreter import interpret
 from ..ir.trace import trace
 from ..rings.ring import Float
 from .exact import exact_map, exact_outputs
@@ -140,10 +141,7 @@ def _given(graph: Graph, x: Tensor, calls: tuple[Call, ...]) -> Iterator[np.ndar
     """What each of some calls is given when torch computes in float64."""
     doubled = {name: value.cpu() for name, value in graph.constants.items()}
     values = {name: value.double() if value.is_floating_point() else value for name, value in doubled.items()}
-    values |= {graph.inputs[0]: x[None]}
-    for call in graph.calls:
-        args, kwargs = call.resolved(values)
-        values[call.name] = call.target(*args, **kwargs)
+    values = interpret(graph, values | {graph.inputs[0]: x[None]})
     for call in calls:
         yield values[next(call.refs())][0].numpy()
 

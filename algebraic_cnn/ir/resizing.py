@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from torch.utils import _pytree as pytree
 from ..errors import ShapeError
 from .graph import Call, Graph, Ref, Rows, Size
 from .image_sizes import ImageSizes
+from .interpreter import interpret, natively
 from .refusal import quiet
 
 #: Two batches: an axis that is longer in the second is a batch axis.
@@ -106,16 +108,17 @@ def followed(graph: Graph, shapes: Sequence[Size], batch: int) -> dict[str, Any]
         values: dict[str, Any] = {name: _fake(mode, x, graph.dtype, device) for name, x in graph.constants.items()}
         for name, shape, dtype in zip(graph.inputs, shapes, dtypes, strict=True):
             values[name] = torch.empty([n or batch for n in shape], dtype=dtype, device=device)
-        for call in graph.calls:
-            args, kwargs = call.resolved(values)
-            try:
-                values[call.name] = call.target(*args, **kwargs)
-            except Exception as error:  # torch's refusals are of many classes
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                got = [list(shape[1:]) for shape in shapes]
-                what = f"the network's {call.op} takes no input of this size ({reason})"
-                raise ShapeError(what, got=got[0] if len(got) == 1 else got, where=call.where) from error
-    return values
+        return interpret(graph, values, partial(_followed, shapes=shapes))
+
+
+def _followed(call: Call, values: Mapping[str, Any], shapes: Sequence[Size]) -> Any:
+    try:
+        return natively(call, values)
+    except Exception as error:  # torch's refusals are of many classes
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        got = [list(shape[1:]) for shape in shapes]
+        what = f"the network's {call.op} takes no input of this size ({reason})"
+        raise ShapeError(what, got=got[0] if len(got) == 1 else got, where=call.where) from error
 
 
 def _fake(mode: FakeTensorMode, x: Any, dtype: torch.dtype, device: torch.device) -> Any:

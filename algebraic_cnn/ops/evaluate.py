@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from torch.utils import _pytree as pytree
 
 from ..errors import NonFiniteError, NotAffineError, ShapeError
 from ..ir.graph import Call, Graph, Ref
+from ..ir.interpreter import interpret
 from ..rings.ring import Float, Ring
 from .op import Step
 from .precision import NOT_FINITE, disturbance, holds, is_place, is_scalar, taken, working_dtype
@@ -65,7 +67,6 @@ class Evaluator:
         self._dependent = self.graph.dependent()
         self._constants = {name: value.to(self.device) for name, value in self.graph.constants.items()}
         self._embedded: dict[tuple[str, torch.dtype], Any] = {}
-        self._last_use = {name: i for i, call in enumerate(self.graph.calls) for name in call.refs()}
 
     def __call__(self, x: Tensor, *, linear: bool = False) -> Tensor:
         """f(x), or f_W(x) if ``linear``.
@@ -91,13 +92,9 @@ class Evaluator:
 
     def run(self, inputs: Sequence[Tensor], *, linear: bool = False) -> list[Any]:
         """The flat outputs for the given inputs; the batch size must be the graph's own if it has one."""
-        values: dict[str, Any] = dict(zip(self.graph.inputs, inputs, strict=True))
+        given = {**self._constants, **dict(zip(self.graph.inputs, inputs, strict=True))}
         outputs = {out.name for out in self.graph.outputs if isinstance(out, Ref)}
-        for index, call in enumerate(self.graph.calls):
-            values[call.name] = self._step(call, values, linear)
-            for name in set(call.refs()) - outputs:
-                if self._last_use[name] == index and name in values:
-                    del values[name]
+        values = interpret(self.graph, given, partial(self._step, linear=linear), keep=outputs)
         return [self._value(out, values) for out in self.graph.outputs]
 
     def step(self, call: Call, values: dict[str, Any]) -> Any:

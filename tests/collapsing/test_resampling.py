@@ -10,7 +10,7 @@ from torch import nn
 
 from algebraic_cnn import collapse
 from algebraic_cnn.errors import UncertifiedError
-from algebraic_cnn.ops import resampling
+from algebraic_cnn.ops import resize
 from tests.collapsed import ops, randomised, relative_error
 from tests.collapsing.test_collapsing import CALLS_ALONE
 from tests.collapsing.test_rings import PRODUCTS_ALONE
@@ -115,7 +115,7 @@ def test_near_right_resizings_are_refuted(name: str, monkeypatch: pytest.MonkeyP
     model = randomised(nn.Sequential(*layers))
     channels = next(layer.in_channels for layer in layers if isinstance(layer, nn.Conv2d))
     x = torch.zeros(1, channels, *((12, 10) if name == "constants are kept" else (64, 70)), dtype=torch.float64)
-    monkeypatch.setattr(resampling, what, change(getattr(resampling, what)))
+    monkeypatch.setattr(resize, what, change(getattr(resize, what)))
     prices = PRODUCTS_ALONE if name == "phases exchanged" else CALLS_ALONE
     with pytest.raises(UncertifiedError):
         collapse(model, x, prices=prices, measure=False)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from algebraic_cnn import derive
+from algebraic_cnn.algebra.stencils.lattice import Axis
 from algebraic_cnn.derivation import bordering
 from algebraic_cnn.derivation.bordering import border_classes
 from algebraic_cnn.derivation.methods import cheapest
@@ -93,8 +94,8 @@ def test_the_table_does_not_grow_with_the_image() -> None:
 def test_a_table_with_one_class_too_few_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     model = whole("two layers")
     expected = derive(model, image(12, 12), method="forward")
-    real = bordering.interior
-    monkeypatch.setattr(bordering, "interior", lambda axis: (real(axis)[0] - 1, real(axis)[1]))
+    real = Axis.interior.fget
+    monkeypatch.setattr(Axis, "interior", property(lambda axis: (real(axis)[0] - 1, real(axis)[1])))
     assert not border_classes(model, image(12, 12)).at(12, 12).exactly_equals(expected)
 
 
