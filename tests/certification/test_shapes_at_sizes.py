@@ -1,4 +1,4 @@
-"""Networks whose samples are not rows, or whose shapes differ at some batch sizes only; and constants that are returned."""
+"""Networks whose samples are not rows, or whose shapes differ at some batch sizes only; constants that are returned."""
 
 from __future__ import annotations
 

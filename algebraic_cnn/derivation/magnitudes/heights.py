@@ -37,7 +37,7 @@ def height(*networks: Graph | AffineMap) -> float:
 
     >>> from algebraic_cnn.ir.trace import trace
     >>> layer = torch.nn.Linear(1, 1, bias=False).eval()
-    >>> _ = layer.weight.data.fill_(0.5)                        # 1/2 as a float32 is taken as m / 2^24
+    >>> _ = layer.weight.data.fill_(2.0)                        # 2 as a float32 is taken as m / 2^22
     >>> graph = trace(layer, torch.zeros(1, 1))
     >>> height(graph), height(graph, graph)
     (23.0, 24.0)
