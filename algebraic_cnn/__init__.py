@@ -35,6 +35,8 @@ _HOME = {
     "derivation.bordering": "border_classes",
     "derivation.function_space": "function_space_dimension symmetries",
     "algebra.varieties.architecture": "Architecture",
+    "algebra.varieties.factoring": "factor_filter is_realisable",
+    "algebra.varieties.polynomial_map": "PolynomialMap",
     "derivation.exact": "exact_map exact_outputs",
     "certification.certificate": "Certificate Witness",
     "certification.comparison": "certify",
