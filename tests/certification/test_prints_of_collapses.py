@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from algebraic_cnn import collapse
 from algebraic_cnn.ir.programs import save_program
 from algebraic_cnn.ir.trace import export, trace
-from algebraic_cnn.models import resnet18
+from algebraic_cnn.models.resnet import BasicBlock
 from tests.apps.commands import run
+from tests.narrow import Narrow
 
 
 class Parts(nn.Module):
@@ -33,7 +34,7 @@ NETWORKS = {
     "rectified": (nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten()), (2, 6, 6)),
     "wholly affine": (nn.Sequential(nn.Conv2d(2, 4, 3), nn.Flatten(), nn.Linear(64, 2)), (2, 6, 6)),
     "parts": (Parts(), (2, 6, 6)),
-    "residual": (resnet18(), (1, 32, 32)),
+    "residual": (Narrow(BasicBlock, (2, 2, 2, 2)), (1, 32, 32)),
 }
 
 

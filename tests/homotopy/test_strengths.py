@@ -24,7 +24,8 @@ from algebraic_cnn.homotopy import (
     with_activation_strength,
     with_skip_strength,
 )
-from algebraic_cnn.models.resnet import BasicBlock, Bottleneck, ResNet
+from algebraic_cnn.models.resnet import BasicBlock, Bottleneck
+from tests.narrow import Narrow
 
 from .networks import ACTIVATIONS, SKIPS, basic, built, images, network, preact
 
@@ -102,7 +103,7 @@ def test_what_is_removed_changes_no_output(make: Callable) -> None:
 @pytest.mark.parametrize(("block", "t"), [(BasicBlock, 0.0), (Bottleneck, 0.25)])
 def test_our_residual_networks_say_the_same_of_their_strength(block: type, t: float) -> None:
     torch.manual_seed(0)
-    residual, faded = (ResNet(block, (1, 2, 1, 1), skip_strength=strength).eval() for strength in (1.0, t))
+    residual, faded = (Narrow(block, (1, 2, 1, 1), skip_strength=strength).eval() for strength in (1.0, t))
     faded.load_state_dict(residual.state_dict())
     graph = with_skip_strength(residual, images(1), t)
     assert torch.equal(graph(images(2)), faded(images(2)))

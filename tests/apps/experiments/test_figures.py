@@ -19,13 +19,14 @@ from algebraic_cnn.apps.experiments.through_relu import through_relu
 from algebraic_cnn.apps.plots import save_figure
 from algebraic_cnn.models import resnet18
 from algebraic_cnn.models.resnet import RESNETS, BasicBlock, Bottleneck, ResNet
+from tests.narrow import Narrow
 
 SHARED = {"data": "digits", "images": 48, "model": "tiny", "epochs": 2, "batch_size": 16}
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setitem(RESNETS, "tiny", partial(ResNet, BasicBlock, (1, 1, 1, 1)))
+    monkeypatch.setitem(RESNETS, "tiny", partial(Narrow, BasicBlock, (1, 0, 0, 1)))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
