@@ -89,23 +89,17 @@ def test_weights_as_older_torch_wrote_them_are_read(program: torch.export.Export
     assert torch.equal(again.module()(x), program.module()(x))
 
 
-SAVED = """
-import sys, torch
-from torch import nn
-from algebraic_cnn.programs import save_program
-from algebraic_cnn.refusal import quiet as torch_is_quiet
-from algebraic_cnn.trace import export
-torch.manual_seed(0)
-save_program(export(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()).eval(), torch.zeros(1, 1, 4, 4)), sys.argv[1])
-"""
+def written(path: str) -> bytes:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()).eval()
+    return save_program(export(model, torch.zeros(1, 1, 4, 4)), path).read_bytes()
 
 
 def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
-    paths = [tmp_path / "a.pt2", tmp_path / "another name.pt2"]
-    for path in paths:
-        subprocess.run([sys.executable, "-c", SAVED, str(path)], check=True, cwd=Path(__file__).parents[2])
-    first, second = (path.read_bytes() for path in paths)
-    assert first == second
+    other = tmp_path / "another name.pt2"
+    code = f"from tests.files.test_programs import written; written({str(other)!r})"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+    assert other.read_bytes() == written(str(tmp_path / "a.pt2"))
 
 
 class Net(nn.Module):
