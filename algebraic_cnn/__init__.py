@@ -43,7 +43,7 @@ _HOME = {
     "derivation.linear_region": "LinearRegion local_affine_map",
     "collapsing.pipeline": "collapse",
     "collapsing.backend": "backend",
-    "algebra.forms": "Dense Sparse",
+    "algebra.forms": "Dense",
     "ir.onnx.writing": "save_onnx",
     "ir.onnx.reading": "load_onnx",
     "models": "LinearCNN SkipSpec resnet18 resnet34 resnet50",
