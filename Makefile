@@ -7,7 +7,7 @@ DOCS := .venv/.docs
 WORKERS := -n logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test deep portable coverage lint types proofs notebooks docs bench clean
+.PHONY: help demo test deep portable coverage lint types proofs checker notebooks docs bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ types: $(STAMP)  ## pyright
 proofs: $(STAMP)  ## run every proof, machine-checked ones included (these need coqc)
 	$(BIN)/python -m proofs
 	proofs/rocq/check.sh
+
+checker:  ## build the checker of certificates from its proof (needs coq, ocaml, zarith): build/checker/acnn-recheck
+	proofs/rocq/checker/build.sh build/checker/acnn-recheck
 
 notebooks: $(STAMP)  ## run every notebook and export it, with its outputs, as HTML and .ipynb to build/notebooks
 	@mkdir -p build/notebooks

@@ -108,9 +108,9 @@ def test_without_a_compiler_it_says_what_to_install(
 
 def test_every_theorem_is_audited_where_it_is_proved_and_explained_in_the_guide() -> None:
     guide = (FOLDER / "README.md").read_text()
-    sources = {path.name: path.read_text() for path in FOLDER.glob("*.v")}
-    assert set(re.findall(r"^(\w+\.v)$", (FOLDER / "_CoqProject").read_text(), re.MULTILINE)) == set(sources)
-    explained = re.findall(r"^\| `(\w+)` \| `(\w+\.v)` \|", guide, re.MULTILINE)
+    sources = {path.relative_to(FOLDER).as_posix(): path.read_text() for path in FOLDER.rglob("*.v")}
+    assert set(re.findall(r"^([\w/]+\.v)$", (FOLDER / "_CoqProject").read_text(), re.MULTILINE)) == set(sources)
+    explained = re.findall(r"^\| `(\w+)` \| `([\w/]+\.v)` \|", guide, re.MULTILINE)
     stated = [(theorem, name) for name, source in sources.items() for theorem in check.theorems(source)]
     assert sorted(explained) == sorted(stated)
     for name, source in sources.items():

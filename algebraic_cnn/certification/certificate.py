@@ -20,7 +20,8 @@ import torch
 from .. import __version__
 from ..algebra.affine import AffineMap
 from ..errors import DataError
-from ..files.plain_json import built, read_json, sealed, spelled, unsealed, write_json
+from ..files import write_bytes
+from ..files.plain_json import UNSPOKEN, built, read_json, sealed, spelled, unsealed, write_json
 from ..ir.fingerprints import fingerprint
 from ..ir.graph import Graph
 
@@ -84,6 +85,7 @@ class Certificate:
         rounded: whether what holds is equality but for rounding.
         undecided: whether nothing was decided; ``ok`` is then False.
         interface: whether the networks differ in what a user sees of them: outputs, their nesting, what is written.
+        networks: the two, for ``write``; no JSON carries them.
 
     >>> print(Certificate("the two are equal.", "modular", True, error_probability=2.0**-80))
     Yes (modular): the two are equal. A false statement would pass with probability at most 8.3e-25.
@@ -107,6 +109,9 @@ class Certificate:
     rounded: bool = False
     undecided: bool = False
     interface: bool = False
+    networks: tuple[Graph | AffineMap, Graph | AffineMap] | None = field(
+        default=None, repr=False, compare=False, metadata=UNSPOKEN
+    )
 
     @property
     def verdict(self) -> str:
@@ -153,6 +158,30 @@ class Certificate:
         except ValueError as error:
             expected = "JSON written by Certificate.save"
             raise DataError(f"not a certificate ({error})", expected=expected, where=path) from error
+
+    def write(self, path: str | os.PathLike[str]) -> Path:
+        """Writes a file that the extracted checker re-checks (``algebraic-cnn recheck``), whole or not at all.
+
+        The file carries the numbers of the first network, and what is claimed of it: that it is the second one over the
+        rational numbers; or, where that is so but for one rounding, its exact W and b, or these modulo primes.
+
+        Returns:
+            The path.
+
+        Raises:
+            DataError: if the certificate does not hold, was loaded from JSON, states no equality (levels "sampled" and
+                "bounded"), or the file cannot be written.
+            NotAffineError: if a network is not one affine map, or has a call that the checker does not know.
+            TooLargeError, NonFiniteError: as ``derive_exact`` raises them.
+        """
+        from .recheck.claims import certificate_file
+
+        if self.networks is None or not self.ok or self.level in ("sampled", "bounded"):
+            got = "a loaded one" if self.networks is None else f"{self.verdict} ({self.level})"
+            what = "this certificate has nothing for the checker"
+            raise DataError(what, expected="one that certify made and that states an equality", got=got, where="write")
+        rounding = True if self.verdict == "rounding" else None if self.level == "rational" else False
+        return write_bytes(path, certificate_file(*self.networks, rounding=rounding, text=self.statement))
 
     def speaks_of(self, original: Graph | AffineMap, collapsed: Graph | AffineMap) -> bool:
         """Whether this certificate was made for these very networks, as ``trace`` gives them."""

@@ -119,7 +119,10 @@ def certify(
     check = Check(networks[0], networks[1], points, seed, method, memory_budget, silent, inputs, box, level)
     certificate = _unlike(check) or LEVELS[level](check)
     prints = (fingerprint(networks[0]), fingerprint(networks[1]))
-    return replace(certificate, fingerprints=prints, points=points, seed=seed, seconds=time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    return replace(
+        certificate, fingerprints=prints, points=points, seed=seed, seconds=seconds, networks=(networks[0], networks[1])
+    )
 
 
 def _unlike(check: Check) -> Certificate | None:

@@ -29,6 +29,9 @@ import numpy as np
 from ..errors import DataError
 from . import limits, read_bytes, write_bytes
 
+#: Metadata of a field that ``spelled`` and ``built`` leave out: it has a default.
+UNSPOKEN = {"unspoken": True}
+
 _SEAL = "sha256"
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
@@ -127,12 +130,16 @@ def spelled(value: Any) -> Any:
     {'bound': 'inf', 'primes': [2, 3]}
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {entry.name: spelled(getattr(value, entry.name)) for entry in dataclasses.fields(value)}
+        return {name: spelled(getattr(value, name)) for name in _spoken(value)}
     if isinstance(value, Mapping):
         return {name: spelled(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [spelled(part) for part in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _spoken(kind: Any) -> list[str]:
+    return [entry.name for entry in dataclasses.fields(kind) if not entry.metadata.get("unspoken")]
 
 
 def built(kind: Any, value: Any) -> Any:
@@ -155,7 +162,7 @@ def built(kind: Any, value: Any) -> Any:
         return built(next(each for each in inner if each is not type(None)), value)
     if dataclasses.is_dataclass(kind):
         hints, given = typing.get_type_hints(kind), value if isinstance(value, dict) else {}
-        if given.keys() != {entry.name for entry in dataclasses.fields(kind)}:
+        if given.keys() != set(_spoken(kind)):
             raise ValueError(f"the fields of a {getattr(kind, '__name__', kind)} expected, got {', '.join(given)[:80]}")
         return typing.cast("Any", kind)(**{name: built(hints[name], part) for name, part in given.items()})
     if origin in (tuple, list):

@@ -27,6 +27,7 @@ _GAPS = re.compile(
     r"\b(Admitted|admit|give_up|Abort|Axioms?|Conjectures?|Parameters?|Declare|bypass_check"
     r"|Unset\s+(?:Guard|Positivity|Universe)\s+Checking)\b"
 )
+_NEEDS = re.compile(r"^From AlgebraicCNN(?:\.(\w+))? Require Import ([^.]*)\.", re.MULTILINE)
 _SECONDS = 300
 
 
@@ -70,7 +71,7 @@ def forbidden(source: str) -> list[str]:
 
 def _files(folder: Path) -> list[str]:
     listed = re.findall(r"^(\S+)\.v$", (folder / "_CoqProject").read_text(), re.MULTILINE)
-    present = {path.stem for path in folder.glob("*.v")}
+    present = {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.v")}
     if set(listed) != present:
         raise SystemExit(f"_CoqProject and the folder disagree about: {sorted(set(listed) ^ present)}")
     return listed
@@ -117,14 +118,15 @@ def check(folder: Path) -> list[Row]:
     done: dict[str, Future[subprocess.CompletedProcess[str]]] = {}
 
     def compile_one(name: str) -> subprocess.CompletedProcess[str]:
-        for line in re.findall(r"^From AlgebraicCNN Require Import ([^.]*)\.", sources[name], re.MULTILINE):
+        for room, line in _NEEDS.findall(sources[name]):
             for needed in line.split():
-                done[needed].result()
+                done[f"{room}/{needed}" if room else needed].result()
         return _run(["coqc", *_options(folder), f"{name}.v"], build)
 
     with tempfile.TemporaryDirectory() as build, ThreadPoolExecutor(min(8, cpu_count() or 1)) as pool:
         for name in names:
-            shutil.copy(folder / f"{name}.v", build)
+            (Path(build) / name).parent.mkdir(exist_ok=True)
+            shutil.copy(folder / f"{name}.v", Path(build) / f"{name}.v")
             done[name] = pool.submit(compile_one, name)
         rows = [row for name in names for row in _rows(name, sources[name], done[name].result())]
         return rows if any(not row.proved for row in rows) else [*rows, *_second_opinion(build, names)]
@@ -132,7 +134,7 @@ def check(folder: Path) -> list[Row]:
 
 def _second_opinion(build: str, names: list[str]) -> list[Row]:
     """What coqchk, a proof checker apart from the compiler, has against the compiled files: no row if nothing."""
-    modules = [word for name in names for word in ("-norec", f"AlgebraicCNN.{name}")]
+    modules = [word for name in names for word in ("-norec", "AlgebraicCNN." + name.replace("/", "."))]
     command = ["coqchk", "-silent", "-Q", ".", "AlgebraicCNN", *modules]
     run = _run(command, build)
     return [Row("-", "coqchk", " ".join((run.stdout + run.stderr).split())[-300:])] if run.returncode else []
@@ -151,7 +153,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     width = max((len(row.theorem) for row in rows), default=0)
     for row in rows:
-        print(f"{row.theorem:{width}}  {row.file:17}  {row.status}")
+        print(f"{row.theorem:{width}}  {row.file:22}  {row.status}")
     unproved = [row for row in rows if not row.proved]
     seconds = time.perf_counter() - started
     print(f"{len(rows)} theorems in {len(_files(folder))} files, {len(unproved)} not proved, {seconds:.0f} s")

@@ -1,7 +1,7 @@
 """``algebraic-cnn``: every command, lazily, so that ``--help`` does not wait for torch.
 
     exit code 0     done, and what was to be certified is certified
-    exit code 1     a certificate that says no
+    exit code 1     a certificate that says no, or a claim that the checker finds false
     exit code 2     a mistake in the input: one line on the standard error says what, expected, got, where
 """
 
@@ -18,6 +18,7 @@ from .collapse import certify_command, collapse_command
 from .demo import demo_command
 from .expand import expand_command
 from .matrix import toeplitz_command
+from .recheck import recheck_command
 from .reproduce import reproduce_command
 from .screen import ErrorsAsLines
 from .train import train_command
@@ -31,7 +32,8 @@ app = typer.Typer(
     help="The algebra of convolutional networks, executable, exact and checked.",
 )
 COMMANDS = (
-    demo_command, collapse_command, certify_command, toeplitz_command, expand_command, train_command, reproduce_command,
+    demo_command, collapse_command, certify_command, recheck_command, toeplitz_command, expand_command,
+    train_command, reproduce_command,
 )  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.removesuffix("_command"))(command)

@@ -86,6 +86,7 @@ def certify_command(
     level: Annotated[str, typer.Option(help="How: auto, sampled, bounded, modular or rational.")] = "auto",
     points: Annotated[int, typer.Option(help="Random points; more of them, smaller odds of an error.", min=1)] = 8,
     save: Annotated[Path | None, typer.Option(help="Where to write the certificate (.json).")] = None,
+    cert: Annotated[Path | None, typer.Option(help="Where to write it for the extracted checker (.cert).")] = None,
     check: Annotated[Path | None, typer.Option(help="A certificate (.json) that must be of these networks.")] = None,
     memory_budget: MemoryBudget = 4.0,
     seed: Annotated[int | None, typer.Option(help="Repeats a check; default: drawn from the system.", min=0)] = None,
@@ -97,7 +98,7 @@ def certify_command(
     Exit code 0: equal, or equal but for rounding (it says which). 1: different. 2: undecided, or bad input.
     """
     chosen("level", level, LEVELS)
-    apart([original, other, check], [save])
+    apart([original, other, check], [save, cert])
 
     from ...certification.certificate import Certificate
     from ...certification.comparison import certify
@@ -111,6 +112,8 @@ def certify_command(
     certificate = certify(*networks, level=level, points=points, seed=seed, memory_budget=budget)
     if save is not None:
         certificate.save(save)
+    if cert is not None:
+        certificate.write(cert)
     typer.echo(certificate.to_json() if json else str(certificate))
     raise typer.Exit({"different": 1, "undecided": 2}.get(certificate.verdict, 0))
 

@@ -1,0 +1,13 @@
+"""Certificates as files that a small program re-checks: it was extracted from a proof, and needs no Python.
+
+From the ground up:
+
+    layers      convolutions as the proof knows them
+    spelling    a traced network as such layers
+    maps        explicit maps W X + b as one such layer
+    file        the bytes of a .cert file
+    claims      what is claimed of two networks
+    program     running the checker
+"""
+
+from __future__ import annotations

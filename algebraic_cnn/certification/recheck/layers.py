@@ -1,0 +1,134 @@
+"""Convolutions as the checker's proof knows them: one kind of layer for everything affine with shared weights.
+
+Axis      padding before and after, extent of the kernel, stride, dilation
+Numbers   weights: floats over a common divisor, one float everywhere, or large fractions
+Layer     earlier values summed with strengths, padded, met by a kernel in groups, plus a bias for each channel
+Program   the shape of the input, the layers
+each      the identity on every channel by itself, whose kernel and bias can be changed
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+#: (channels, rows, columns) of a value.
+Shape = tuple[int, int, int]
+
+#: Padding modes in the order in which files number them.
+MODES = ("zeros", "reflect", "replicate", "circular")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """How a kernel walks along one axis.
+
+    Attributes:
+        before: positions padded before the first.
+        after: positions padded after the last.
+        extent: taps of the kernel.
+        stride: steps between outputs.
+        dilation: steps between taps.
+    """
+
+    before: int = 0
+    after: int = 0
+    extent: int = 1
+    stride: int = 1
+    dilation: int = 1
+
+    def outputs(self, n: int) -> int:
+        """How many outputs there are along an axis of n positions.
+
+        >>> Axis(1, 1, extent=3, stride=2).outputs(7)
+        4
+        """
+        return (n + self.before + self.after - self.dilation * (self.extent - 1) - 1) // self.stride + 1
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """Weights, a row for every output channel.
+
+    Attributes:
+        values: (rows, columns) of float32, float64, int64 or ``Fraction``; or one float64 for all of them.
+        shape: (rows, columns).
+        divisor: what every value is divided by.
+    """
+
+    values: np.ndarray
+    shape: tuple[int, int]
+    divisor: int = 1
+
+    @classmethod
+    def of(cls, values: np.ndarray, divisor: int = 1) -> Numbers:
+        """The numbers of an array; its first axis is that of the rows."""
+        rows = values.reshape(len(values), -1)
+        return cls(rows, (rows.shape[0], rows.shape[1]), divisor)
+
+    @classmethod
+    def all(cls, value: float, rows: int, columns: int = 1, divisor: int = 1) -> Numbers:
+        """The same number everywhere."""
+        return cls(np.array(value, dtype=np.float64), (rows, columns), divisor)
+
+    def fractions(self) -> list[Fraction]:
+        """The numbers exactly, row by row."""
+        flat = np.broadcast_to(self.values, self.shape).ravel().tolist()
+        return [Fraction(value) / self.divisor for value in flat]
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One layer of a program.
+
+    Attributes:
+        feeds: numbers of earlier values, 0 being the input, each with its strength.
+        kernel: for every output channel its weights: input channels of its group, rows, columns.
+        bias: one number for every output channel.
+        rows: how the kernel walks down.
+        columns: how it walks to the right.
+        mode: of the padding: "zeros", "reflect", "replicate" or "circular".
+        groups: of channels.
+    """
+
+    feeds: tuple[tuple[int, float], ...]
+    kernel: Numbers
+    bias: Numbers
+    rows: Axis = Axis()
+    columns: Axis = Axis()
+    mode: str = "zeros"
+    groups: int = 1
+
+    def result(self, shape: Shape) -> Shape:
+        """The shape of its value, from that of its feeds."""
+        return self.kernel.shape[0], self.rows.outputs(shape[1]), self.columns.outputs(shape[2])
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A network as layers; the last one is its output.
+
+    Attributes:
+        shape: of the input.
+        layers: in order; layer i makes value i + 1.
+    """
+
+    shape: Shape
+    layers: tuple[Layer, ...]
+
+
+def each(
+    feeds: tuple[tuple[int, float], ...],
+    channels: int,
+    kernel: Numbers | None = None,
+    bias: Numbers | None = None,
+    rows: Axis = Axis(),
+    columns: Axis = Axis(),
+    mode: str = "zeros",
+) -> Layer:
+    """A layer that treats every channel by itself; by default it changes nothing."""
+    kernel = Numbers.all(1.0, channels, rows.extent * columns.extent) if kernel is None else kernel
+    bias = Numbers.all(0.0, channels) if bias is None else bias
+    return Layer(feeds, kernel, bias, rows, columns, mode, channels)

@@ -1,0 +1,210 @@
+(* acnn-recheck: the claims of a .cert file, decided by the functions that checker/*.v prove right.
+
+   First the whole file is read and refused if anything is wrong; then the claims are decided one after the other. *)
+
+open Reader
+
+(* residues modulo p < 2^31 in machine integers: no product reaches 2^62 *)
+let madd p a b = let s = a + b in if s >= p then s - p else s
+let mscale p k v = k * v mod p
+
+let exact : Certified.number maker =
+  let large m e d = { Certified.mantissa = m; exponent = Z.of_int e; divisor = Z.of_int d } in
+  { small = (fun m e d -> large (Z.of_int m) e d); large }
+
+let modulo p : int maker =
+  let prime = Z.of_int p in
+  let units = Hashtbl.create 512 in
+  let unit_of e d = match Hashtbl.find_opt units (e, d) with
+    | Some u -> u
+    | None ->
+      let e' = Z.of_int e and d' = Z.of_int d in
+      if not (Certified.good prime e' d') then bad "a number with the divisor %d has no residue modulo %d" d p;
+      let u = Z.to_int (Certified.unit_residue prime e' d') in
+      Hashtbl.add units (e, d) u; u in
+  let last_e = ref min_int and last_d = ref 0 and last = ref 0 in
+  let unit_of e d =
+    if e <> !last_e || d <> !last_d then (last := unit_of e d; last_e := e; last_d := d);
+    !last in
+  let small m e d =
+    let r = m mod p in
+    (if r < 0 then r + p else r) * unit_of e d mod p in
+  { small; large = (fun m e d -> Z.to_int (Z.erem m prime) * unit_of e d mod p) }
+
+(* random numbers below n < 2^62: from the system, or from a seed *)
+let draw seed = match seed with
+  | Some seed ->
+    let state = Random.State.make [| seed; 0x5eed |] in
+    fun n -> Int64.to_int (Random.State.int64 state (Int64.of_int n))
+  | None ->
+    let channel = try open_in_bin "/dev/urandom" with Sys_error _ -> bad "no /dev/urandom here: give --seed" in
+    let rec below n =
+      let x = Int64.to_int (Int64.shift_right_logical (String.get_int64_le (really_input_string channel 8) 0) 2) in
+      let room = max_int / n * n in
+      if x < room then x mod n else below n in
+    below
+
+(* the primes between 2^30 and 2^31, and how many there are: pi(2^31) - pi(2^30) = 105097565 - 54400028 *)
+let least = 1 lsl 30
+let primes = 50697537.0
+let is_prime p = Certified.prime_check 65536 (Z.of_int p)
+let rec random_prime draw =
+  let p = least + draw least in
+  if is_prime p then p else random_prime draw
+
+(* the prime of the claim with this number about the network with these bytes: chosen by the file's hash *)
+let least_named = 1 lsl 19
+let named_prime network index =
+  let tail = Bytes.create 4 in
+  Bytes.set_int32_le tail 0 (Int32.of_int index);
+  let hash = String.get_int32_le (Digest.string (network ^ Bytes.to_string tail)) 0 in
+  let rec search p = if p >= 2 * least_named then search least_named else if is_prime p then p else search (p + 1) in
+  search (least_named + (Int32.to_int hash land (least_named - 1)))
+
+type certificate = {
+  start : cursor; (* where the first network begins *)
+  shape : int * int * int;
+  draw : int -> int;
+  bits : float;
+  affordable : float (* numbers that affine forms may meet where claims are decided wholly *) }
+
+let again cursor = { cursor with at = cursor.at }
+
+(* one random point: do the two networks agree there modulo p? *)
+let agree certificate p second points =
+  let c, h, w = certificate.shape in
+  let read cursor which = fst (network (modulo p) (again cursor) certificate.shape which) in
+  let a = read certificate.start "the first network" in
+  let b = read second "the second network" in
+  let point () =
+    let x = Certified.shaped c h w (List.init (c * h * w) (fun _ -> certificate.draw p)) in
+    let run net = Certified.output 0 1 (madd p) (mscale p) net x in
+    run a = run b in
+  let rec go n = n = 0 || (point () && go (n - 1)) in
+  go points
+
+(* how many numbers the affine forms of a network meet: layers, weights, positions, inputs *)
+let work (layers, shapes) (c, h, w) =
+  let one layer ((_, rows), columns) =
+    let weights = List.fold_left (fun n row -> n + List.length row) 0 layer.Certified.kernel in
+    float_of_int weights *. float_of_int (rows * columns) in
+  List.fold_left2 (fun n layer shape -> n +. one layer shape) 0.0 layers (List.tl shapes) *. float_of_int (c * h * w + 1)
+
+(* two networks over the rational numbers: wholly where that is affordable, else modulo random primes *)
+let equal certificate second a b =
+  let c, h, w = certificate.shape in
+  if work a certificate.shape +. work b certificate.shape <= certificate.affordable then
+    if Certified.whole (fst a) (fst b) c h w then Ok "for every input, over the rational numbers"
+    else Error "the two networks are different functions over the rational numbers"
+  else begin
+    let gap = Z.to_float (Certified.gap (fst a) (fst b) c h w) in
+    let odds = (gap /. 30.0 +. 1.0) /. primes +. 1.0 /. float_of_int least in
+    if odds >= 0.5 then bad "the numbers of the networks have up to %.0f bits, too many for primes of 31 bits" gap;
+    let trials = int_of_float (ceil (certificate.bits /. -. Float.log2 odds)) in
+    let rec go left =
+      if left = 0 then
+        Ok (Printf.sprintf "over the rational numbers; false with probability below 2^%.0f (%d primes, coefficients of at most %.0f bits)"
+          (float_of_int trials *. Float.log2 odds) trials gap)
+      else
+        let p = random_prime certificate.draw in
+        if agree certificate p second 1 then go (left - 1)
+        else Error (Printf.sprintf "the two networks differ modulo %d, hence over the rational numbers" p) in
+    go trials
+  end
+
+let over_the_rationals certificate cursor =
+  let second = again cursor in
+  let b = network exact cursor certificate.shape "the second network" in
+  let a = network exact (again certificate.start) certificate.shape "the first network" in
+  a, b, (fun () -> equal certificate second a b)
+
+let modulo_prime certificate cursor number bytes =
+  let p = count cursor "the modulus" in
+  if p < least_named || p >= 2 * least_named then bad "the modulus %d of claim %d is not between 2^19 and 2^20" p number;
+  if not (is_prime p) then bad "the modulus %d of claim %d is not prime" p number;
+  let wanted = named_prime bytes number in
+  if p <> wanted then bad "the modulus of claim %d is %d; the file's hash names %d" number p wanted;
+  let second = again cursor in
+  ignore (network (modulo p) cursor certificate.shape "the second network");
+  let points = max 1 (int_of_float (ceil (certificate.bits /. Float.log2 (float_of_int p)))) in
+  fun () ->
+    if agree certificate p second points then
+      Ok (Printf.sprintf "modulo %d; false with probability below 2^-%.0f (%d points)" p
+        (float_of_int points *. Float.log2 (float_of_int p)) points)
+    else Error (Printf.sprintf "the two networks differ modulo %d" p)
+
+(* the floats are the exact numbers of the second network, a single layer, correctly rounded or no further than 2^b *)
+let correctly_rounded certificate cursor number =
+  let _, (layers, _), equal = over_the_rationals certificate cursor in
+  let layer = match layers with [layer] -> layer | _ -> bad "claim %d rounds a network that is not a single layer" number in
+  let furthest = signed cursor "the distance" in
+  if abs furthest > 1 lsl 16 then bad "the distance of claim %d is 2^%d" number furthest;
+  let rows = List.length layer.Certified.kernel in
+  let columns = List.length (List.hd layer.Certified.kernel) in
+  let maker = { small = (fun m e d ->
+      if d <> 1 then bad "a rounded number of claim %d has the divisor %d" number d;
+      { Certified.digits = Z.of_int m; place = Z.of_int e });
+    large = (fun _ _ _ -> bad "a rounded number of claim %d is no float" number) } in
+  let floats = tensor maker cursor rows columns "the rounded kernel" in
+  let constants = List.concat (tensor maker cursor rows 1 "the rounded bias") in
+  let all good = List.for_all2 (List.for_all2 good) layer.Certified.kernel floats
+    && List.for_all2 good layer.Certified.bias constants in
+  fun () -> match equal () with
+    | Error _ as no -> no
+    | Ok how ->
+      if all Certified.half_ulp then Ok (how ^ "; the floats are W and B correctly rounded")
+      else if all (Certified.within (Z.of_int furthest)) then
+        Ok (Printf.sprintf "%s; no float of W and B is further than 2^%d from the exact number" how furthest)
+      else Error (Printf.sprintf "a float of W or B is further than 2^%d from the exact number" furthest)
+
+let claim certificate cursor number bytes = match below 3 cursor "the kind of a claim" with
+  | 0 -> let _, _, equal = over_the_rationals certificate cursor in equal
+  | 1 -> modulo_prime certificate cursor number bytes
+  | _ -> correctly_rounded certificate cursor number
+
+let recheck path seed bits affordable =
+  let cursor = opened path in
+  let statement, shape = header cursor in
+  let certificate = { start = again cursor; shape; draw = draw seed; bits; affordable } in
+  let c, h, w = shape in
+  let layers, shapes = network (modulo 2147483629) cursor shape "the first network" in
+  let bytes = String.sub cursor.text certificate.start.at (cursor.at - certificate.start.at) in
+  let (oc, oh), ow = List.nth shapes (List.length layers) in
+  if statement <> "" then Printf.printf "The file says: %S\n" statement;
+  Printf.printf "A network of %d layers, from %d x %d x %d to %d x %d x %d numbers.\n%!" (List.length layers) c h w oc oh ow;
+  let n = many cursor 4 "the claims" in
+  if n = 0 then bad "the file claims nothing";
+  let checks = list n (let number = ref (-1) in fun () -> incr number; claim certificate cursor !number bytes) in
+  if left cursor <> 0 then bad "%d bytes are left after the last claim" (left cursor);
+  let decide number check = match check () with
+    | Ok how -> Printf.printf "Claim %d holds: equal %s.\n%!" number how; true
+    | Error why -> Printf.printf "Claim %d is false: %s.\n%!" number why; false in
+  let verdicts = List.mapi decide checks in
+  if List.for_all Fun.id verdicts then 0 else 1
+
+let usage = "acnn-recheck FILE [--seed N] [--bits B] [--modulo]
+Re-check the claims of a certificate. Exit code 0: all hold; 1: one is false; 2: bad input.
+  --seed N   repeat the random choices of an earlier run (default: from the system)
+  --bits B   let a false claim pass with probability below 2^-B, where chance plays a part (default: 80)
+  --modulo   decide equality over the rational numbers modulo random primes, however small the networks are"
+
+let () =
+  Gc.set { (Gc.get ()) with minor_heap_size = 1 lsl 20; space_overhead = 60 };
+  let path = ref None and seed = ref None and bits = ref 80.0 and affordable = ref 2e8 in
+  let refuse message = prerr_endline message; exit 2 in
+  let rec options = function
+    | [] -> ()
+    | "--modulo" :: rest -> affordable := 0.0; options rest
+    | "--seed" :: n :: rest when int_of_string_opt n <> None -> seed := int_of_string_opt n; options rest
+    | "--bits" :: n :: rest when (match int_of_string_opt n with Some n -> n > 0 && n <= 4096 | None -> false) ->
+      bits := float_of_string n; options rest
+    | file :: rest when !path = None && file <> "" && file.[0] <> '-' -> path := Some file; options rest
+    | _ -> refuse usage in
+  options (List.tl (Array.to_list Sys.argv));
+  match !path with
+  | None -> refuse usage
+  | Some path ->
+    (match recheck path !seed !bits !affordable with
+    | code -> exit code
+    | exception Bad message -> refuse ("error: " ^ message)
+    | exception (Stack_overflow | Out_of_memory) -> refuse "error: the networks are too large for this machine")

@@ -1,0 +1,164 @@
+(* The reader of .cert files: total, and trusted to say what the bytes say.
+
+   Every count is compared with what is left of the file before anything is made of it; whatever is wrong raises Bad
+   with a message.  A number is read as m 2^e / d and handed to the maker, which makes of it what is computed with. *)
+
+exception Bad of string
+let bad form = Printf.ksprintf (fun message -> raise (Bad message)) form
+
+type cursor = { text : string; mutable at : int; stop : int }
+
+(* what is made of a number: of a small one, of a large one *)
+type 'r maker = { small : int -> int -> int -> 'r; large : Z.t -> int -> int -> 'r }
+
+let magic = "ACNNCERT"
+let version = 1
+
+let left cursor = cursor.stop - cursor.at
+
+let skip cursor n what =
+  if n < 0 || n > left cursor then bad "the file ends in %s, at byte %d" what cursor.at;
+  let here = cursor.at in
+  cursor.at <- here + n;
+  here
+
+let count cursor what =
+  let here = skip cursor 4 what in
+  Int32.to_int (String.get_int32_le cursor.text here) land 0xffffffff
+
+(* a count of things of which each takes at least so many bytes *)
+let many cursor bytes what =
+  let n = count cursor what in
+  if n > left cursor / bytes then bad "%d are announced of %s, more than the file holds, at byte %d" n what (cursor.at - 4);
+  n
+
+let signed cursor what =
+  let here = skip cursor 4 what in
+  Int32.to_int (String.get_int32_le cursor.text here)
+
+let below limit cursor what =
+  let n = count cursor what in
+  if n >= limit then bad "%s is %d, at byte %d; it must be below %d" what n (cursor.at - 4) limit;
+  n
+
+let list n item =
+  let rec go n items = if n = 0 then List.rev items else go (n - 1) (item () :: items) in
+  go n []
+
+(* m and e of the float with these bits *)
+let float32 bits where =
+  let e = bits lsr 23 land 0xff and m = bits land 0x7fffff in
+  if e = 0xff then bad "a weight is infinite or not a number, before byte %d" where;
+  let m, e = if e = 0 then m, -149 else m lor 0x800000, e - 150 in
+  (if bits land 0x80000000 = 0 then m else -m), e
+
+let float64 bits where =
+  let e = Int64.to_int (Int64.shift_right_logical bits 52) land 0x7ff in
+  let m = Int64.to_int (Int64.logand bits 0xfffffffffffffL) in
+  if e = 0x7ff then bad "a weight is infinite or not a number, before byte %d" where;
+  let m, e = if e = 0 then m, -1074 else m lor 0x10000000000000, e - 1075 in
+  (if Int64.compare bits 0L >= 0 then m else -m), e
+
+let get32 cursor what =
+  let here = skip cursor 4 what in
+  float32 (Int32.to_int (String.get_int32_le cursor.text here) land 0xffffffff) cursor.at
+
+let get64 cursor what =
+  let here = skip cursor 8 what in
+  float64 (String.get_int64_le cursor.text here) cursor.at
+
+let get_large cursor what =
+  let size = count cursor what in
+  let bytes = size land 0x7fffffff in
+  let here = skip cursor bytes what in
+  let m = Z.of_bits (String.sub cursor.text here bytes) in
+  if size = bytes then m else Z.neg m
+
+(* rows of numbers *)
+let tensor maker cursor rows columns what =
+  let n = rows * columns in
+  let kind = below 5 cursor ("the kind of " ^ what) in
+  let divisor = count cursor ("the divisor of " ^ what) in
+  if divisor = 0 || divisor > 1 lsl 30 then bad "the divisor of %s is %d, at byte %d" what divisor (cursor.at - 4);
+  let room bytes = if n > left cursor / bytes then bad "%d numbers are announced of %s, more than the file holds" n what in
+  let each item = list rows (fun () -> list columns item) in
+  match kind with
+  | 0 -> room 4; each (fun () -> let m, e = get32 cursor what in maker.small m e divisor)
+  | 1 -> room 8; each (fun () -> let m, e = get64 cursor what in maker.small m e divisor)
+  | 2 ->
+    let e = signed cursor what in
+    if abs e > 1 lsl 24 then bad "the exponent of %s is %d" what e;
+    room 4; each (fun () -> maker.large (get_large cursor what) e divisor)
+  | 3 -> room 4; each (fun () -> maker.small (count cursor what) 0 divisor)
+  | _ ->
+    (* the same number everywhere *)
+    if n > 1 lsl 26 then bad "%d numbers are announced of %s" n what;
+    let m, e = get64 cursor what in
+    let k = maker.small m e divisor in
+    list rows (fun () -> list columns (fun () -> k))
+
+let axis cursor what =
+  let size name = below 65536 cursor (name ^ " of " ^ what) in
+  let before = size "the padding before" in
+  let after = size "the padding after" in
+  let extent = size "the kernel" in
+  let stride = size "the stride" in
+  let dilation = size "the dilation" in
+  { Certified.before; after; extent; stride; dilation }
+
+let convolution maker cursor index =
+  let what part = Printf.sprintf "%s of layer %d" part index in
+  let feeds = many cursor 12 (what "the feeds") in
+  let from = list feeds (fun () ->
+    let k = count cursor (what "a feed") in
+    let m, e = get64 cursor (what "a strength") in
+    (k, maker.small m e 1)) in
+  let padding = match below 4 cursor (what "the padding mode") with
+    | 0 -> Certified.Zeros | 1 -> Certified.Reflect | 2 -> Certified.Replicate | _ -> Certified.Circular in
+  let vertical = axis cursor (what "rows") in
+  let horizontal = axis cursor (what "columns") in
+  let split = below (1 lsl 24) cursor (what "the groups") in
+  let outputs = below (1 lsl 24) cursor (what "the output channels") in
+  let columns = below (1 lsl 30) cursor (what "the kernel") in
+  let kernels = tensor maker cursor outputs columns (what "the kernel") in
+  let biases = List.concat (tensor maker cursor outputs 1 (what "the bias")) in
+  { Certified.from; padding; vertical; horizontal; split; kernels; biases }
+
+let convolutions maker cursor =
+  let n = many cursor 80 "the layers" in
+  let index = ref (-1) in
+  list n (fun () -> incr index; convolution maker cursor !index)
+
+(* the layers of a network and the shapes of its values, from well-formed convolutions *)
+let network maker cursor (c, h, w) which =
+  match Certified.network c h w (convolutions maker cursor) with
+  | None -> bad "%s is not well-formed: a list of a wrong length, a feed from a later value, or a kernel that does not fit" which
+  | Some (layers, shapes) -> layers, shapes
+
+let header cursor =
+  let here = skip cursor 8 "the mark" in
+  if String.sub cursor.text here 8 <> magic then bad "the file is no certificate: it does not begin with %s" magic;
+  let got = count cursor "the version" in
+  if got <> version then bad "the file is of version %d, this checker reads version %d" got version;
+  let length = many cursor 1 "the statement" in
+  let statement = String.sub cursor.text (skip cursor length "the statement") length in
+  let side name = below 65536 cursor name in
+  let c = side "the channels" in
+  let h = side "the rows" in
+  let w = side "the columns" in
+  if c * h * w > 1 lsl 22 then bad "an input of %d x %d x %d numbers is too large" c h w;
+  statement, (c, h, w)
+
+(* the whole file, its last 16 bytes being the MD5 of the others *)
+let opened path =
+  let text = match open_in_bin path with
+    | exception Sys_error message -> bad "%s" message
+    | channel ->
+      Fun.protect ~finally:(fun () -> close_in_noerr channel) (fun () ->
+        match really_input_string channel (in_channel_length channel) with
+        | text -> text
+        | exception (Sys_error _ | End_of_file | Invalid_argument _) -> bad "%s cannot be read" path) in
+  let stop = String.length text - 16 in
+  if stop < 0 then bad "the file has %d bytes, too few" (String.length text);
+  if Digest.substring text 0 stop <> String.sub text stop 16 then bad "the file is damaged: its sum is not that of its bytes";
+  { text; at = 0; stop }
