@@ -12,6 +12,7 @@ From the ground up:
     parts, box     between calls that are not affine; over a box of inputs
     bounded, modular, accuracy, rational, automatic    one file for each kind of level
     comparison     certify
+    recheck        certificates as files, decided anew by a program that was extracted from a proof
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...errors import NotAffineError
 from ...ir.graph import Call, Graph, Ref
-from ...ops.rules import DROPOUTS, batch_norm_scale
+from ...ops.norm import batch_norm_scale
 from .layers import Axis, Layer, Numbers, Program, Shape, each
 from .maps import stored
 
@@ -192,10 +192,28 @@ def _pad(writer: _Writer, call: Call, arguments: dict[str, Any], x: Value) -> Va
     axes = _axes(call, x)
     pads = [*arguments["pad"], 0, 0, 0, 0]
     mode = _MODES.get(arguments["mode"])
-    if mode is None or arguments.get("value") or min(pads) < 0 or any(pads[2 * (axes - 1) :]):
+    if mode is None or arguments.get("value") or any(pads[2 * (axes - 1) :]) or (min(pads) < 0 and mode != "zeros"):
         raise _refused(call, "a padding that the checker does not know")
-    rows, columns = Axis(pads[2], pads[3]), Axis(pads[0], pads[1])
-    return writer.add(each(x.feeds, x.shape[0], rows=rows, columns=columns, mode=mode), x.shape, axes)
+    return _windowed(writer, x, axes, ((pads[2], pads[3], 1), (pads[0], pads[1], 1)), mode)
+
+
+def _windowed(
+    writer: _Writer, x: Value, axes: int, walks: tuple[tuple[int, int, int], ...], mode: str = "zeros"
+) -> Value:
+    """Rows and columns padded, or cut off where that is negative; every so many of them kept.
+
+    A kernel with one 1 and zeros beside it cuts off as many positions as it has zeros, on that side.
+    """
+    cuts = [(max(-before, 0), max(-after, 0)) for before, after, _ in walks]
+    (top, bottom), (left, right) = cuts
+    kernel = np.zeros((x.shape[0], top + bottom + 1, left + right + 1), dtype=np.float32)
+    kernel[:, top, left] = 1
+    rows, columns = (
+        Axis(max(before, 0), max(after, 0), sum(cut) + 1, step)
+        for (before, after, step), cut in zip(walks, cuts, strict=True)
+    )
+    layer = each(x.feeds, x.shape[0], Numbers.of(kernel), rows=rows, columns=columns, mode=mode)
+    return writer.add(layer, x.shape, axes)
 
 
 def _reshape(writer: _Writer, call: Call, arguments: dict[str, Any], x: Value) -> Value:
@@ -208,17 +226,18 @@ def _reshape(writer: _Writer, call: Call, arguments: dict[str, Any], x: Value) -
 
 
 def _slice(writer: _Writer, call: Call, arguments: dict[str, Any], x: Value) -> Value:
-    """Every so many rows or columns, from the first to the end."""
+    """Every so many rows or columns of some."""
     axes = _axes(call, x)
     place, step = arguments["dim"] % (axes + 1), arguments["step"]
-    walks = [Axis(), Axis()]
+    walks = [(0, 0, 1), (0, 0, 1)]
     if place > 1:
-        walks[place - axes - 1] = Axis(stride=step)
-    layer = each(x.feeds, x.shape[0], rows=walks[0], columns=walks[1])
-    kept = call.shape[1:] == (x.shape[0], *layer.result(x.shape)[4 - axes :])
-    if arguments["start"] or place == 0 or (place == 1 and step != 1) or not kept:
-        raise _refused(call, "a part of an image other than every so many rows or columns")
-    return writer.add(layer, x.shape, axes)
+        n = x.shape[place - axes - 1]
+        start, stop, step = slice(arguments["start"], arguments["end"], step).indices(n)
+        walks[place - axes - 1] = (-start, min(stop - n, 0), step)
+    made = _windowed(writer, x, axes, (walks[0], walks[1]))
+    if place < 2 and call.shape[1:] != x.seen:
+        raise _refused(call, "a part of the channels")
+    return made
 
 
 def _same(writer: _Writer, call: Call, arguments: dict[str, Any], x: Value) -> Value:
@@ -264,7 +283,7 @@ SPELLINGS: dict[str, Spelling] = {
     **dict.fromkeys(("avg_pool1d", "avg_pool2d"), _average),
     **dict.fromkeys(("adaptive_avg_pool1d", "adaptive_avg_pool2d"), _adaptive_average),
     **dict.fromkeys(("flatten", "view", "reshape", "_unsafe_view", "squeeze", "unsqueeze", "unflatten"), _reshape),
-    **dict.fromkeys(("alias", "clone", "contiguous", "detach", *DROPOUTS), _same),
+    **dict.fromkeys(("alias", "clone", "contiguous", "detach", "dropout", "feature_dropout"), _same),
     "mul": _times,
     "batch_norm": _batch_norm,
     "linear": _linear,
