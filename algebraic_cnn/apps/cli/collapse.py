@@ -23,36 +23,28 @@ if TYPE_CHECKING:
 
 METHODS = ("auto", "forward", "adjoint", "recursion", "coloured", "stencil")
 DTYPES = ("float16", "bfloat16", "float32", "float64")
-
-Program = Annotated[Path, typer.Argument(help="A program that torch.export.save wrote (.pt2).", show_default=False)]
-Out = Annotated[Path, typer.Option(help="Where to write the collapsed program (.pt2).", show_default=False)]
-Map = Annotated[Path | None, typer.Option(help="Where to write W and B (.npz).")]
-Paper = Annotated[Path | None, typer.Option(help="Where to write the certificate (.json).")]
-Picture = Annotated[Path | None, typer.Option(help="Where to draw the regions before and after (.png or .svg).")]
-Onnx = Annotated[Path | None, typer.Option(help="Where to write the collapsed program for others (.onnx).")]
-Level = Annotated[
-    str, typer.Option("--level", "--certify", help="How to certify: sampled, bounded, modular, rational or none.")
-]
-Method = Annotated[str, typer.Option(help="How to derive W and B: " + ", ".join(METHODS) + ".")]
-Dtype = Annotated[str | None, typer.Option(help="Of the result: float32, ... Default: the model's own.")]
-Measure = Annotated[bool, typer.Option(help="Time doubtful forms; without it, the same result on every machine.")]
-
 Network = Annotated[
     Path, typer.Argument(help="A program (.pt2), an ONNX model (.onnx) or a map (.npz).", show_default=False)
 ]
 
 
 def collapse_command(
-    model: Program,
-    out: Out,
-    map: Map = None,
-    certificate: Paper = None,
-    picture: Picture = None,
-    onnx: Onnx = None,
-    level: Level = "modular",
-    method: Method = "auto",
-    dtype: Dtype = None,
-    measure: Measure = True,
+    model: Annotated[Path, typer.Argument(help="A program that torch.export.save wrote (.pt2).", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Where to write the collapsed program (.pt2).", show_default=False)],
+    map: Annotated[Path | None, typer.Option(help="Where to write W and B (.npz).")] = None,
+    certificate: Annotated[Path | None, typer.Option(help="Where to write the certificate (.json).")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Where to draw the regions before and after (.png or .svg).")
+    ] = None,
+    onnx: Annotated[Path | None, typer.Option(help="Where to write the collapsed program for others (.onnx).")] = None,
+    level: Annotated[
+        str, typer.Option("--level", "--certify", help="How to certify: sampled, bounded, modular, rational or none.")
+    ] = "modular",
+    method: Annotated[str, typer.Option(help="How to derive W and B: " + ", ".join(METHODS) + ".")] = "auto",
+    dtype: Annotated[str | None, typer.Option(help="Of the result: float32, ... Default: the model's own.")] = None,
+    measure: Annotated[
+        bool, typer.Option(help="Time doubtful forms; without it, the same result on every machine.")
+    ] = True,
     memory_budget: MemoryBudget = 4.0,
     seed: Seed = 0,
     device: Device = "cpu",

@@ -18,36 +18,23 @@ from .screen import print_json
 _SCREEN = (40, 40)
 
 
-Shape = Annotated[str, typer.Argument(help="Shape of the input, channels first: 1x5x5", show_default=False)]
-Kernel = Annotated[str, typer.Option(help="Sizes of the kernel: 3 or 3x3.")]
-Channels = Annotated[int, typer.Option(help="Output channels.", min=1)]
-Weight = Annotated[Path | None, typer.Option(help="The weight (.npy); without it, taps are 1, 2, 3, ...")]
-Stride = Annotated[str, typer.Option(help="2 or 2x1")]
-Padding = Annotated[str, typer.Option(help="1 or 1x0 or same or valid")]
-Dilation = Annotated[str, typer.Option(help="2 or 2x1")]
-Groups = Annotated[int, typer.Option(help="Groups of channels.", min=1)]
-PaddingMode = Annotated[str, typer.Option(help="zeros, reflect, replicate or circular")]
-Out = Annotated[Path | None, typer.Option(help="Where to write the matrix (SciPy's .npz).")]
-Picture = Annotated[Path | None, typer.Option(help="Where to draw it (.png or .svg).")]
-Drawn = Annotated[int | None, typer.Option(help="Draw the weight from -9 .. 9 with this seed.", min=0)]
-Latex = Annotated[bool, typer.Option("--latex", help="Print it in LaTeX, with letters for taps that are not given.")]
-
-
 def toeplitz_command(
-    shape: Shape,
-    kernel: Kernel = "3",
-    out_channels: Channels = 1,
-    weight: Weight = None,
-    stride: Stride = "1",
-    padding: Padding = "0",
-    dilation: Dilation = "1",
-    groups: Groups = 1,
-    padding_mode: PaddingMode = "zeros",
-    out: Out = None,
-    picture: Picture = None,
-    latex: Latex = False,
+    shape: Annotated[str, typer.Argument(help="Shape of the input, channels first: 1x5x5", show_default=False)],
+    kernel: Annotated[str, typer.Option(help="Sizes of the kernel: 3 or 3x3.")] = "3",
+    out_channels: Annotated[int, typer.Option(help="Output channels.", min=1)] = 1,
+    weight: Annotated[Path | None, typer.Option(help="The weight (.npy); without it, taps are 1, 2, 3, ...")] = None,
+    stride: Annotated[str, typer.Option(help="2 or 2x1")] = "1",
+    padding: Annotated[str, typer.Option(help="1 or 1x0 or same or valid")] = "0",
+    dilation: Annotated[str, typer.Option(help="2 or 2x1")] = "1",
+    groups: Annotated[int, typer.Option(help="Groups of channels.", min=1)] = 1,
+    padding_mode: Annotated[str, typer.Option(help="zeros, reflect, replicate or circular")] = "zeros",
+    out: Annotated[Path | None, typer.Option(help="Where to write the matrix (SciPy's .npz).")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Where to draw it (.png or .svg).")] = None,
+    latex: Annotated[
+        bool, typer.Option("--latex", help="Print it in LaTeX, with letters for taps that are not given.")
+    ] = False,
     memory_budget: MemoryBudget = 4.0,
-    seed: Drawn = None,
+    seed: Annotated[int | None, typer.Option(help="Draw the weight from -9 .. 9 with this seed.", min=0)] = None,
     device: Device = "cpu",
     json: AsJson = False,
 ) -> None:
