@@ -51,7 +51,7 @@ _HOME = {
     "homotopy": (
         "find_skips with_skip_strength set_skip_strength skip_strengths remove_skips find_activations "
         "with_activation_strength set_activation_strength activation_strengths remove_activations "
-        "Constant Linear Cosine Exponential Step Adaptive train sensitivity"
+        "Constant Linear Cosine Exponential Step Adaptive Learned train sensitivity search_schedule"
     ),
     "testing": ("geometries kernels linear_cnns residual_networks affine_modules assert_collapse_is_exact"),
 }

@@ -21,8 +21,10 @@ from algebraic_cnn import errors
 PACKAGE = Path(algebraic_cnn.__file__).parent
 FAMILY = {name for name, value in vars(errors).items() if inspect.isclass(value)}
 
-#: Their examples take an extra, or Hypothesis: tests/ir/test_onnx_reading.py, tests/testing/test_testing.py have them.
+#: Their examples take an extra, or Hypothesis: tests/ir/test_onnx_reading.py, tests/testing/test_testing.py and
+#: tests/homotopy/test_searching.py have them.
 ELSEWHERE = {"save_onnx", "load_onnx", "geometries", "linear_cnns", "residual_networks", "affine_modules"}
+ELSEWHERE |= {"search_schedule"}
 
 
 def gaps(name: str, value: Any) -> list[str]:

@@ -2,9 +2,10 @@
 
     skips           main + t skip, t from 1 to 0: at 0 the skip goes, with the layers that only it had
     activations     s x + (1 - s) act(x), s from 0 to 1: at 1 the activation goes, and its neighbours can be collapsed
-    schedules       the way of a strength: Constant, Linear, Cosine, Exponential, Step, Adaptive
+    schedules       the way of a strength: Constant, Linear, Cosine, Exponential, Step, Adaptive, Learned
     train           training along that way
     sensitivity     which strengths are the cheapest to do without
+    orders          in which order skips fade; search_schedule: the best start, end, curve and order
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from .activations import (
 from .adaptive import Adaptive
 from .classifier import train
 from .following import Follower
+from .learned import Learned
+from .orders import fading_orders, in_order
 from .schedules import Constant, Cosine, Exponential, Linear, Schedule, Step
+from .searching import Search, Way, search_schedule
 from .sensitivities import Sensitivity, sensitivity
 from .skips import SkipConnection, find_skips, remove_skips, set_skip_strength, skip_strengths, with_skip_strength
 from .strengths import ActivationStrength, SkipStrength
@@ -33,17 +37,23 @@ __all__ = [
     "Cosine",
     "Exponential",
     "Follower",
+    "Learned",
     "Linear",
     "Schedule",
+    "Search",
     "Sensitivity",
     "SkipConnection",
     "SkipStrength",
     "Step",
+    "Way",
     "activation_strengths",
+    "fading_orders",
     "find_activations",
     "find_skips",
+    "in_order",
     "remove_activations",
     "remove_skips",
+    "search_schedule",
     "sensitivity",
     "set_activation_strength",
     "set_skip_strength",

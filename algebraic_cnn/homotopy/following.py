@@ -3,12 +3,13 @@
     plan        one schedule for all strengths of a kind, or name to schedule
     interval    optimizer steps between two steps of the schedules; an epoch if absent
     rejected    an adaptive schedule went too far: model and momenta go back to where it last was right
+    learned     strengths with gradients of their own: they move after every step of the optimizer
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch import nn
 from ..errors import HomotopyError
 from .adaptive import Adaptive
 from .checkpoint import momenta, put_back
+from .learned import Learned
 from .schedules import Schedule
 from .strengths import ActivationStrength, Kind, SkipStrength, carriers, require_known, set_strength, strengths
 
@@ -88,6 +90,9 @@ class Follower:
             if schedule.length > steps:
                 what = "a schedule that ends only after the training"
                 raise HomotopyError(what, expected=f"at most {steps} steps", got=schedule.length, where=name)
+        for kind, name, schedule in self._learning():
+            schedule.begin([name])
+            carriers(model, kind)[name].strength.requires_grad_(True)
         self._move()
         self._keep()
 
@@ -99,6 +104,8 @@ class Follower:
     def after_step(self, loss: float) -> bool:
         """Note the loss; one that is no number is judged at once: whether the model was taken back."""
         self._losses.append(loss)
+        if math.isfinite(loss):
+            self._descend()
         return not math.isfinite(loss) and self._judge()
 
     def report(self) -> dict[str, Any]:
@@ -125,7 +132,7 @@ class Follower:
         self._kept = dict(tensors)
 
     def end(self) -> None:
-        """Complain about an adaptive schedule that has not arrived; the model stays as it was trained.
+        """Complain about an adaptive or learned schedule that has not arrived; the model stays as it was trained.
 
         Raises:
             HomotopyError: if there is one.
@@ -136,6 +143,37 @@ class Follower:
             if isinstance(schedule, Adaptive) and not schedule.done:
                 sides = {"expected": schedule.end, "got": f"{schedule.accepted:.6g} after {schedule.last_step} steps"}
                 raise HomotopyError("the training ended before the schedule", **sides, where=name)
+        resisting = []
+        for kind, name, schedule in self._learning():
+            carriers(self._model, kind)[name].strength.requires_grad_(False).grad = None
+            if name in schedule.resisting:
+                resisting.append(f"{name} at {schedule.strengths[name]:.6g}")
+        if resisting:
+            expected = "more steps, penalty or growth"
+            raise HomotopyError("strengths resisted", expected=expected, got=", ".join(resisting))
+
+    def _learning(self) -> Iterator[tuple[Kind, str, Learned]]:
+        """The strengths that are learned, with their schedules."""
+        for kind, plan in self.plans.items():
+            names = plan if isinstance(plan, Mapping) else carriers(self._model, kind)
+            for name in names:
+                schedule = plan[name] if isinstance(plan, Mapping) else plan
+                if isinstance(schedule, Learned):
+                    yield kind, name, schedule
+
+    def _descend(self) -> None:
+        """Let the strengths that are learned take a step by their gradients."""
+        gradients: dict[int, dict[str, float]] = {}
+        by_number: dict[int, Learned] = {}
+        for kind, name, schedule in self._learning():
+            strength = carriers(self._model, kind)[name].strength
+            gradients.setdefault(id(schedule), {})[name] = 0.0 if strength.grad is None else float(strength.grad)
+            by_number[id(schedule)] = schedule
+            strength.grad = None
+        for number, schedule in by_number.items():
+            schedule.descend(gradients[number])
+        if by_number:
+            self._move()
 
     def _each(self) -> dict[str, Schedule]:
         """Every schedule once, by the first name that it goes by."""
@@ -162,7 +200,10 @@ class Follower:
 
     def _move(self) -> None:
         for kind, plan in self.plans.items():
-            value = plan.value if isinstance(plan, Schedule) else {name: s.value for name, s in plan.items()}
+            if isinstance(plan, Learned):
+                value = plan.strengths
+            else:
+                value = plan.value if isinstance(plan, Schedule) else {name: _now(s, name) for name, s in plan.items()}
             set_strength(self._model, kind, value)
 
     def _keep(self) -> None:
@@ -171,6 +212,10 @@ class Follower:
             kept = {f"model/{name}": value for name, value in self._model.state_dict().items()}
             kept |= {f"momentum/{name}": value for name, value in momenta(self._model, self._optimizer).items()}
             self._kept = {name: value.clone() for name, value in kept.items()}
+
+
+def _now(schedule: Schedule, name: str) -> float:
+    return schedule.strengths[name] if isinstance(schedule, Learned) else schedule.value
 
 
 def _part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

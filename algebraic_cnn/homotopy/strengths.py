@@ -52,7 +52,7 @@ class SkipStrength(nn.Module):
 
     def extra_repr(self) -> str:
         """What print shows."""
-        return f"{self.name}, {float(self.strength):g}"
+        return f"{self.name}, {float(self.strength.detach()):g}"
 
 
 class ActivationStrength(nn.Module):
@@ -81,7 +81,7 @@ class ActivationStrength(nn.Module):
 
     def extra_repr(self) -> str:
         """What print shows."""
-        return f"{self.name}, {float(self.strength):g}"
+        return f"{self.name}, {float(self.strength.detach()):g}"
 
 
 CARRIERS = (SkipStrength, ActivationStrength)
@@ -116,7 +116,7 @@ def carriers(model: nn.Module, kind: Kind) -> dict[str, SkipStrength | Activatio
 
 def strengths(model: nn.Module, kind: Kind) -> dict[str, float]:
     """Name to strength."""
-    return {name: float(carrier.strength) for name, carrier in carriers(model, kind).items()}
+    return {name: float(carrier.strength.detach()) for name, carrier in carriers(model, kind).items()}
 
 
 def set_strength(model: nn.Module, kind: Kind, value: Strengths) -> None:
@@ -130,8 +130,9 @@ def set_strength(model: nn.Module, kind: Kind, value: Strengths) -> None:
     if not found:
         what = f"no {kind.word} of this model carries a strength"
         raise HomotopyError(what, expected=f"a model from with_{kind.word}_strength")
-    for name, number in by_name(found, kind, value).items():
-        found[name].strength.fill_(number)
+    with torch.no_grad():  # one that is learned has a gradient
+        for name, number in by_name(found, kind, value).items():
+            found[name].strength.fill_(number)
 
 
 def by_name(names: Iterable[str], kind: Kind, value: Strengths) -> dict[str, float]:
