@@ -43,15 +43,20 @@ def automatic(check: Check) -> Certificate:
         tried = f" in batches of {', '.join(map(str, sizes))}" if len(sizes) > 1 else ""
         what = f"equal but for rounding{tried}: {near.statement}{_weak(near)}"
         return replace(near, level="auto", rounded=True, statement=what)
-    seen = next((words for n in sizes for words in (observed(replace(check, points=n)),) if words), None)
-    if seen is not None:
-        found = near if near.witness is not None else exact
-        what = f"{found.statement} {seen}"
-        return replace(found, level="auto", undecided=False, statement=what)
+    shown = refuted(near if near.witness is not None else exact, check)
+    if shown is not None:
+        return replace(shown, level="auto")
     if exact.interface:
         return replace(exact, level="auto")
     what = f"{near.statement} Nor were outputs seen that differ by more than rounding."
     return replace(near, level="auto", undecided=True, statement=what, primes=exact.primes)
+
+
+def refuted(found: Certificate, check: Check) -> Certificate | None:
+    """The certificate that the two are different, as is seen at real inputs; None where nothing of the kind is seen."""
+    seen = (observed(replace(check, points=n)) for n in _sizes(check))
+    words = next(filter(None, seen), None)
+    return replace(found, undecided=False, statement=f"{found.statement} {words}") if words else None
 
 
 def _sizes(check: Check) -> tuple[int, ...]:

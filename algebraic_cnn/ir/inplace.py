@@ -2,18 +2,24 @@
 
 twin       the functional call of the same name: relu for relu_
 fresh      a value whose memory its own call allocated, and of which no view was taken
+sharing    a call returns memory of an argument; some do and their schema does not say so
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
+from torch._ops import OpOverload
+from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
+from ..errors import TraceError
 from .graph import Call, Ref, Submodule
+from .refusal import line_in
 
 #: Calls whose results share no memory with their arguments.
 ALLOCATING = frozenset(
@@ -92,6 +98,38 @@ def _casts(call: Call, dtypes: Mapping[str, torch.dtype | None]) -> bool:
     own = call.dtype
     same = (own, torch.bool, torch.int64) if own is not None and own.is_floating_point else (own, torch.bool)
     return call.op != "copy_" and any(dtypes.get(name) not in (*same, None) for name in call.refs())
+
+
+#: Calls that may return the memory of an argument, though nothing in their schema says so: torch itself then loses what
+#: is written there.
+_SHARING = frozenset("broadcast_tensors meshgrid type_as sum_to_size einsum".split())
+
+
+def require_sharing_said(program: ExportedProgram) -> None:
+    """Refuse a program that overwrites memory which a call shares without saying so.
+
+    Raises:
+        TraceError: names the call.
+    """
+    shared: dict[torch.fx.Node, set[torch.fx.Node]] = {}
+    written: list[torch.fx.Node] = []
+    for node in program.graph.nodes:
+        group = {node}
+        schema = getattr(node.target, "_schema", None)
+        says = schema is not None and any(result.alias_info is not None for result in schema.returns)
+        if says or node.target is operator.getitem or _shares(node):
+            group = group.union(*(shared[each] for each in node.all_input_nodes))
+        shared |= dict.fromkeys(group, group)
+        written += [node.args[0]] if mutates(node.target) and isinstance(node.args[0], torch.fx.Node) else []
+    for node in program.graph.nodes:
+        if _shares(node) and any(node in shared[each] for each in written):
+            what = f"what {node.target.overloadpacket.__name__} returns may be memory that is overwritten"
+            where = line_in(node.meta.get("stack_trace") or "") or node.name
+            raise TraceError(what, expected="a clone of it", where=where)
+
+
+def _shares(node: torch.fx.Node) -> bool:
+    return isinstance(node.target, OpOverload) and node.target.overloadpacket.__name__ in _SHARING
 
 
 def is_identity(op: str, args: Sequence[Any]) -> bool:

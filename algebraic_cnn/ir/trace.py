@@ -20,13 +20,14 @@ from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from ..errors import TraceError, TrainingModeError
-from .batch_sizes import allowed
+from .batch_sizes import Sizes, allowed
 from .dynamic_shapes import image_sizes
 from .exporting import any_size, export
 from .graph import Call, Graph, Ref, needed
 from .inlining import inlined
-from .inplace import functional, is_identity, mutates
+from .inplace import functional, is_identity, mutates, require_sharing_said
 from .nodes import calls_of, refs, shape_of
+from .resizing import from_one
 from .unwritten import filled, uncopied
 
 
@@ -67,7 +68,8 @@ def trace(model: torch.nn.Module | ExportedProgram, example: Any = None, *, dyna
         raise TraceError("torch.inference_mode() keeps maps from being derived", expected=expected, where="trace")
     program = model if isinstance(model, ExportedProgram) else export(model, example, dynamic_shapes=dynamic_shapes)
     _require_readable(program)
-    return _graph(program, _pure(inlined(program)))
+    graph = _graph(program, _pure(inlined(program)))
+    return from_one(graph) if program is model and Sizes(program).holds(1) else graph
 
 
 #: What a program may be given, and what it may return, in the words of ``torch.export``.
@@ -106,6 +108,7 @@ def _pure(program: ExportedProgram) -> _Pure:
     if found is not None:
         calls, outputs, more = found
         return _Pure(program, calls, outputs, {**written, **more})
+    require_sharing_said(program)
     try:
         with any_size():
             program = _without_dropouts(program).run_decompositions({})
@@ -246,7 +249,7 @@ def _folded(
     remaining = []
     for call in calls:
         random = torch.Tag.nondeterministic_seeded in getattr(call.target, "tags", ())
-        if random or call.size or not all(name in constants for name in call.refs()):
+        if random or not all(name in constants for name in call.refs()):
             remaining.append(call)
             continue
         args, kwargs = call.resolved(constants)

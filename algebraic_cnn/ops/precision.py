@@ -16,8 +16,8 @@ of float32 rounds x to an integer: equal to x over the rationals, another functi
 u |c| >= 2^-5 makes a call that is not affine, and is kept as it was.  Then a sum that counts as affine is rounded by
 less than 2^-5 on account of its constant, so that no such sum rounds to integers, nor to their 32nd parts; and
 constants that are met in practice stay below: 2^19 in float32, 2^48 in float64, 64 in float16, 8 in bfloat16.  A mask
-of -1e9 is beyond, and rightly so: it is added in order to lose what was there.  The bias of a contraction or of a
-BatchNorm is one of its weights, and none of these constants.
+of -1e9 is beyond, and rightly so: it is added in order to lose what was there.  The bias of a contraction and the shift
+of a BatchNorm, b - mean w / sqrt(var + eps), are such constants as well.
 """
 
 from __future__ import annotations
@@ -44,11 +44,21 @@ _PRODUCTS = ("mul", "div")
 _JOINS = ("cat", "concat", "stack")
 _PADS = ("constant_pad_nd", "pad")
 
+_ADDED = ("addmm", "baddbmm", "addmv", "addbmm")
+_NORMS = ("batch_norm", "_native_batch_norm_legit_no_training")
+#: Calls that add a bias to each channel of what they compute.
+_SHIFTED = (
+    *"linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d convolution".split(),
+    *(*_ADDED, *_NORMS),
+)
+
 #: Arguments that are numbers of the network where they are Python numbers, rather than lengths or axes.
 _SCALARS = ("self", "other", "alpha", "beta", "value")
 
 #: Constants that say where, not how much.
 _PLACES = ("index", "indices", "repeats")
+
+_ON_PURPOSE = "it adds a number so large that the sum is rounded on purpose"
 
 #: Why a call with a constant of NaN or infinity, such as a mask of -inf, or with a divisor of 0, is not affine.
 NOT_FINITE = "one of its constants, or the reciprocal of its divisor, is not finite"
@@ -178,9 +188,11 @@ def swamps(constant: Any, dtype: torch.dtype) -> bool:
 
 def disturbance(call: Call, graph: Graph, dependent: frozenset[str]) -> str:
     """Why the constants of a call that its rule knows to be affine make it another function in floats; "" if not."""
-    if call.dtype is None or call.op not in (*_SUMS, *_PRODUCTS, *_JOINS, *_PADS):
+    if call.dtype is None or call.op not in (*_SUMS, *_PRODUCTS, *_JOINS, *_PADS, *_SHIFTED):
         return ""
     dtype, a = working_dtype(call, graph), call.bound()
+    if call.op in _SHIFTED:
+        return _ON_PURPOSE if any(swamps(shift, dtype) for shift in _shifts(call, graph) if _finite(shift)) else ""
     for name, constant in _constants(call, graph, dependent):
         numbers = operand(call.op, constant, dtype)
         if not bool(numbers.isfinite().all()):
@@ -188,10 +200,26 @@ def disturbance(call: Call, graph: Graph, dependent: frozenset[str]) -> str:
         if call.op in _SUMS and name in ("self", "other"):
             scaled = name == ("self" if call.op == "rsub" else "other")
             if swamps(numbers.double() * (a.get("alpha", 1) if scaled else 1), dtype):
-                return "it adds a number so large that the sum is rounded on purpose"
+                return _ON_PURPOSE
         if call.op == "div" and name == "other" and not bool(numbers.all()):
             return NOT_FINITE
     return ""
+
+
+def _shifts(call: Call, graph: Graph) -> Iterator[Tensor]:
+    """What a contraction or a BatchNorm adds to each channel, where it is constant."""
+    a = {name: graph.constants.get(leaf.name) for name, leaf in call.bound().items() if isinstance(leaf, Ref)}
+    bias = a.get("self" if call.op in _ADDED else "bias")
+    mean, variance, weight = (a.get(name) for name in ("running_mean", "running_var", "weight"))
+    if call.op in _NORMS and mean is not None and variance is not None:
+        scale = (variance.double() + call.bound()["eps"]).rsqrt() * (1 if weight is None else weight.double())
+        yield (0 if bias is None else bias.double()) - mean.double() * scale
+    elif bias is not None:
+        yield bias * call.bound().get("beta", 1)
+
+
+def _finite(numbers: Tensor) -> bool:
+    return bool(numbers.isfinite().all())
 
 
 def _constants(call: Call, graph: Graph, dependent: frozenset[str]) -> Iterator[tuple[str, Any]]:

@@ -171,3 +171,26 @@ def test_a_matrix_stands_for_a_network_at_no_batch_size_that_is_special() -> Non
     assert torch.equal(result.model(x), model(x))
     with pytest.raises(ShapeError, match="another shape"):
         result.model(x[:1])
+
+
+#: Functions, and whether a program that torch exported for two samples or more is the same for one.
+EXPORTED = {
+    "rows": (lambda x: x * 2 + 1, True),
+    "all rows at once": (lambda x: (x.reshape(-1, 3) * 2).relu().mean(0, keepdim=True) + x, True),
+    "squeezed": (lambda x: x[:, :1].squeeze(), False),
+    "two rows": (lambda x: x[:2] * 2 + x[-2:], False),
+}
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_a_program_is_taken_from_one_sample_on_where_one_is_not_special(name: str) -> None:
+    function, alike = EXPORTED[name]
+    program = torch.export.export(Model(lambda s, x: function(x)).eval(), (ROWS,), dynamic_shapes=(({0: Dim.AUTO},),))
+    result = collapse(program, measure=False)
+    for count in (1, 2, 3):
+        x = ROWS[:count]
+        if count == 1 and not alike:
+            with pytest.raises(ShapeError, match="2 or more"):
+                result.model(x)
+        else:
+            assert same(result.model(x), function(x))

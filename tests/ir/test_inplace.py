@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from algebraic_cnn import collapse
+from algebraic_cnn.errors import TraceError
 from algebraic_cnn.ir import inplace
 from algebraic_cnn.ir.trace import trace
 from algebraic_cnn.ops.evaluate import Evaluator
@@ -129,3 +130,36 @@ def test_a_copy_of_an_input_is_memory_of_its_own() -> None:
     assert torch.equal(own, ours)
     assert torch.equal(model.last, found.last)
     assert torch.equal(found.last, x)
+
+
+#: What returns memory of x where the schema does not say it, and a call that says it.
+SHARING = {
+    "broadcast_tensors": lambda x: torch.broadcast_tensors(x * 2, x)[1],
+    "meshgrid": lambda x: torch.meshgrid(x[0, 0, 0], x[0, 0, 1], indexing="ij")[0],
+    "type_as": lambda x: x.type_as(x * 2),
+    "sum_to_size": lambda x: x.sum_to_size(x.shape),
+    "einsum": lambda x: torch.einsum("bchw->bcwh", x),
+    "transpose": lambda x: x.transpose(2, 3),
+}
+
+
+@pytest.mark.parametrize("name", SHARING)
+def test_memory_that_is_shared_in_secret_is_not_overwritten(name: str) -> None:
+    class Overwritten(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            view = SHARING[name](x)
+            x.add_(1)
+            return view * 1
+
+    x = torch.arange(16.0).reshape(1, 1, 4, 4)
+    written = x.clone()
+    expected = Overwritten()(written)
+    assert torch.equal(expected, SHARING[name](x + 1))
+    if name != "transpose":
+        with pytest.raises(TraceError, match=f"what {name} returns may be memory that is overwritten"):
+            trace(Overwritten().eval(), x)
+        return
+    found = collapse(Overwritten().eval(), x, measure=False).model
+    again = x.clone()
+    assert torch.equal(found(again), expected)
+    assert torch.equal(again, written)

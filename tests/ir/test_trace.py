@@ -172,3 +172,12 @@ def test_what_vmap_maps_is_the_calls_that_it_stands_for() -> None:
     x = torch.arange(15.0).reshape(5, 3)
     new = collapse(Mapped().eval(), torch.zeros(2, 3), measure=False).model
     assert torch.equal(new(x), x.flip(1) * 2 + x.cumsum(1))
+
+
+def test_a_number_read_out_of_a_constant_stands_where_it_is_used() -> None:
+    class Read(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * torch.full((), 0.25).item() + torch.tensor([1, 3])[1].item()
+
+    graph = trace(Read().eval(), torch.zeros(1, 2))
+    assert [(call.op, call.args[1]) for call in graph.calls] == [("mul", 0.25), ("add", 3)]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from algebraic_cnn import NonFiniteError, certify, derive, exact_map
+from algebraic_cnn import NonFiniteError, certify, collapse, derive, exact_map
 from algebraic_cnn.ir.trace import trace
 from algebraic_cnn.ops.evaluate import affine_obstacle, obstacles
 from algebraic_cnn.ops.precision import UNIT_ROUNDOFF, holds, operand, out_of_range, reads_bits, swamps
@@ -145,6 +145,37 @@ def test_rounding_by_a_magic_number_is_no_sum(dtype: torch.dtype, held: bool) ->
         assert rounding(x).double().tolist() == [[0.0, 1.0, 2.0]]
         assert "on purpose" in affine_obstacle(trace(rounding, x))[1]
         assert not certify(rounding, Function(lambda x: x), x, level="modular").ok
+
+
+def shifted(kind: str, by: float, dtype: torch.dtype) -> nn.Module:
+    """x -> x + by, by the bias of a layer that is the identity but for that."""
+    made: dict[str, nn.Module] = {
+        "linear": nn.Linear(3, 3),
+        "convolution": nn.Sequential(nn.Unflatten(1, (3, 1)), nn.Conv1d(3, 3, 1), nn.Flatten()),
+        "bias of a BatchNorm": nn.BatchNorm1d(3, eps=0),
+        "mean of a BatchNorm": nn.BatchNorm1d(3, eps=0),
+    }
+    layer = made[kind].to(dtype).eval()
+    for name, parameter in layer.named_parameters():
+        if name.endswith("weight") and parameter.ndim > 1:
+            parameter.data = torch.eye(3, dtype=dtype).reshape(parameter.shape)
+        elif name.endswith("bias"):
+            parameter.data.fill_(0 if kind.startswith("mean") else by)
+    if kind.startswith("mean"):
+        layer.running_mean.fill_(-by)
+    return layer
+
+
+@pytest.mark.parametrize("kind", ["linear", "convolution", "bias of a BatchNorm", "mean of a BatchNorm"])
+def test_a_bias_rounds_as_a_constant_does(kind: str) -> None:
+    magic, x = 1.5 * 2**23, torch.tensor([[0.5, 1.3, -2.7]])
+    model = nn.Sequential(shifted(kind, magic, torch.float32), shifted("linear", -magic, torch.float32)).eval()
+    assert torch.equal(model(x), x.round())
+    found = collapse(model, x, measure=False).model
+    assert torch.equal(found(x), model(x))
+    assert certify(model, nn.Identity().eval(), x).verdict != "equal"
+    small = nn.Sequential(shifted(kind, 8.0, torch.float32), shifted("linear", -8.0, torch.float32)).eval()
+    assert certify(small, nn.Sequential(nn.Identity()).eval(), x).ok
 
 
 def test_a_large_number_that_depends_on_a_free_size_is_found() -> None:
