@@ -26,6 +26,7 @@ from proofs.p09_single import conditions
 from proofs.p11_errors import response
 from proofs.p12_gated import gated
 from proofs.p13_instances import folded
+from proofs.p14_varieties import absorbed, moved
 from proofs.record import Record, Refuted, require
 from proofs.table import Row, closed, run
 
@@ -50,8 +51,8 @@ def test_another_seed_proves_it_too(stem: str) -> None:
     assert prove(stem)(seed=2024) == prove(stem)()
 
 
-def test_there_are_the_thirteen_theorems_and_each_says_what_it_proves() -> None:
-    assert [int(stem[1:3]) for stem in FILES] == list(range(1, 14))
+def test_there_are_the_fourteen_theorems_and_each_says_what_it_proves() -> None:
+    assert [int(stem[1:3]) for stem in FILES] == list(range(1, 15))
     for stem in FILES:
         text = importlib.import_module(f"proofs.{stem}").__doc__ or ""
         assert text.startswith(f"Theorem {int(stem[1:3])}")
@@ -212,6 +213,8 @@ NEARLY_RIGHT = [
     ("p12_gated", biases_not_gated),
     ("p13_instances", borders_not_counted),
     ("p13_instances", sums_not_means),
+    ("p14_varieties", without_skips),
+    ("p14_varieties", lambda f: absorbed(with_skips(lambda k, i, skip: replace(skip, t=1))(f))),
 ]
 
 
@@ -229,6 +232,17 @@ def test_what_is_nearly_right_is_refuted(stem: str, wrong: Any) -> None:
 def test_a_wrong_fold_of_batch_norm_is_refuted(wrong: Any) -> None:
     with pytest.raises(Refuted):
         prove("p13_instances")(fold=wrong)
+
+
+@pytest.mark.parametrize("wrong", [
+    {"act": lambda f, behind: f},
+    {"act": lambda f, behind: moved(f, {i: (g, g) for i, (g, _) in behind.items()})},
+    {"act": lambda f, behind: moved(replace(f, layers=[replace(layer, b=None) for layer in f.layers]), behind)},
+    {"compose": lambda layers, strides: np.convolve(*layers)},
+])  # fmt: skip
+def test_a_wrong_action_and_a_wrong_composition_are_refuted(wrong: Any) -> None:
+    with pytest.raises(Refuted):
+        prove("p14_varieties")(**wrong)
 
 
 def test_every_theorem_is_tried_with_something_nearly_right() -> None:
