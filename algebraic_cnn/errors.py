@@ -12,13 +12,15 @@ source line of the model).  Each child also derives from the built-in exception 
     TooLargeError       an explicit array beyond the memory budget, refused before it is allocated
     NonFiniteError      NaN or infinity where a number is needed
     DataError           a missing, damaged or foreign file
-    UnknownNameError    a name that is not in the list of names
+    UnknownNameError    a name that is not in the list of names; `chosen` refuses it
     HomotopyError       a homotopy that cannot be followed: nothing to fade, a strength out of range, a way without end
     UncertifiedError    a collapse whose certificate failed, and which is therefore not returned
     MissingExtraError   an optional dependency that is not installed
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 
 class AlgebraicError(Exception):
@@ -89,6 +91,20 @@ class DataError(AlgebraicError, OSError):
 
 class UnknownNameError(AlgebraicError, LookupError):
     """A name that is not one of the names on offer."""
+
+
+def chosen(what: str, name: str, names: Iterable[str], *, where: object = None) -> str:
+    """The name, if it is one of the names on offer.
+
+    Raises:
+        UnknownNameError: if it is not; the message lists them.
+
+    >>> chosen("engine", "eager", ("eager", "onnx"))
+    'eager'
+    """
+    if name not in (on_offer := tuple(names)):
+        raise UnknownNameError(f"unknown {what}", expected=" | ".join(on_offer), got=name, where=where)
+    return name
 
 
 class HomotopyError(AlgebraicError, ValueError):

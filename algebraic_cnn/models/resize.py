@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ..algebra.affine import Shape
-from ..errors import GeometryError, ShapeError, UnknownNameError
+from ..errors import GeometryError, ShapeError, chosen
 
 RESIZINGS = ("identity", "stride", "pool", "conv")
 
@@ -76,8 +76,7 @@ def resizing(kind: str, source: Shape, target: Shape, *, batch_norm: bool = Fals
     >>> resizing("stride", (8, 7, 7), (16, 4, 4))(torch.ones(1, 8, 7, 7)).shape
     torch.Size([1, 16, 4, 4])
     """
-    if kind not in RESIZINGS:
-        raise UnknownNameError("unknown resizing", expected=" | ".join(RESIZINGS), got=kind, where=where)
+    chosen("resizing", kind, RESIZINGS, where=where)
     if batch_norm and kind != "conv":
         raise GeometryError("a BatchNorm follows a resizing by convolution only", got=f"resize={kind!r}", where=where)
     if kind == "identity":

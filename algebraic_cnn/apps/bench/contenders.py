@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ...errors import UnknownNameError
+from ...errors import chosen
 from ...ir.onnx.writing import save_onnx, session
 
 Predictor = Callable[[], object]
@@ -37,10 +37,8 @@ def predictor(engine: str, model: nn.Module, batch: Tensor) -> Predictor:
     >>> predictor("eager", nn.Linear(2, 1), torch.zeros(3, 2))().shape
     torch.Size([3, 1])
     """
-    if engine not in ENGINES:
-        raise UnknownNameError("unknown engine", expected=" | ".join(ENGINES), got=engine)
     with torch.no_grad():
-        predict = ENGINES[engine](model, batch)
+        predict = ENGINES[chosen("engine", engine, ENGINES)](model, batch)
         predict()
     return predict
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ...collapsing.measurement import interleaved_seconds
 from ...collapsing.pipeline import collapse
-from ...errors import MissingExtraError, UnknownNameError
+from ...errors import MissingExtraError, chosen
 from ...files.records import append_record, read_records
 from .contenders import ENGINES, predictor
 from .reparameterised import MODELS, converted, counts, example, network
@@ -114,8 +114,7 @@ def rows_of(
         UnknownNameError: if there is no such network or engine.
     """
     for engine in engines:
-        if engine not in ENGINES:
-            raise UnknownNameError("unknown engine", expected=" | ".join(ENGINES), got=engine)
+        chosen("engine", engine, ENGINES)
     say = progress or (lambda words: None)
     given, x = network(name, seed=seed), example(batch=batch, seed=seed)
     with torch.no_grad():
@@ -127,17 +126,17 @@ def rows_of(
         start = time.perf_counter()
         forms[form] = make(given)
         making[form] = time.perf_counter() - start
-    times: dict[str, dict[str, float]] = {form: {} for form in forms}
-    notes: dict[str, dict[str, str]] = {form: {} for form in forms}
     load = os.getloadavg()[0]
+    times, notes = {}, {}
     for engine in engines:
         say(f"{name}: {engine}")
-        _time(engine, forms, x, seconds, times, notes)
+        times[engine], notes[engine] = _timed(engine, forms, x, seconds)
     rows = []
     for form, model in forms.items():
         with torch.no_grad():
             error = float((model(x).double() - exact).abs().max() / exact.abs().max())
-        rows.append(Row(name, form, *counts(model, x), error, making[form], times[form], notes[form], load))
+        spans, reasons = ({e: of[form] for e, of in found.items() if form in of} for found in (times, notes))
+        rows.append(Row(name, form, *counts(model, x), error, making[form], spans, reasons, load))
     return rows
 
 
@@ -147,27 +146,21 @@ def _together(rows: Sequence[Mapping[str, Any]]) -> Row:
     return Row(**{**rows[-1], **merged})
 
 
-def _time(
-    engine: str,
-    forms: Mapping[str, nn.Module],
-    x: Tensor,
-    seconds: float,
-    times: Mapping[str, dict[str, float]],
-    notes: Mapping[str, dict[str, str]],
-) -> None:
-    """Enter the medians of every form, or the reason why the engine cannot take it."""
+def _timed(
+    engine: str, forms: Mapping[str, nn.Module], x: Tensor, seconds: float
+) -> tuple[dict[str, float], dict[str, str]]:
+    """The median of every form, and why the engine cannot take the others."""
     torch._dynamo.reset()  # before all of them: what is compiled already would be forgotten, and timed uncompiled
-    ready = {}
+    ready, notes = {}, {}
     for form, model in forms.items():
         try:
             ready[form] = predictor(engine, model, x)
         except MissingExtraError:
             raise
         except Exception as error:  # engines of others raise errors of any class
-            notes[form][engine] = _reason(error)
+            notes[form] = _reason(error)
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
-    for form, median in interleaved_seconds(ready, seconds=seconds, clock=clock).items():
-        times[form][engine] = median
+    return interleaved_seconds(ready, seconds=seconds, clock=clock), notes
 
 
 def _reason(error: Exception) -> str:

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from ...collapsing.pipeline import collapse
-from ...errors import AlgebraicError, MissingExtraError, TraceError, UnknownNameError
+from ...errors import AlgebraicError, MissingExtraError, TraceError, chosen
 from ...ir.onnx.writing import quiet, save_onnx, session
 from ...ir.trace import trace
 from .patterns import PATTERNS, Pattern
@@ -68,11 +68,10 @@ def left_by(tool: str, model: nn.Module, batch: Tensor) -> Left:
     >>> left.products, left.norms, left.calls
     (1, 0, 1)
     """
-    if tool not in TOOLS:
-        raise UnknownNameError("unknown tool", expected=" | ".join(TOOLS), got=tool)
+    ask = TOOLS[chosen("tool", tool, TOOLS)]
     try:
         with quiet(), torch.no_grad():
-            return TOOLS[tool](copy.deepcopy(model), batch)
+            return ask(copy.deepcopy(model), batch)
     except AlgebraicError:
         raise
     except Exception as error:  # tools of others raise errors of any class

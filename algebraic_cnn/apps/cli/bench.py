@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import AsJson, chosen, on_cpu, words
+from ...errors import chosen
+from .options import AsJson, on_cpu, words
 from .screen import duration, show, table
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...errors import NotAffineError
+from ...errors import NotAffineError, chosen
 from ...files import apart
-from .options import LEVELS, AsJson, Device, MemoryBudget, Seed, bytes_of, chosen, device_of
+from .options import LEVELS, AsJson, Device, MemoryBudget, Seed, bytes_of, device_of
 from .report_table import show_report
 from .screen import print_json
 

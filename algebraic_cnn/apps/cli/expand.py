@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ...errors import ShapeError
-from .options import AsJson, chosen, on_cpu
+from ...errors import ShapeError, chosen
+from .options import AsJson, on_cpu
 from .screen import print_json
 
 PARTS = ("f", "W", "B")

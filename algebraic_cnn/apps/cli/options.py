@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...errors import GeometryError, UnknownNameError
+from ...errors import GeometryError, chosen
 
 if TYPE_CHECKING:
     import torch
@@ -33,17 +32,6 @@ def on_cpu(help: str) -> Any:
 def words(text: str) -> list[str]:
     """The words of a text such as "a, b"; none of an empty one."""
     return [word.strip() for word in text.split(",")] if text else []
-
-
-def chosen(what: str, name: str, names: Sequence[str]) -> str:
-    """The name, if it is one of the names.
-
-    Raises:
-        UnknownNameError: if it is not; the message lists them.
-    """
-    if name not in names:
-        raise UnknownNameError(f"unknown {what}", expected=" | ".join(names), got=name)
-    return name
 
 
 def device_of(name: str) -> torch.device:

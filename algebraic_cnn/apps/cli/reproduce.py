@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import AsJson, DataRoot, Device, Seed, chosen, place_of
+from ...errors import chosen
+from .options import AsJson, DataRoot, Device, Seed, place_of
 from .screen import bars, show, table
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import AsJson, DataRoot, Device, Seed, chosen, place_of
+from ...errors import chosen
+from .options import AsJson, DataRoot, Device, Seed, place_of
 from .screen import bars, print_json
 
 if TYPE_CHECKING:

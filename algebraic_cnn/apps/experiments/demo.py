@@ -19,7 +19,7 @@ from torch import nn
 
 from ...collapsing.measurement import interleaved_seconds
 from ...collapsing.pipeline import collapse
-from ...errors import UnknownNameError
+from ...errors import chosen
 from ...files.plain_json import write_json
 from ...homotopy.classifier import EpochRecord, Recipe, predictions, train
 from ...ir.programs import save_program
@@ -60,8 +60,7 @@ class Config:
 
     def __post_init__(self) -> None:
         for what, name, names in (("data", self.data, DATASETS), ("model", self.model, RESNETS)):
-            if name not in names:
-                raise UnknownNameError(f"unknown {what}", expected=" | ".join(names), got=name)
+            chosen(what, name, names)
 
     @property
     def recipe(self) -> Recipe:

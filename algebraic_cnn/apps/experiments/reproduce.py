@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import UnknownNameError
+from ...errors import chosen
 from ..plots import save_figure
 from . import accuracy, curve, race, timing
 from .runs import Place, Progress, run_jobs
@@ -82,10 +82,8 @@ def reproduce(name: str, setting: Setting) -> Outcome:
         NonFiniteError: if a training diverges.
         MissingExtraError: if a cluster is asked for without the extra for it.
     """
-    for what, word, words in (("experiment", name, EXPERIMENTS), ("preset", setting.preset, PRESETS)):
-        if word not in words:
-            raise UnknownNameError(f"unknown {what}", expected=" | ".join(words), got=word)
-    rows, figure, records = EXPERIMENTS[name](setting)
+    chosen("preset", setting.preset, PRESETS)
+    rows, figure, records = EXPERIMENTS[chosen("experiment", name, EXPERIMENTS)](setting)
     folder = Path(setting.place.folder)
     files = {"records": folder / records}
     if figure is not None:

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from ...certification.certificate import versions
-from ...errors import GeometryError, UnknownNameError
+from ...errors import GeometryError, UnknownNameError, chosen
 from ...homotopy import (
     Adaptive,
     Constant,
@@ -107,8 +107,7 @@ def job_of(
     """
     way = dict(way or {"kind": "constant", "start": 1.0})
     for what, name, names in (("model", model, RESNETS), ("way", way["kind"], KINDS)):
-        if name not in names:
-            raise UnknownNameError(f"unknown {what}", expected=" | ".join(names), got=name)
+        chosen(what, name, names)
     if epochs < 1 or (images is not None and images < 2) or (tests is not None and tests < 1):
         counts = {"images": images, "images to test on": tests, "epochs": epochs}
         got = ", ".join(f"{count} {what}" for what, count in counts.items() if count is not None)
