@@ -11,6 +11,7 @@ the graph is collapsed again; after `AGAIN` times it runs as it is.  What cannot
 from __future__ import annotations
 
 import functools
+import inspect
 import operator
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -184,7 +185,6 @@ def _state(constants: Sequence[Tensor]) -> tuple[list[int], list[int]]:
     return [x._version for x in constants], [x.data_ptr() for x in constants]
 
 
-@functools.cache
 def backend(
     then: str | Compiler = "inductor",
     *,
@@ -194,7 +194,7 @@ def backend(
 ) -> Backend:
     """A backend of ``torch.compile`` that collapses what Dynamo captures, and hands what is left to another.
 
-    The name "algebraic_cnn" stands for ``backend()``.  Weights are looked at in every call: a graph whose weights were
+    The name "algebraic_cnn" stands for ``backend(**options)`` with the ``options`` of ``torch.compile``.  Weights are looked at in every call: a graph whose weights were
     written or replaced is collapsed again.  A graph that cannot be collapsed, or of which gradients are asked, goes to
     the other backend as it is.
 
@@ -222,9 +222,23 @@ def backend(
     compiler(then, freezing=freezing)
     if certify not in (None, *LEVELS):
         raise UnknownNameError("no such level", expected=(None, *LEVELS), got=certify, where="backend")
+    return _standing(then, certify, freezing, measure)
+
+
+@functools.cache
+def _standing(then: str | Compiler, certify: str | None, freezing: bool, measure: bool) -> Backend:
     return Backend(then, certify, freezing, measure)
 
 
-def named(graph: fx.GraphModule, arguments: Sequence[Any], **options: Any) -> Callable[..., Any]:
-    """What torch calls for the name "algebraic_cnn"."""
-    return backend()(graph, arguments, **options)
+def named(
+    graph: fx.GraphModule, arguments: Sequence[Any], mode: str | None = None, options: dict[str, Any] | None = None
+) -> Callable[..., Any]:
+    """What torch calls for the name "algebraic_cnn", with the ``mode`` and the ``options`` of ``torch.compile``.
+
+    Raises:
+        UnknownNameError: if there is no such option of ``backend``, or as that raises it.
+    """
+    known, given = set(inspect.signature(backend).parameters), options or {}
+    if not known.issuperset(given):
+        raise UnknownNameError("no such option", expected=sorted(known), got=sorted(given), where="torch.compile")
+    return backend(**given)(graph, arguments, mode)

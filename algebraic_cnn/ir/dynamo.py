@@ -176,7 +176,8 @@ def compiler(then: str | Compiler, *, mode: str | None = None, freezing: bool = 
     if mode and mode not in modes:
         raise UnknownNameError("no such mode", expected=sorted(modes), got=mode, where="torch.compile")
     patches = {**(modes[mode] if mode else {}), **({"freezing": True} if freezing else {})}
-    return functools.partial(lookup_backend("inductor"), config_patches=patches)
+    inductor: Any = lookup_backend("inductor")
+    return functools.partial(inductor, config_patches=patches)
 
 
 def plain(module: nn.Module, example: Sequence[Tensor], like: fx.GraphModule) -> fx.GraphModule:

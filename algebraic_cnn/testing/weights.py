@@ -69,10 +69,10 @@ def filled(draw: st.DrawFn, module: nn.Module, shape: Shape, numbers: Numbers, d
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
         if tensor.is_floating_point():
             drawn = draw(kernels(tensor.shape, numbers=numbers, dtype=dtype))
-            if name.endswith("running_var"):  # with integers 1 or 4: then BatchNorm's scale is an integer or a half
-                drawn = 1 + 3 * (drawn % 2) if numbers == "integers" else drawn.abs() + 0.25
+            if name.endswith("running_var"):  # with integers and eps 1 or 4: BatchNorm's scale is an integer or a half
+                drawn = 3 * (drawn % 2) if numbers == "integers" else drawn.abs() + 0.25
             tensor.data.copy_(drawn)
     for part in module.modules():
         if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) and numbers == "integers":
-            part.eps = 0.0
+            part.eps = 1.0
     return Network(module, draw(kernels((2, *shape), numbers=numbers, dtype=dtype)))

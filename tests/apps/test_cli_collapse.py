@@ -137,10 +137,10 @@ def whole(model: nn.Module) -> nn.Module:
         if tensor.is_floating_point():
             tensor.data = torch.randint(-2, 3, tensor.shape, generator=generator).to(tensor.dtype)
             if name.endswith("running_var"):
-                tensor.data = 1 + 3 * (tensor.data % 2)
+                tensor.data = 3 * (tensor.data % 2)
     for part in model.modules():
         if isinstance(part, nn.BatchNorm2d):
-            part.eps = 0.0
+            part.eps = 1.0
     return model.eval()
 
 

@@ -41,7 +41,7 @@ def of_integers(model: nn.Module) -> nn.Module:
     for module in model.modules():
         for name, tensor in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
             if name == "running_var":
-                tensor.data = 4.0 ** torch.randint(-1, 2, tensor.shape, generator=generator)
+                tensor.data = 4.0 ** torch.randint(-1, 2, tensor.shape, generator=generator) - 0.25
             elif tensor.is_floating_point():
                 tensor.data = torch.randint(-3, 4, tensor.shape, generator=generator).double()
     return model.double().eval()
@@ -54,7 +54,7 @@ class Block(nn.Module):
         super().__init__()
         self.three = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.one = nn.Conv2d(channels, channels, 1, bias=False)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(channels, eps=0.0) for _ in range(3))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels, eps=0.25) for _ in range(3))
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(self.norms[0](self.three(x)) + self.norms[1](self.one(x)) + self.norms[2](x))

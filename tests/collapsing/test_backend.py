@@ -323,7 +323,7 @@ def test_inductor_compiles_what_is_left(freezing: bool) -> None:
 
 
 def test_the_same_options_are_the_same_backend() -> None:
-    assert backend("eager") is backend("eager")
+    assert backend("eager") is backend(then="eager")
     assert backend("eager") is not backend("eager", certify=None)
 
 

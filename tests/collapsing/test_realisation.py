@@ -30,7 +30,7 @@ def whole(model: nn.Module) -> nn.Module:
         if tensor.is_floating_point() and not name.endswith("running_var"):
             tensor.data = torch.from_numpy(rng.integers(-2, 3, tuple(tensor.shape)).astype(float))
     for module in model.modules():
-        module.eps = 0.0
+        module.eps = 3.0  # 1 + 3 is a square
     return model
 
 

@@ -97,7 +97,7 @@ def test_batch_norm_is_a_diagonal_layer_of_unrounded_numbers() -> None:
 
 
 def test_batch_norm_of_a_scaled_value_waits_for_a_whole_one() -> None:
-    recursion = of(lambda x, m, v: F.batch_norm(0.5 * x, m, 4 ** v.abs(), eps=0.0), 3, constants=((3,), (3,)))
+    recursion = of(lambda x, m, v: F.batch_norm(0.5 * x, m, 4 ** v.abs() - 1, eps=1.0), 3, constants=((3,), (3,)))
     assert [layer.W.shape for layer in recursion.layers] == [(3, 3), (3, 3)]
     assert recursion.skips[0, 1].t == 0.5
     assert recursion.skips[1, 2].r is not None

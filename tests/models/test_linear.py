@@ -45,10 +45,10 @@ def correlate(x: np.ndarray, conv: nn.Conv2d) -> np.ndarray:
 
 
 def normalise(x: np.ndarray, bn: nn.Module) -> np.ndarray:
-    """BatchNorm with its running statistics, eps = 0 and variances that are squares."""
+    """BatchNorm with its running statistics, whose variances, with eps, are squares."""
     names = ("running_mean", "running_var", "weight", "bias")
     mean, var, scale, shift = (getattr(bn, name).detach().numpy()[:, None, None] for name in names)
-    return (x - mean) / np.sqrt(var) * scale + shift
+    return (x - mean) / np.sqrt(var + bn.eps) * scale + shift
 
 
 def apply(module: nn.Module, x: np.ndarray) -> np.ndarray:
@@ -96,9 +96,9 @@ def fill(module: nn.Module, integers: list[int]) -> None:
     supply = itertools.cycle(integers)
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):
-            part.eps = 0.0
+            part.eps = 1.0
             part.running_mean.copy_(torch.tensor([next(supply) for _ in part.running_mean]))  # pyright: ignore
-            part.running_var.copy_(torch.tensor([4.0 ** next(supply) for _ in part.running_var]))  # pyright: ignore
+            part.running_var.copy_(torch.tensor([4.0 ** abs(next(supply)) - 1 for _ in part.running_var]))  # pyright: ignore
     with torch.no_grad():
         for parameter in module.parameters():
             values = [next(supply) for _ in range(parameter.numel())]

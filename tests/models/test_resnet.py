@@ -71,7 +71,8 @@ def with_exact_weights(net: nn.Module) -> nn.Module:
         if isinstance(part, nn.Linear):
             part.bias.data.fill_(5)
         if isinstance(part, nn.BatchNorm2d):
-            part.eps = 0.0
+            part.eps = 1.0
+            part.running_var.zero_()
             part.bias.data.copy_(torch.arange(part.num_features) % 3 * 9)
     return net
 

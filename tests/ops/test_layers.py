@@ -10,6 +10,13 @@ from torch import nn
 from algebraic_cnn.errors import GeometryError, NotAffineError, ShapeError, TrainingModeError
 from algebraic_cnn.ops.layers import affine_map
 
+
+def without_bias(module: nn.Module) -> nn.Module:
+    """As newer torch makes a BatchNorm of ``bias=False``."""
+    module.register_parameter("bias", None)
+    return module
+
+
 # Weights and inputs are made of small integers, and the weights of pooling and interpolation are dyadic here, so that
 # every number that torch computes is exact and equality is meant literally.
 MODULES: list[tuple[nn.Module, tuple[int, ...]]] = [
@@ -25,7 +32,7 @@ MODULES: list[tuple[nn.Module, tuple[int, ...]]] = [
     (nn.BatchNorm1d(3), (3,)),
     (nn.BatchNorm1d(3), (3, 4)),
     (nn.BatchNorm2d(3, affine=False), (3, 2, 2)),
-    (nn.BatchNorm2d(3, bias=False), (3, 2, 2)),
+    (without_bias(nn.BatchNorm2d(3)), (3, 2, 2)),
     (nn.BatchNorm3d(2), (2, 2, 2, 2)),
     (nn.AvgPool1d(2, padding=1), (2, 6)),
     (nn.AvgPool2d(4, stride=2, padding=1), (2, 7, 6)),
@@ -76,15 +83,15 @@ MODULES: list[tuple[nn.Module, tuple[int, ...]]] = [
 
 
 def made_of_integers(module: nn.Module, rng: np.random.Generator) -> nn.Module:
-    """The module in float64 and eval mode, its parameters small integers, its running variances powers of four."""
+    """The module in float64 and eval mode, its parameters small integers, its variances powers of four."""
     module = module.double().eval()
     for parameter in module.parameters():
         parameter.data = torch.from_numpy(rng.integers(-4, 5, tuple(parameter.shape)).astype(float))
     for part in module.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
-            part.eps = 0.0
+            part.eps = 4.0**-2
             part.running_mean.copy_(torch.from_numpy(rng.integers(-4, 5, part.num_features)))
-            part.running_var.copy_(torch.from_numpy(4.0 ** rng.integers(-2, 3, part.num_features)))
+            part.running_var.copy_(torch.from_numpy(4.0 ** rng.integers(-2, 3, part.num_features) - part.eps))
     return module
 
 

@@ -39,10 +39,10 @@ def integers(model: nn.Module) -> nn.Module:
             values = torch.randint(-3, 4, tensor.shape, generator=generator).double()
             tensor.data = (values.abs() + 1) ** 2 * 4 if name == "running_var" else values
         if hasattr(module, "eps"):
-            module.eps = 0.0
+            module.eps = 0.25
         if hasattr(module, "running_var"):
             module.running_var.data = (
-                4.0 ** torch.randint(-1, 2, module.running_var.shape, generator=generator).double()
+                4.0 ** torch.randint(-1, 2, module.running_var.shape, generator=generator).double() - 0.25
             )
     return model.double().eval()
 
