@@ -194,9 +194,9 @@ def backend(
 ) -> Backend:
     """A backend of ``torch.compile`` that collapses what Dynamo captures, and hands what is left to another.
 
-    The name "algebraic_cnn" stands for ``backend(**options)`` with the ``options`` of ``torch.compile``.  Weights are looked at in every call: a graph whose weights were
-    written or replaced is collapsed again.  A graph that cannot be collapsed, or of which gradients are asked, goes to
-    the other backend as it is.
+    The name "algebraic_cnn" stands for ``backend(**options)`` with the ``options`` of ``torch.compile``.  Weights are
+    looked at in every call: a graph whose weights were written or replaced is collapsed again.  A graph that cannot be
+    collapsed, or of which gradients are asked, goes to the other backend as it is.
 
     Args:
         then: the other backend, as ``torch.compile`` takes it.
