@@ -111,7 +111,7 @@ SAMPLES: dict[str, Sample] = {
     "batch_norm bare": (lambda x, m, v: F.batch_norm(x, m, 4 ** v.abs() - 1, eps=1.0), (4, 3), [(4,), (4,)]),
     "_native_batch_norm_legit_no_training": (
         lambda x, w, b, m: torch.ops.aten._native_batch_norm_legit_no_training(
-            x, w, b, m, torch.ones(4).double(), 0.1, 0.0
+            x, w, b, m, torch.ones(4).double(), 0.1, 3.0
         )[0],
         (4, 6, 6),
         [(4,), (4,), (4,)],
