@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from torch import nn
 from typer.testing import CliRunner, Result
 
 from algebraic_cnn.apps.cli import app
@@ -26,3 +34,33 @@ def complains(done: Result, *words: str, bars: bool = False) -> None:
 
 def cells(table: object) -> list[list[str]]:
     return [list(row) for row in zip(*(column.cells for column in table.columns), strict=True)]  # type: ignore[attr-defined]
+
+
+def in_epoch(train: Callable, number: int, act: Callable[[nn.Module], None]) -> Callable:
+    """A training in whose epoch of that number something is done after each step."""
+
+    def disturbed(model: nn.Module, *arguments: Any, progress: object, **options: Any) -> Any:
+        def step(done: int, steps: int, words: str) -> None:
+            if words.startswith(f"epoch {number}"):
+                act(model)
+
+        return train(model, *arguments, progress=step, **options)
+
+    return disturbed
+
+
+def interrupted(
+    command: Callable[..., Result], module: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Any]:
+    """Interrupt a command that trains in its third epoch, in the folder "part"; the result of one that is not."""
+
+    def stop(model: nn.Module) -> None:
+        raise KeyboardInterrupt
+
+    whole = json.loads(command("--out", folder / "whole", "--json").stdout)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "train", in_epoch(module.train, 3, stop))
+        done = command("--out", folder / "part")
+    assert done.exit_code == 130
+    assert "goes on from there" in done.stderr
+    return whole

@@ -19,7 +19,7 @@ from algebraic_cnn.ir.programs import load_program
 from algebraic_cnn.models.data import Dataset, load_digits
 from algebraic_cnn.models.resnet import RESNETS
 from tests.apps.commands import complains as says
-from tests.apps.commands import run
+from tests.apps.commands import in_epoch, interrupted, run
 
 
 class Small(nn.Module):
@@ -86,21 +86,7 @@ def test_a_skip_in_use_stays_and_all_activations_can_go(tmp_path: Path, words: l
 
 
 def test_an_interrupted_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = json.loads(train("--out", tmp_path / "whole", "--json").stdout)
-    real = runs.train
-
-    def interrupted(*arguments, progress, **options):
-        def stop(done: int, steps: int, words: str) -> None:
-            if words.startswith("epoch 3"):
-                raise KeyboardInterrupt
-
-        return real(*arguments, progress=stop, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(runs, "train", interrupted)
-        done = train("--out", tmp_path / "part")
-    assert done.exit_code == 130
-    assert "goes on from there" in done.stderr
+    whole = interrupted(train, runs, tmp_path, monkeypatch)
     assert len(read_records(tmp_path / "part" / "records.jsonl")) == 2
     again = json.loads(train("--out", tmp_path / "part", "--json").stdout)
     assert again["epochs"] == whole["epochs"]
@@ -140,16 +126,10 @@ def test_a_mistake_is_one_line_and_no_file(tmp_path: Path, monkeypatch: pytest.M
 def test_diverged_training_says_where_and_keeps_the_last_good_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = runs.train
+    def poison(model: nn.Module) -> None:
+        next(model.parameters()).data.fill_(float("nan"))
 
-    def poisoned(model: nn.Module, *arguments, progress, **options):
-        def poison(done: int, steps: int, words: str) -> None:
-            if words.startswith("epoch 2"):
-                next(model.parameters()).data.fill_(float("nan"))
-
-        return real(model, *arguments, progress=poison, **options)
-
-    monkeypatch.setattr(runs, "train", poisoned)
+    monkeypatch.setattr(runs, "train", in_epoch(runs.train, 2, poison))
     complains(train("--out", tmp_path), "training diverged", "epoch 2", "last good epoch is in", str(tmp_path))
     assert len(read_records(tmp_path / "records.jsonl")) == 1
     assert [path.suffix for path in (tmp_path / "runs").iterdir()] == [".safetensors"]

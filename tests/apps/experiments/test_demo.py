@@ -74,21 +74,7 @@ def test_the_table_is_readable(tmp_path: Path) -> None:
 
 
 def test_interrupted_it_keeps_finished_epochs_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = json.loads(run("--out", tmp_path / "whole", "--json").stdout)
-    train = demo.train
-
-    def interrupted(*arguments, progress, **options):
-        def stop(done: int, steps: int, words: str) -> None:
-            if words.startswith("epoch 3"):
-                raise KeyboardInterrupt
-
-        return train(*arguments, progress=stop, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(demo, "train", interrupted)
-        done = run("--out", tmp_path / "part")
-    assert done.exit_code == 130
-    assert "goes on from there" in done.stderr
+    whole = commands.interrupted(run, demo, tmp_path, monkeypatch)
     assert [file.name for file in (tmp_path / "part").iterdir()] == ["digits-resnet18.safetensors"]
     again = json.loads(run("--out", tmp_path / "part", "--json").stdout)
     assert again["records"] == whole["records"]
