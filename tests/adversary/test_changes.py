@@ -66,10 +66,11 @@ def test_changes_of_every_kind_really_change_something(name: str) -> None:
     subject = Subject(SNIPPETS[name], "exported")
     for kind in WITNESSES[name]:
         found = [change for change in subject.all_changes if change.kind == kind]
-        seen = {_truth(subject, change) for change in random.Random(0).sample(found, min(len(found), 5))}
-        assert seen == {"undecided"} if kind == "inserted a detach" else "different" in seen, (
-            f"{kind}: {len(found)} {seen}"
-        )
+        seen = (_truth(subject, change) for change in random.Random(0).sample(found, min(len(found), 5)))
+        if kind == "inserted a detach":
+            assert set(seen) == {"undecided"}
+        else:
+            assert "different" in seen, f"{kind}: {len(found)}"
 
 
 def _truth(subject: Subject, change) -> str:
@@ -92,7 +93,7 @@ def test_rewritings_keep_the_function() -> None:
     for name in ("residual", "attention with a mask", "lerps"):
         subject = Subject(SNIPPETS[name], "exported")
         found = [change for change in subject.all_changes if change.preserving]
-        seen = [_truth(subject, change) for change in found[::15]]
+        seen = [_truth(subject, change) for change in found[::30]]
         assert "different" not in seen
         assert seen.count("same") > len(seen) // 2
 
