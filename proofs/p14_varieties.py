@@ -1,8 +1,8 @@
 r"""Theorem 14.  A skip over one layer is other weights; over more it ties symmetries; strides divide polyphase parts.
 
 Notation.  f goes through layers of matrices W^(i); g in GL(c) acts behind layer i by W^(i) -> g W^(i),
-b^(i) -> g b^(i) and W^(i+1) -> W^(i+1) g^-1.  A filter w is the polynomial sum_a w_a x^a; w_r, its polyphase parts, have
-the taps r, r + S, r + 2 S, ...
+b^(i) -> g b^(i) and W^(i+1) -> W^(i+1) g^-1.  A filter w is the polynomial sum_a w_a x^a; w_r, its polyphase parts,
+have the taps r, r + S, r + 2 S, ...
 
 Statement.
 
@@ -12,9 +12,9 @@ Statement.
   * If w(x) = u(x) v(x^S), then w_r = u_r v for every r < S: v divides all polyphase parts, and so their gcd.
   * The rank of an integer matrix modulo a prime is at most its rank over Q.
 
-Proof.  W x + t R x = (W + t R) x.  W^(i+1) g^-1 (g y + t x) = W^(i+1) (y + t g^-1 x) is W^(i+1) (y + t x) for all weights
-and x only if g^-1 = 1.  Multiply sum_r x^r u_r(x^S) by v(x^S) and compare the taps r + S q.  A minor that is 0 over Q is
-0 modulo every prime.
+Proof.  W x + t R x = (W + t R) x.  W^(i+1) g^-1 (g y + t x) = W^(i+1) (y + t g^-1 x) is W^(i+1) (y + t x) for all
+weights and x only if g^-1 = 1.  Multiply sum_r x^r u_r(x^S) by v(x^S) and compare the taps r + S q.  A minor that
+is 0 over Q is 0 modulo every prime.
 
 Derived here with a symbol for every entry of two and three layers of two channels.  The instances check the first three
 over Q and F_p, the last against SymPy's rank over Q.

@@ -10,7 +10,7 @@ From the ground up:
     identity       the same function over the rationals?
     rounding       the error that rounding explains, proved
     parts, box     between calls that are not affine; over a box of inputs
-    bounded, modular, accuracy, rational, automatic    one file for each kind of level
+    bounded, accuracy, modular, rational, automatic    the levels, and how far float64 is from the exact map
     comparison     certify
     recheck        certificates as files, decided anew by a program that was extracted from a proof
 """

@@ -1,9 +1,9 @@
 """``Certificate``: what a check found, as a value that reads as a sentence and travels as JSON.
 
-level        how the check was made; certification.py says what each level means
+level        how the check was made; comparison.py says what each level means
 ok           the verdict
 witness      where the two networks differ, if they do
-fingerprint  SHA-256 of a network (fingerprints.py): a certificate speaks of these networks only
+fingerprint  SHA-256 of a network (ir/fingerprints.py): a certificate speaks of these networks only
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The levels "bounded" and "sampled" for networks with calls that are not affine: part by part, between these calls.
 
-Both networks are cut at their seams (seams.py).  Every affine part of the one is run beside that of the other, on the
-values that the first network has there, in float64, so that what is left is the difference of their numbers:
+Both networks are cut at their seams (derivation/seams.py).  Every affine part of the one is run beside that of the
+other, on the values that the first network has there, in float64, so that their numbers alone differ:
 
     products    a fused or re-parameterised weight is a sum of products of the original's numbers, each computed with a
                 few roundings (_EACH for every call that it was made of); so it is off by gamma |f|(|x|) at most

@@ -3,7 +3,7 @@
 From the ground up:
 
     drafting, realisation, writing, dense    pieces as calls, with numbers that any ring can compute
-    rings, elsewhere, lifting                what a border needs, and the same form at every image size
+    strips, elsewhere, lifting               what a border needs, and the same form at every image size
     cost, plans, cut                         which form is cheapest, by a model of time
     averages, forks, addends                 maps of channels moved to where they cost less
     passes                                   the passes of a collapse, in their order

@@ -1,7 +1,7 @@
 """Where to cut: which values of a piece are computed, and in which form each part between two of them runs.
 
     given      the calls that the network had
-    merged     one stencil (realisation.py), with moves or a circular padding (writing.py), or in a ring (rings.py)
+    merged     one stencil (realisation.py), with moves or a circular padding (writing.py), or in a ring (strips.py)
     dense      one matrix, where images are small
     best       the cheapest plan: by dynamic programming over the cuts of a chain, by pairs over branches
 
@@ -30,7 +30,7 @@ from .elsewhere import Elsewhere
 from .lifting import Sheet, lifted
 from .plans import NEVER, Merger, Plan
 from .realisation import realise, runs
-from .rings import ringed
+from .strips import ringed
 from .writing import around, beside, leaves, multiplied, name_of, opened, repeated, wrapped
 
 #: A form that spends more of something and is not cheaper by this factor is not worth a change.

@@ -2,7 +2,6 @@
 
     Sheet       what a form writes at one image size
     lifted      the same form written at many sizes -> calls whose numbers do not depend on the size, or None
-    spread_map  a bias map of any size: its border, and its inner rows and columns repeated
 
 What the sheets have in common stays.  A number that differs is understood in three cases: a bound of a slice is
 counted from the far end, a length of a reshape is asked of the value that is reshaped, a bias map is a small one

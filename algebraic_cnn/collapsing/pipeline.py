@@ -4,8 +4,9 @@ region     a connected affine part of the network
 form       how a part of it is computed afterwards: one convolution, one matrix, ..., or as given
 report     what became of every region, and why
 
-Trace, read the affine calls as pieces (junctions.py), choose cuts and forms (cut.py), write the new calls
-(rewriting.py), prove each region right (warrant.py), and only then hand it over.
+Trace, read the affine calls as pieces (derivation/junctions.py), rearrange them pass by pass (passes.py), choose cuts
+and forms (cut.py), write the new calls (rewriting.py), race what spends more of something (measurement.py), prove each
+region right (warrant.py), and only then hand it over.  A network that is one matrix is derived and certified whole.
 """
 
 from __future__ import annotations

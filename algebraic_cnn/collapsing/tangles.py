@@ -2,8 +2,9 @@
 
     tangle    a region from one value to one other that joining leaves in several junctions, as one piece
 
-Skips such as (0, 2) and (1, 3) make a graph that is neither chains nor branches (junctions.py), so no piece spans it.
-As a map it is W x + B all the same [JV24, Thm 3.1]; so the one form that remains, a matrix, is tried on the whole.
+Skips such as (0, 2) and (1, 3) make a graph that is neither chains nor branches (derivation/junctions.py), so no piece
+spans it.  As a map it is W x + B all the same [JV24, Thm 3.1]; so the one form that remains, a matrix, is
+tried on the whole.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """W, B and outputs of an affine network over the rational numbers, without rounding anything.
 
-The network runs modulo enough primes to tell the numerators apart (heights.py says how many), the Chinese remainder
-theorem lifts them (crt.py), and a known common denominator turns them into fractions.  Chance plays no part.
+The network runs modulo enough primes to tell the numerators apart (magnitudes/heights.py says how many), the Chinese
+remainder theorem lifts them (rings/crt.py), and a known common denominator turns them into fractions.  Chance
+plays no part.
 
     exact_map       W and B as ``Fraction`` entries; the numbers that the model's floats are
     exact_outputs   f(x) at given inputs: what torch's outputs should have been

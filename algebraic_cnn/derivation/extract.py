@@ -1,7 +1,7 @@
 """The paper's recursion read off a traced network.
 
 Each convolution, transposed convolution, linear call and BatchNorm is a layer; so is a product with a tensor, and a sum
-with a constant.  What lies between two layers is a formal sum of earlier layers (see ``assembly``): additions and
+with a constant.  What lies between two layers is a formal sum of earlier layers (algebra/assembly.py): additions and
 multiples give the strengths t, moves (reshape, slice, pad, cat) and averages the resizings R.
 
     layer        (reading, call, arguments) -> the call's value; the registry has one for each kind of call

@@ -4,6 +4,14 @@ whole_file      a hidden name to write to, renamed when all of it is on the disk
 write_bytes     bytes -> file; formats are made in memory first, so that a full disk meets one call only
 read_bytes      file -> bytes, if it is a regular file and not too large
 apart           refuse to write onto a file that is read
+
+Beside this file, from the ground up:
+
+    limits         how much a file may ask of its reader
+    plain_json     JSON with nothing doubtful in it, and with a sum
+    records        JSON Lines, appended as soon as each is known
+    archives       zip archives whose entries mean one thing
+    npz            arrays without pickles
 """
 
 from __future__ import annotations

@@ -6,6 +6,9 @@
     train           training along that way
     sensitivity     which strengths are the cheapest to do without
     orders          in which order skips fade; search_schedule: the best start, end, curve and order
+
+Under them: flow, rolling, script and opening find and replace parts of an exported model; strengths holds the numbers
+that move; classifier, checkpoint and overruns train, go on after an interruption, and keep clear of a fault of oneDNN.
 """
 
 from __future__ import annotations

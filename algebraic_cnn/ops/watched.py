@@ -1,7 +1,7 @@
 """An evaluator that shows every call as it happens.
 
 watch     called with (call, the values that it may use, its own value)
-native    run torch's own kernels instead of the rules of the ring
+native    run torch's own kernels instead of evaluating over the ring
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The weights of networks modulo one prime after the other: equal tensors once, and always in the same memory.
+"""A cache for runs modulo many primes: the weights of networks, equal tensors once, and always in the same memory.
 
     Residues         what is known of the weights for all primes
     modulo(field)    their residues, each computed when it is asked for; those of the prime before are overwritten

@@ -1,4 +1,4 @@
-"""The number seam: every computation of the library takes a ring, and this file is all it knows about numbers.
+"""Rings: every computation of the library takes one, and this room is all that it knows about numbers.
 
 Every ring carries the same code.  Arrays are NumPy arrays or torch tensors; torch is never imported here, it is
 recognised.  A float is a dyadic rational m 2^e, so the exact rings receive *the numbers that the floats are*.

@@ -2,6 +2,17 @@
 
 Every matrix W acts on row-major vectors, ``vec(layer(X)) = W vec(X)``: entry [r, c] is how much input c counts in
 output r.
+
+From the ground up:
+
+    arguments, geometry              torch's spellings of arguments, and what a convolution does to shapes
+    pattern                          which input meets which tap at which output
+    blocks, irregular, plan          rows that repeat a template; where each entry lies in memory
+    exact, formats                   SciPy, torch, SymPy and plain arrays
+    filling                          a pattern and a kernel make a matrix
+    selection, separable             maps that only move entries; one matrix for each axis
+    conv, padding, pooling, resampling, rearrange      the builders
+    operator, adjoint                the same without the matrix, and the dot-product test
 """
 
 from __future__ import annotations

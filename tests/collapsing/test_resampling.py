@@ -13,7 +13,7 @@ from algebraic_cnn.errors import UncertifiedError
 from algebraic_cnn.ops import resize
 from tests.collapsed import ops, randomised, relative_error
 from tests.collapsing.test_collapsing import CALLS_ALONE
-from tests.collapsing.test_rings import PRODUCTS_ALONE
+from tests.collapsing.test_strips import PRODUCTS_ALONE
 
 
 def bilinear(factor: float = 2, **options) -> nn.Module:

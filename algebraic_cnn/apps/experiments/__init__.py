@@ -1,3 +1,3 @@
-"""One file per figure or table: what is run, the rows and the picture of its records; restartable, seeds fixed."""
+"""The figures and tables of the paper, and the runs, sweeps and drawings under them; restartable, seeds fixed."""
 
 from __future__ import annotations

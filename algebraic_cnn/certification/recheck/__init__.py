@@ -3,8 +3,8 @@
 From the ground up:
 
     layers      convolutions as the proof knows them
-    spelling    a traced network as such layers
     maps        explicit maps W X + b as one such layer
+    spelling    a traced network as such layers
     file        the bytes of a .cert file
     claims      what is claimed of two networks
     program     running the checker

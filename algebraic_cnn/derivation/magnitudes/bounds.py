@@ -1,7 +1,7 @@
 """The majorant of a network: every number replaced by its absolute value, at |x|.
 
-It bounds the network, and gamma times it bounds what rounding does to it (sums.py).  It grows with the depth as
-products of absolute values do; rounding.py has bounds that do not.
+It bounds the network, and gamma times it bounds what rounding does to it (ops/sums.py).  It grows with the depth as
+products of absolute values do; certification/rounding.py has bounds that do not.
 """
 
 from __future__ import annotations

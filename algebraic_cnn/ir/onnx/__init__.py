@@ -1,3 +1,3 @@
-"""ONNX files: what torch computes for each operator, reading a file as a torch module, and writing one."""
+"""ONNX files: what torch computes for each operator (operators), reading and writing a file (reading, writing)."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An ONNX file as a torch module, by the table of onnx_operators.py, so that it can be compared, derived and collapsed.
+"""An ONNX file as a torch module, by the table of operators.py, so that it can be compared, derived and collapsed.
 
     load_onnx   .onnx -> module; an operator that the table does not have is refused by name
     node        every node is a module under its own name, which reports and certificates then give as the place

@@ -1,7 +1,7 @@
 """Any single affine ``nn.Module`` as an ``AffineMap``.
 
-module    the map of a module: what is refused, sequences composed, the output shape
 table     from module types to matrices
+module    the map of a module: what is refused, sequences composed, the output shape
 """
 
 from __future__ import annotations

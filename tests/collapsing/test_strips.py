@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from algebraic_cnn import collapse
-from algebraic_cnn.collapsing import rings
+from algebraic_cnn.collapsing import strips
 from algebraic_cnn.collapsing.cost import Prices
 from algebraic_cnn.errors import UncertifiedError
 from tests.collapsed import ops, randomised, relative_error
@@ -111,7 +111,7 @@ def test_the_price_decides() -> None:
     assert form(3, 256) == "as given"
 
 
-def shifted(band: rings.Band) -> rings.Band:
+def shifted(band: strips.Band) -> strips.Band:
     return replace(band, skip=band.skip - (band.skip > 0))
 
 
@@ -134,18 +134,18 @@ class Of:
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)
-def test_near_right_rings_are_refuted(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_near_right_strips_are_refuted(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, change = MUTANTS[mutant]
-    monkeypatch.setattr(rings, name, change(getattr(rings, name)))
+    monkeypatch.setattr(strips, name, change(getattr(strips, name)))
     model = randomised(nn.Sequential(*expanded()))
     with pytest.raises(UncertifiedError):
         collapse(model, torch.zeros(1, 2, 17, 22, dtype=torch.float64), prices=PRODUCTS_ALONE, measure=False)
 
 
 @pytest.mark.parametrize("mutant", PHASED)
-def test_near_right_rings_with_phases_are_refuted(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_near_right_strips_with_phases_are_refuted(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, change = PHASED[mutant]
-    monkeypatch.setattr(rings, name, change(getattr(rings, name)))
+    monkeypatch.setattr(strips, name, change(getattr(strips, name)))
     model = randomised(CHAINS["a transposed convolution whose bias is a pattern"]())
     with pytest.raises(UncertifiedError):
         collapse(model, torch.zeros(1, 2, 41, 46, dtype=torch.float64), prices=PRODUCTS_ALONE, measure=False)
