@@ -267,6 +267,8 @@ def _times(writer: _Writer, call: Call, arguments: dict[str, Any], x: Value) -> 
 def _sum(writer: _Writer, call: Call, arguments: dict[str, Any], values: dict[str, Value]) -> Value:
     factor = _SUMS[call.op] * float(arguments.get("alpha", 1))
     pair = [arguments["self"], arguments["other"]]
+    if isinstance(pair[1], int | float) and isinstance(pair[0], Ref):
+        return _plus(writer, values[pair[0].name], factor, float(pair[1]))
     if not all(isinstance(each, Ref) and each.name in values for each in pair):
         raise _refused(call, "a sum with a constant")
     first, second = (values[each.name] for each in pair)
@@ -274,6 +276,12 @@ def _sum(writer: _Writer, call: Call, arguments: dict[str, Any], values: dict[st
         raise _refused(call, "a sum that broadcasts")
     second = _scaled(writer, second, factor)
     return replace(first, feeds=first.feeds + second.feeds)
+
+
+def _plus(writer: _Writer, x: Value, factor: float, number: float) -> Value:
+    """The value plus one number everywhere."""
+    shift = np.full(x.shape[0], Fraction(factor) * Fraction(number), dtype=object)
+    return replace(writer.add(each(x.feeds, x.shape[0], bias=Numbers.of(shift)), x.shape, 3), seen=x.seen)
 
 
 _SUMS = {"add": 1.0, "sub": -1.0}
