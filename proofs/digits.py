@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from algebraic_cnn import load_digits
 from algebraic_cnn.certification.recheck.layers import Axis, Layer, Program
 from algebraic_cnn.certification.recheck.maps import mapped
 from algebraic_cnn.certification.recheck.spelling import spelled
 from algebraic_cnn.derivation.exact import exact_map
 from algebraic_cnn.ir.trace import trace
-from algebraic_cnn import load_digits
 
 _HEAD = """(******************************************************************************)
 (*      A trained network is its W and B: decided inside Coq                  *)
@@ -109,7 +109,8 @@ def _layer(layer: Layer) -> str:
     rows = [values[at : at + columns] for at in range(0, len(values), columns)]
     kernel = _list((_list(map(_number, row)) for row in rows), ";\n    ")
     biases = _list(map(_number, layer.bias.fractions()))
-    return f"Convolution {feeds} {layer.mode.capitalize()} {_axis(layer.rows)} {_axis(layer.columns)} {layer.groups}\n  {kernel}\n  {biases}"
+    walk = f"{layer.mode.capitalize()} {_axis(layer.rows)} {_axis(layer.columns)} {layer.groups}"
+    return f"Convolution {feeds} {walk}\n  {kernel}\n  {biases}"
 
 
 def _axis(axis: Axis) -> str:
