@@ -13,8 +13,8 @@ Statement.
   * The rank of an integer matrix modulo a prime is at most its rank over Q.
 
 Proof.  W x + t R x = (W + t R) x.  W^(i+1) g^-1 (g y + t x) = W^(i+1) (y + t g^-1 x) is W^(i+1) (y + t x) for all
-weights and x only if g^-1 = 1.  Multiply sum_r x^r u_r(x^S) by v(x^S) and compare the taps r + S q.  A minor that
-is 0 over Q is 0 modulo every prime.
+weights and x only if g^-1 = 1.  Multiply sum_r x^r u_r(x^S) by v(x^S) and compare the taps r + S q.  A minor that is 0
+over Q is 0 modulo every prime.
 
 Derived here with a symbol for every entry of two and three layers of two channels.  The instances check the first three
 over Q and F_p, the last against SymPy's rank over Q.

@@ -16,6 +16,7 @@ import typer
 from .bench import bench
 from .collapse import certify_command, collapse_command
 from .demo import demo_command
+from .dimension import dimension_command
 from .expand import expand_command
 from .matrix import toeplitz_command
 from .recheck import recheck_command
@@ -33,7 +34,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     demo_command, collapse_command, certify_command, recheck_command, toeplitz_command, expand_command,
-    train_command, reproduce_command,
+    dimension_command, train_command, reproduce_command,
 )  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.removesuffix("_command"))(command)

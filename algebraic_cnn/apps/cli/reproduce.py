@@ -1,4 +1,4 @@
-"""``algebraic-cnn reproduce``: the figures and tables of the paper, and the race beyond it."""
+"""``algebraic-cnn reproduce``: the figures and tables of the paper, the race beyond it, and all schedules compared."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .screen import bars, show, table
 if TYPE_CHECKING:
     from rich.table import Table
 
-NAMES = ("figure1", "figure2", "figure3", "timing", "race")
+NAMES = ("figure1", "figure2", "figure3", "timing", "race", "schedules")
 
 
 def reproduce_command(
@@ -32,7 +32,7 @@ def reproduce_command(
     device: Device = "cpu",
     json: AsJson = False,
 ) -> None:
-    """Reproduce a figure or table of the paper, or race the faded networks beside what one would use instead.
+    """Reproduce a figure or table of the paper, race the faded networks, or compare all schedules at one budget.
 
     Interrupted, it keeps finished trainings and epochs; called again with the same options, it goes on from there.
     """

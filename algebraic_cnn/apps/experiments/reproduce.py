@@ -1,4 +1,4 @@
-"""Every figure and table of the paper, and the race beyond it, by name: run what is missing, draw it, sum it up.
+"""Every figure and table of the paper, and what goes beyond it, by name: run what is missing, draw it, sum it up.
 
     EXPERIMENTS   name to what it does
     Outcome       the files that were written, and the rows of the table
@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import chosen
 from ..plots import save_figure
-from . import accuracy, curve, race, timing
+from . import accuracy, curve, race, schedules, timing
 from .runs import Place, Progress, run_jobs
 
 if TYPE_CHECKING:
@@ -67,8 +67,11 @@ class Setting:
 
     def trained(self, config: Any, records: str = RECORDS, *, keep: bool = False) -> list[dict[str, Any]]:
         """The record of every training of an experiment; what an earlier call finished is not run again."""
-        path = Path(self.place.folder, records)
-        return run_jobs(config.jobs(), path, self.place, self.progress, keep=keep)
+        return self.ran(config.jobs(), records, keep=keep)
+
+    def ran(self, jobs: Sequence[Mapping[str, Any]], records: str, *, keep: bool = False) -> list[dict[str, Any]]:
+        """The record of every one of these trainings."""
+        return run_jobs(jobs, Path(self.place.folder, records), self.place, self.progress, keep=keep)
 
 
 def reproduce(name: str, setting: Setting) -> Outcome:
@@ -120,10 +123,24 @@ def _race(setting: Setting) -> Drawn:
     return curve.table(config, records, times), curve.picture(config, records, times), "race/race-times.jsonl"
 
 
+def _schedules(setting: Setting) -> Drawn:
+    config = setting.of(schedules.PRESETS)
+    apart = replace(setting, place=replace(setting.place, folder=str(Path(setting.place.folder, "schedules"))))
+    apart.trained(config, "schedules.jsonl", keep=True)
+    searched = schedules.search(config, apart.place, setting.progress) if schedules.SEARCHED in config.lines else None
+    ways = schedules.ways(config, apart.place, searched)
+    jobs = {key: config.job(way, key[1]) for key, way in ways.items()}
+    done = apart.ran(list(jobs.values()), "schedules.jsonl")
+    by_job = dict(zip(jobs, done, strict=True))
+    trained = {line: [by_job[line, seed] for seed in config.seeds] for line in config.lines}
+    return schedules.table(config, trained), schedules.picture(config, trained), "schedules/schedules.jsonl"
+
+
 EXPERIMENTS: dict[str, Callable[[Setting], Drawn]] = {
     "figure1": _figure1,
     "figure2": partial(_figure1, presets=accuracy.FIGURE2),
     "figure3": _figure3,
     "timing": _timing,
     "race": _race,
+    "schedules": _schedules,
 }

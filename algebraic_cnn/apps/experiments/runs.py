@@ -2,7 +2,8 @@
 
     job             all that decides the result: data, model, recipe, schedules, seed
     Place           where it happens: folder of the data, device, folder of the checkpoints, processes or cluster
-    ways            how t goes: {"kind": "linear", "start": 1.0}, over the share `FADING` of the training
+    ways            how t goes: {"kind": "linear", "start": 1.0}, over the share `FADING` of the training; or over a
+                    "share" of its own, or skip after skip in the order of "names"
     faded           prefixes of the activations' names whose s goes from 0 to 1 in the same way, else linearly
 """
 
@@ -26,9 +27,10 @@ from ...homotopy import (
     Constant,
     Cosine,
     Exponential,
+    Learned,
     Linear,
-    Schedule,
     Step,
+    Way,
     find_activations,
     train,
     with_activation_strength,
@@ -36,6 +38,7 @@ from ...homotopy import (
 )
 from ...homotopy.classifier import Progress as Steps
 from ...homotopy.classifier import Recipe
+from ...homotopy.following import Plan
 from ...models.data import Dataset, load_dataset
 from ...models.resnet import RESNETS
 from .sweep import sweep
@@ -43,10 +46,12 @@ from .sweep import sweep
 WAYS = {"constant": Constant, "linear": Linear, "cosine": Cosine, "exponential": Exponential, "step": Step}
 #: Called with (done, total, words); parts of jobs count where they run in this process.
 Progress = Callable[[float, int, str], None]
-KINDS = (*WAYS, "adaptive")
+KINDS = (*WAYS, "adaptive", "learned")
 _RECIPE = ("epochs", "batch_size", "learning_rate", "amp", "channels_last")
 #: The schedules reach their ends after this share of the training, so that the network they lead to is trained too.
 FADING = 0.6
+#: How much harder learned strengths are pulled when the others are at their ends.
+_GROWTH = 100.0
 #: Steps of a schedule in an epoch, at most.
 PER_EPOCH = 10
 
@@ -137,17 +142,18 @@ def run_job(
         NonFiniteError: if training diverges.
     """
     data = images_of(job["data"], place.data_root, job["images"], job["tests"])
-    model = _start(job, data).to(place.device)
+    model = start_of(job, data).to(place.device)
     recipe = Recipe(**{name: job[name] for name in _RECIPE}, seed=job["seed"])
     per_epoch = -(-len(data.train_labels) // recipe.batch_size)
     interval = max(1, per_epoch // PER_EPOCH)
-    steps = max(1, int(FADING * ((per_epoch * recipe.epochs - 1) // interval)))
+    total = (per_epoch * recipe.epochs - 1) // interval
+    steps = max(1, int(FADING * total))
     kind = WAYS.get(job["way"]["kind"], Linear)
     fading = (Linear if kind is Constant else kind)(steps, 0.0, 1.0) if job["faded"] else None
     done = train(
         model,
         data,
-        _schedule(job["way"], steps),
+        _plan(job["way"], steps, total),
         activations=fading,
         recipe=recipe,
         interval=interval,
@@ -211,7 +217,7 @@ def network_of(job: Mapping[str, Any], place: Place) -> tuple[nn.Module, Dataset
     from ...homotopy.checkpoint import read_checkpoint
 
     data = images_of(job["data"], place.data_root, job["images"], job["tests"])
-    model = _start(job, data)
+    model = start_of(job, data)
     model.load_state_dict(read_checkpoint(checkpoint_of(job, place)).model)
     return model.to(place.device).eval(), data
 
@@ -229,7 +235,7 @@ def images_of(data: str, root: str | None, images: int | None = None, tests: int
     return replace(whole, **train, test_images=whole.test_images[:tests], test_labels=whole.test_labels[:tests])
 
 
-def _start(job: Mapping[str, Any], data: Dataset) -> nn.Module:
+def start_of(job: Mapping[str, Any], data: Dataset) -> nn.Module:
     """The network before training: the seed decides its weights."""
     torch.manual_seed(job["seed"])
     model: nn.Module = RESNETS[job["model"]](data.image_shape[0], 10)
@@ -243,9 +249,14 @@ def _start(job: Mapping[str, Any], data: Dataset) -> nn.Module:
     return model
 
 
-def _schedule(way: Mapping[str, Any], steps: int) -> Schedule:
+def _plan(way: Mapping[str, Any], steps: int, total: int) -> Plan:
+    """The schedules of a way: its steps, of all that the training has."""
     if way["kind"] == "adaptive":
         return Adaptive(way["start"])
+    if way["kind"] == "learned":
+        return Learned(way["start"], growth=_GROWTH ** (1 / steps))
+    if "share" in way or "names" in way:
+        return Way(way["kind"], way["start"], way.get("share", FADING), names=tuple(way.get("names", ()))).plan(total)
     return Constant(way["start"]) if way["kind"] == "constant" else WAYS[way["kind"]](steps, way["start"])
 
 

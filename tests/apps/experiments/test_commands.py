@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from typer.testing import Result
 
 from algebraic_cnn.apps.cli.reproduce import NAMES
-from algebraic_cnn.apps.experiments import accuracy, curve, race, reproduce, runs, timing
+from algebraic_cnn.apps.experiments import accuracy, curve, race, reproduce, runs, schedules, timing
 from algebraic_cnn.files.records import read_records
 from algebraic_cnn.ir.programs import load_program
 from algebraic_cnn.models.data import Dataset, load_digits
@@ -106,7 +106,7 @@ MISTAKES = {
     "train data": (["train", "--data", "letters"], ["digits | mnist", "letters"]),
     "train root": (["train", "--data", "mnist"], ["train-images-idx3-ubyte"]),
     "train device": (["train", "--device", "abacus"], ["cpu", "abacus"]),
-    "experiment": (["reproduce", "figure9"], ["figure1 | figure2 | figure3 | timing | race | all", "figure9"]),
+    "experiment": (["reproduce", "figure9"], ["figure1 | figure2 | figure3 | timing", "| all", "figure9"]),
     "preset": (["reproduce", "figure1", "--preset", "slow"], ["quick | paper", "slow"]),
     "data": (["reproduce", "figure1", "--data", "letters"], ["digits | mnist", "letters"]),
     "no root": (["reproduce", "figure3"], ["train-images-idx3-ubyte"]),
@@ -162,6 +162,9 @@ def tiny_presets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(race, "_NAMES", {"eager": "eager"})
     monkeypatch.setattr(race, "through_relu", lambda model: model)
     monkeypatch.setattr(race, "_original", lambda config, trained: trained)
+    lines = (schedules.RESNET, "learned", "cheapest first", schedules.SEARCHED)
+    longer = few | {"model": "resnet18", "epochs": 3}
+    monkeypatch.setitem(schedules.PRESETS, "quick", schedules.Config("quick", 1, 1, lines=lines, shared=longer))
     monkeypatch.setitem(race.PRESETS, "quick", race.Config("quick", 2, 1, batches=(2,), seconds=0.0, shared=few))
 
 
@@ -185,6 +188,10 @@ def test_everything_is_reproduced_and_nothing_is_run_twice(tmp_path: Path, monke
     by_name = {row["contender"]: row for row in outcomes["race"]["rows"]}
     assert by_name["original, eager"]["saved"] == by_name["original, eager"]["lost"] == 0.0
     assert [by_name[f"{level}, collapsed"]["trials"] for level in ("no skips", "no skips, stage 4")] == [2, 1]
+    compared = {row["way"]: row for row in outcomes["schedules"]["rows"]}
+    assert list(compared)[0::3] == [schedules.RESNET, schedules.SEARCHED]
+    _, *faded = read_records(tmp_path / "schedules" / "schedules.jsonl")
+    assert [record["epochs"][-1]["t"] for record in faded] == [0.0] * 3, "every way ends without skips"
     kept = [len(list((tmp_path / folder).iterdir())) for folder in ("runs", "race/runs")]
     assert kept == [0, 5], "only the race needs its networks"
     monkeypatch.setattr(runs, "train", None)
