@@ -9,7 +9,7 @@ import typer
 
 from ...errors import ShapeError
 from .expand import edges
-from .options import AsJson, chosen, sizes
+from .options import AsJson, on_cpu, sizes
 from .screen import print_json
 
 
@@ -30,15 +30,13 @@ def dimension_command(
     seed: Annotated[
         int | None, typer.Option(help="Seed of primes and points. Default: nobody's choice.", min=0)
     ] = None,
-    device: Annotated[str, typer.Option(help="Ranks are computed on the cpu.")] = "cpu",
+    device: Annotated[str, on_cpu("Ranks are computed on the cpu.")] = "cpu",
     json: AsJson = False,
 ) -> None:
     """The dimension of a chain of convolutions with skips, its symmetries, and which of them each skip breaks.
 
     For example: algebraic-cnn dimension 3x3x2 --strides 2x2x1 --skips 0-3
     """
-    chosen("device", device, ["cpu"])
-
     from ...algebra.varieties.architecture import Architecture
     from ...algebra.varieties.dimension import dimension_of
     from ...algebra.varieties.symmetries import symmetries_of
