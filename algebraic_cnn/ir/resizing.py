@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils import _pytree as pytree
 
 from ..errors import ShapeError
@@ -122,7 +123,8 @@ def followed(graph: Graph, shapes: Sequence[Size], batch: int) -> dict[str, Any]
     device = graph.device
     known = len(graph.input_dtypes) == len(graph.inputs)
     dtypes = graph.input_dtypes if known else (graph.dtype,) * len(graph.inputs)
-    with torch.no_grad(), quiet(), FakeTensorMode() as mode:
+    loops = any(call.op == "higher_order::while_loop" for call in graph.calls)  # torch follows them with symbols alone
+    with torch.no_grad(), quiet(), FakeTensorMode(shape_env=ShapeEnv() if loops else None) as mode:
         values: dict[str, Any] = {name: _fake(mode, x, graph.dtype, device) for name, x in graph.constants.items()}
         for name, shape, dtype in zip(graph.inputs, shapes, dtypes, strict=True):
             values[name] = torch.empty([n or batch for n in shape], dtype=dtype, device=device)

@@ -159,3 +159,23 @@ def test_a_region_that_overwrites_is_written_out() -> None:
     graph = trace(model, x)
     assert not any(call.parts() for call in graph.calls)
     assert difference(model, emit(graph), [(x,), (-x,)]) == ""
+
+
+def other_branch(s: Any, x: Tensor) -> Tensor:
+    return torch.cond(x.sum() > 0, lambda x: s.a(x), lambda x: x * 2.5, (x,))
+
+
+def longer_loop(s: Any, x: Tensor) -> Tensor:
+    from torch._higher_order_ops.while_loop import while_loop
+
+    start = torch.zeros((), dtype=torch.int64)
+    return while_loop(lambda i, y: i < 4, lambda i, y: (i + 1, y * 2), (start, x))[1]
+
+
+@pytest.mark.parametrize(("function", "other"), [(branch, other_branch), (loop, longer_loop)])
+def test_networks_with_branches_and_loops_are_compared(function: Callable[..., Any], other: Callable[..., Any]) -> None:
+    x = torch.ones(2, 4)
+    same, again, different = (model_of(each).float().requires_grad_(False) for each in (function, function, other))
+    assert not torch.equal(same(-x), different(-x))
+    assert certify(same, again, x).verdict == "equal"
+    assert not certify(same, different, x).ok
