@@ -7,7 +7,7 @@ DOCS := .venv/.docs
 WORKERS := -n logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test deep portable coverage lint types proofs checker notebooks docs bench clean
+.PHONY: help demo test deep portable coverage gpu lint types proofs checker notebooks docs bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ notebooks: $(STAMP)  ## run every notebook and export it, with its outputs, as H
 docs: $(DOCS)  ## build the documentation into build/docs; a warning is an error
 	$(BIN)/sphinx-build -q -W --keep-going -b html -d build/doctrees notebooks/docs build/docs
 	@echo build/docs/index.html
+
+gpu:  ## what a GPU has to show in eight minutes; needs no package index (PYTHON=...; GPU="--device cpu --small" rehearses)
+	$(PYTHON) -m tests.gpu $(GPU)
 
 bench: $(STAMP)  ## speed, as ratios to what one would use instead
 	$(BIN)/python -m pytest tests/benchmarks
