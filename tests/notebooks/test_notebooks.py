@@ -28,6 +28,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "05": {"power": 20, "prime": "7"},
     "06": {"kind": "Linear", "epochs": 3, "chosen": ["4.relu"]},
     "07": {"x1": -0.5, "x2": 1.0, "which": 5, "to": 8, "place": 0.75},
+    "08": {"stride": 1, "power": 2, "chosen": ["(0, 2)", "(1, 3)"]},
 }
 MUTANTS: dict[str, list[tuple[str, str]]] = {
     "01": [
@@ -55,6 +56,11 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
     "07": [
         ("value = np.maximum(value, Fraction(0))", "value = abs(value)"),
         ("p12_gated.prove(open_gates)", "p12_gated.prove()"),
+    ],
+    "08": [
+        ('is_realisable([w0, w1, 1], [2, 2], ring="RR")', "is_realisable([w0, w1, 1], [2, 2])"),
+        ("    w[1] += 1", "    w[1] += 0"),
+        ("plain = Architecture.chain([3, 3, 2], **options)", "plain = Architecture.chain([3, 3, 3], **options)"),
     ],
 }
 SLOW = {"05", "06"}  # their controls are moved in the run that must notice a mistake, and nowhere else
