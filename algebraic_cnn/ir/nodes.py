@@ -1,6 +1,7 @@
 """The nodes of a program as calls.
 
     calls_of    program -> its calls, in order of execution
+    op_of       the name of a call
     refs        what stands in a node's place, with ``Ref`` for nodes and ``Submodule`` for parts of the model
 
 ``view`` is spelled as ``reshape``: how a value lies in memory is no part of a network.
@@ -61,7 +62,7 @@ def _call(node: fx.Node, sizes: Sizes, parts: dict[str, Submodule]) -> Call:
     target = _ATEN.reshape.default if node.target in _AS_RESHAPE else node.target
     return Call(
         name=node.name,
-        op=_op(target),
+        op=op_of(target),
         target=cast("Any", target),
         args=tuple(refs(argument, parts) for argument in node.args),
         kwargs={key: refs(value, parts) for key, value in node.kwargs.items()},
@@ -83,7 +84,7 @@ def _is_counted(node: fx.Node, sizes: Sizes) -> bool:
     schema = getattr(node.target, "_schema", None)
     if schema is None or not isinstance(node.meta.get("val"), Tensor | list | tuple):
         return False
-    made = not any("Tensor" in str(a.type) for a in schema.arguments) and _op(node.target) not in _SHAPED
+    made = not any("Tensor" in str(a.type) for a in schema.arguments) and op_of(node.target) not in _SHAPED
     named = dict(zip((a.name for a in schema.arguments), node.args, strict=False)) | node.kwargs
     numbers = [named.get(a.name) for a in schema.arguments if made or "int" not in str(a.type)]
     leaves = pytree.tree_leaves(numbers)
@@ -95,7 +96,7 @@ def _place(path: str) -> str:
     return f"module {path!r}" if path and not path.startswith("_empty") else "a line that torch.export did not record"
 
 
-def _op(target: Any) -> str:
+def op_of(target: Any) -> str:
     """The name of a call; ``mylib::neg`` is not the ``neg`` of ATen."""
     namespace = getattr(target, "namespace", "")
     packet = getattr(target, "overloadpacket", target)

@@ -1,0 +1,239 @@
+"""An ONNX file as a graph of calls: affine nodes as ATen calls, and every node that is not read as an opaque one.
+
+    Network     the graph, and where in the file each of its values is
+    network     ModelProto -> Network
+
+Constants come first: initializers that nobody can override, and what is made of them.  A node that its table does not
+read, whatever the reason, is an opaque call of the namespace "onnx".  Where even the shapes that it gives are not known,
+it is taken out of the graph: what it is given is an output, what it gives an input with free sizes of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...extras import required
+from ..graph import Graph, Ref, needed
+from .builder import Builder
+from .inputs import Inputs, inputs_of
+from .nodes import Given, Node, attribute, dtype_of
+from .opaque import NoShape, Opaque, captured, subgraphs
+from .tables.boundaries import BOUNDARIES
+from .tables.constants import CONSTANTS, tensor_of
+from .tables.moves import MOVES
+from .tables.resizing import RESIZING
+from .tables.sums import SUMS
+from .tables.windows import WINDOWS
+from .values import Bound, Unread, Value
+
+TABLE = {**BOUNDARIES, **CONSTANTS, **MOVES, **RESIZING, **SUMS, **WINDOWS}
+
+#: Lengths of an axis of which nothing is known, at the trials.
+_UNKNOWN = (7, 12, 19)
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A file as a graph.
+
+    Attributes:
+        model: the file.
+        graph: its calls.
+        values: what each tensor of the file is; None where that is not known.
+        makers: by the name of each call of the graph, the place of the node that it comes from.
+        why: by the place of each node that was not read, why.
+        cut: the places of the nodes that were taken out of the graph.
+        inputs: the inputs of the file as they were taken.
+        kinds: dtypes of tensors of the file, as shape inference says.
+    """
+
+    model: Any
+    graph: Graph
+    values: Mapping[str, Given]
+    makers: Mapping[str, int]
+    why: Mapping[int, str]
+    cut: Sequence[int]
+    inputs: Inputs
+    kinds: Mapping[str, torch.dtype | None]
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The names of the file's inputs."""
+        return self.inputs.names
+
+    @property
+    def returned(self) -> tuple[str, ...]:
+        """The names of the file's outputs."""
+        return tuple(value.name for value in self.model.graph.output)
+
+
+def network(model: Any, shapes: Mapping[str, Sequence[int]] | None = None) -> Network:
+    """The graph of a model.
+
+    Args:
+        model: a ModelProto that the checker took.
+        shapes: of some of its inputs, in the example; free axes stay free.
+
+    Raises:
+        ShapeError: if a shape does not fit its input.
+        DataError: if an input is no tensor that torch has, or too large.
+    """
+    bound = 0
+    while True:
+        try:
+            return _Reading(model, inputs_of(model, shapes or {}, bound)).network()
+        except Bound:
+            bound += 1
+
+
+@dataclass(eq=False)
+class _Reading:
+    """One reading of a file, with some of its sizes free."""
+
+    model: Any
+    inputs: Inputs
+    values: dict[str, Given] = field(default_factory=dict)
+    makers: dict[str, int] = field(default_factory=dict)
+    why: dict[int, str] = field(default_factory=dict)
+    cut: list[int] = field(default_factory=list)
+    extra: dict[str, Value] = field(default_factory=dict)
+    asked: list[Ref] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.builder = Builder(self.inputs.lengths, self.inputs.trials)
+        self.builder.names.update(self.inputs.arguments)
+        self.versions = {o.domain.removeprefix("ai.onnx"): o.version for o in self.model.opset_import}
+        graph = _inferred(self.model).graph
+        self.infos = {v.name: v for v in (*graph.value_info, *graph.output, *graph.input)}
+        self.kinds = {name: v.type.tensor_type.elem_type for name, v in self.infos.items()}
+
+    def network(self) -> Network:
+        """Read all nodes."""
+        graph = self.model.graph
+        for name, argument in zip(self.inputs.names, self.inputs.arguments, strict=True):
+            self.values[name] = self.inputs.value(self.builder, name, argument)
+        for tensor in graph.initializer:
+            if tensor.name not in self.values:
+                self.values[tensor.name] = self._initializer(tensor)
+        for place, node in enumerate(graph.node):
+            self._read(place, node)
+        return self._finished()
+
+    def _initializer(self, tensor: Any) -> Value | None:
+        try:
+            return self.builder.constant(tensor_of(tensor), tensor.name)
+        except Unread:
+            return None
+
+    def _read(self, place: int, proto: Any) -> None:
+        b, domain = self.builder, proto.domain.removeprefix("ai.onnx")
+        name = proto.name or f"{proto.op_type}_{place}"
+        b.place, b.wanted = (f"node {name}", name), [each for each in proto.output if each]
+        mark = b.mark()
+        given = tuple(self.values.get(each) if each else None for each in proto.input)
+        try:
+            if domain or proto.op_type not in TABLE or next(subgraphs(proto), None) is not None:
+                raise Unread("the tables do not have it")
+            if any(each and value is None for each, value in zip(proto.input, given, strict=True)):
+                raise Unread("it is given what is not known")
+            found = TABLE[proto.op_type](b, self._node(proto, domain, given))
+            found = found if isinstance(found, list) else [found]
+        except (Unread, KeyError, IndexError) as error:
+            b.forget(mark)
+            self.why[place] = str(error)
+            found = self._opaque(place, proto)
+        self.makers.update((call.name, place) for call in b.calls[mark:])
+        names = [each for each in proto.output]
+        self.values.update(zip(names, [*found, *[None] * len(names)], strict=False))
+
+    def _node(self, proto: Any, domain: str, given: tuple[Given, ...]) -> Node:
+        helper = required("onnx", "onnx").helper
+        attributes = {a.name: attribute(helper.get_attribute_value(a)) for a in proto.attribute}
+        outputs = len([name for name in proto.output if name])
+        return Node(proto.op_type, self.versions.get(domain, 1), attributes, given, outputs, self.builder)
+
+    def _opaque(self, place: int, proto: Any) -> list[Given]:
+        """An opaque call; where its shapes are not known, inputs of the graph."""
+        b = self.builder
+        target = Opaque(proto, self.model.opset_import, [self.kinds.get(name, 0) for name in proto.output if name])
+        names = [name for name in (*proto.input, *captured(proto)) if name]
+        arguments = [self.values.get(name) for name in names]
+        mark = b.mark()
+        try:
+            if any(argument is None for argument in arguments) or "" in proto.output:
+                raise NoShape
+            found = b.call(target, target.text, *(_plain(argument) for argument in arguments))
+            return found if isinstance(found, list) else [found]
+        except (NoShape, Unread):
+            b.forget(mark)
+        self.cut.append(place)
+        self.asked += [Ref(v.name) for v in arguments if isinstance(v, Value) and v.constant is None]
+        return [self._unknown(name) if name else None for name in proto.output]
+
+    def _unknown(self, name: str) -> Value | None:
+        """An output of a node that was taken out: an input of the graph, if its dtype and rank are known."""
+        info = self.infos.get(name)
+        dtype = None if info is None else dtype_of(info.type.tensor_type.elem_type)
+        if info is None or dtype is None or not info.type.tensor_type.HasField("shape"):
+            return None
+        argument, shape = self.builder.fresh(name), []
+        for axis, dim in enumerate(info.type.tensor_type.shape.dim):
+            lengths = (dim.dim_value,) * self.inputs.trials
+            if not dim.HasField("dim_value"):
+                lengths = self.inputs.known(dim.dim_param) or _UNKNOWN[: self.inputs.trials]
+                self.inputs.free(argument, axis, dim.dim_param)
+            shape.append(lengths)
+        value = self.builder.given(argument, list(zip(*shape, strict=True)) or [()] * self.inputs.trials, dtype)
+        self.extra[argument] = value
+        return value
+
+    def _finished(self) -> Network:
+        """The graph of all that was read."""
+        b, graph, inputs = self.builder, self.model.graph, self.inputs
+        outputs = [self.values.get(value.name) for value in graph.output]
+        refs = [Ref(v.name) for v in outputs if isinstance(v, Value)]
+        given = [self.values[name] for name in inputs.names]
+        values = [*(v for v in given if isinstance(v, Value)), *self.extra.values()]
+        shown = [*refs, *dict.fromkeys(self.asked)]
+        calls, used = needed(b.calls, [ref.name for ref in shown])
+        constants = {name: x for name, x in b.constants.items() if name in used}
+        shapes = tuple(inputs.shape(value) for value in values)
+        dtypes = tuple(value.dtype for value in values)
+        floats = [x for x in (*dtypes, *(x.dtype for x in constants.values())) if x.is_floating_point]
+        firsts = [shape[0] for shape in shapes if shape]
+        paths = {v.name: name for name, v in self.values.items() if isinstance(v, Value) and v.name in constants}
+        made = Graph(
+            inputs=tuple(value.name for value in values),
+            input_shapes=shapes,
+            calls=calls,
+            constants=constants,
+            outputs=tuple(shown),
+            out_spec=None,
+            batch=None if None in firsts or not firsts else firsts[0],
+            dtype=floats[0] if floats else torch.float32,
+            input_dtypes=dtypes,
+            example_shapes=tuple(tuple(map(int, value.shells[0].shape)) for value in values),
+            sizes=inputs.sizes(values),
+            paths=paths,
+        )
+        kinds = {name: dtype_of(kind) for name, kind in self.kinds.items()}
+        return Network(self.model, made, self.values, self.makers, self.why, self.cut, inputs, kinds)
+
+
+def _inferred(model: Any) -> Any:
+    """The model with the dtypes and shapes of its values, as far as ONNX's inference knows them."""
+    onnx = required("onnx", "onnx")
+    try:
+        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except Exception:  # it raises errors of many classes; what a model says of itself is left
+        return model
+
+
+def _plain(value: Given) -> Any:
+    """What an opaque call is given: a tensor, or numbers."""
+    return value.tolist() if isinstance(value, np.ndarray) else value

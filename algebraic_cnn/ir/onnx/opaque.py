@@ -1,0 +1,159 @@
+"""A node that is not read: a call that says of itself what it is, and what shapes it gives, and no more.
+
+    Opaque      the node, as the target of a call
+    captured    names that the subgraphs of a node read from outside
+    NoShape     the node does not say what shape it gives
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...errors import TraceError
+from ...extras import required
+from .nodes import dtype_of
+
+
+class NoShape(Exception):
+    """Where ONNX's shape inference does not say a shape."""
+
+
+def subgraphs(node: Any) -> Iterator[Any]:
+    """The graphs among the attributes of a node."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def captured(node: Any) -> list[str]:
+    """Names that the subgraphs of a node read from outside, in a fixed order."""
+    return list(dict.fromkeys(name for graph in subgraphs(node) for name in _outside(graph)))
+
+
+def _outside(graph: Any) -> Iterator[str]:
+    own = {value.name for value in (*graph.input, *graph.initializer)}
+    for node in graph.node:
+        yield from (name for name in (*node.input, *captured(node)) if name and name not in own)
+        own.update(node.output)
+    yield from (value.name for value in graph.output if value.name not in own)
+
+
+class Opaque:
+    """A node as the target of a call: (what it is, what it is given ...) -> what it gives.
+
+    Args:
+        node: of the file; subgraphs may read values from outside, which are then given after its inputs.
+        opsets: versions of all domains.
+        kinds: dtypes of its outputs by ONNX's numbers, where the file says them.
+    """
+
+    namespace = "onnx"
+
+    def __init__(self, node: Any, opsets: Sequence[Any], kinds: Sequence[int]) -> None:
+        self.node, self.opsets, self.kinds = node, list(opsets), list(kinds)
+        self.__name__ = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
+        self.__module__ = self.namespace
+        self._known: dict[Any, list[tuple[torch.dtype, tuple[int, ...]]]] = {}
+
+    @cached_property
+    def text(self) -> str:
+        """What the node is, but for the names of its values."""
+        onnx = required("onnx", "onnx")
+        bare = onnx.NodeProto(op_type=self.node.op_type, domain=self.node.domain)
+        bare.attribute.extend(sorted(self.node.attribute, key=lambda a: a.name))
+        names = {name: f"#{place}" for place, name in enumerate(captured(self.node))}
+        for graph in subgraphs(bare):
+            _renamed(graph, dict(names))
+        digest = hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()
+        versions = sorted((o.domain.removeprefix("ai.onnx"), o.version) for o in self.opsets if o.domain == self.node.domain)
+        return f"{self.__name__} {versions} {digest} {[bool(name) for name in self.node.input]} {len(self.node.output)}"
+
+    def __call__(self, text: str, *given: Any) -> Any:
+        """Shells of what it gives; the numbers of such a node are computed by ONNX Runtime alone.
+
+        Raises:
+            TraceError: if it is asked for numbers.
+            NoShape: if its shapes are not known.
+        """
+        tensors = [x for x in given if isinstance(x, Tensor)]
+        shell = next((x for x in tensors if x.is_meta or type(x) is not Tensor), None)
+        if tensors and shell is None:
+            what = "the table of ONNX operators does not have it, so that torch cannot run it"
+            raise TraceError(what, got=self.__name__, where=self.node.name)
+        device = torch.device("meta") if shell is not None and shell.is_meta else torch.device("cpu")
+        found = [torch.empty(shape, dtype=dtype, device=device) for dtype, shape in self.shapes(given)]
+        return found[0] if len(found) == 1 else tuple(found)
+
+    def shapes(self, given: Sequence[Any]) -> list[tuple[torch.dtype, tuple[int, ...]]]:
+        """Dtype and shape of every output, as ONNX's shape inference says.
+
+        Raises:
+            NoShape: if it does not.
+        """
+        kinds = [(x.dtype, tuple(map(int, x.shape))) if isinstance(x, Tensor) else str(x) for x in given]
+        key = tuple(kinds)
+        if key not in self._known:
+            self._known[key] = self._inferred(given)
+        return self._known[key]
+
+    def _inferred(self, given: Sequence[Any]) -> list[tuple[torch.dtype, tuple[int, ...]]]:
+        onnx = required("onnx", "onnx")
+        helper, inputs, constants = onnx.helper, [], []
+        named = [name for name in (*self.node.input, *captured(self.node)) if name]
+        for name, x in dict(zip(named, given, strict=True)).items():
+            if isinstance(x, Tensor):
+                element = next((n for n in (1, 2, 3, 5, 6, 7, 9, 10, 11, 16) if dtype_of(n) == x.dtype), 0)
+                inputs.append(helper.make_tensor_value_info(name, element, list(map(int, x.shape))))
+                if x.device.type == "cpu" and type(x) is Tensor and x.numel() < 4096:
+                    constants.append(onnx.numpy_helper.from_array(x.numpy(), name))
+            else:
+                constants.append(onnx.numpy_helper.from_array(_array(x), name))
+        outputs = [onnx.ValueInfoProto(name=name) for name in self.node.output if name]
+        inputs = [value for value in inputs if value.name not in {c.name for c in constants}]
+        graph = helper.make_graph([self.node], "one", inputs, outputs, constants)
+        model = helper.make_model(graph, opset_imports=self.opsets, ir_version=8)
+        try:
+            inferred = onnx.shape_inference.infer_shapes(model, data_prop=True, strict_mode=True)
+        except Exception as error:  # it raises errors of many classes
+            raise NoShape(str(error)) from error
+        return [self._read(value, kind) for value, kind in zip(inferred.graph.output, self.kinds, strict=True)]
+
+    def _read(self, value: Any, kind: int) -> tuple[torch.dtype, tuple[int, ...]]:
+        tensor = value.type.tensor_type
+        dtype = dtype_of(tensor.elem_type or kind)
+        if dtype is None or not tensor.HasField("shape") or not all(d.HasField("dim_value") for d in tensor.shape.dim):
+            raise NoShape(value.name)
+        return dtype, tuple(d.dim_value for d in tensor.shape.dim)
+
+
+def _array(x: Any) -> Any:
+    import numpy as np
+
+    found = np.asarray(x)
+    return found.astype(np.float32 if found.dtype.kind == "f" else np.int64)
+
+
+def _renamed(graph: Any, names: dict[str, str]) -> None:
+    """The values of a subgraph by their places: names say nothing."""
+    for value in (*graph.input, *graph.initializer):
+        value.name = names[value.name] = f"%{len(names)}"
+    for node in graph.node:
+        node.name = node.doc_string = ""
+        inner = [each for each in subgraphs(node)]
+        node.input[:] = [names.get(name, name) for name in node.input]
+        for each in inner:
+            _renamed(each, dict(names))
+        for place, name in enumerate(node.output):
+            names[name] = f"%{len(names)}" if name else ""
+            node.output[place] = names[name]
+    for value in graph.output:
+        value.name = names.get(value.name, value.name)
+    graph.name = graph.doc_string = ""
+    del graph.value_info[:]

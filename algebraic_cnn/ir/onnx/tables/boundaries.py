@@ -1,0 +1,211 @@
+"""Operators that are not affine and that torch has as one call, so that they are compared with those of torch models."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from ..builder import Builder
+from ..nodes import Node, Reader
+from ..values import Unread, Value, numbers_of
+from .sums import axes_of
+from .windows import pads_of
+
+_ATEN = torch.ops.aten
+_MAX = (_ATEN.max_pool1d.default, _ATEN.max_pool2d.default, _ATEN.max_pool3d.default)
+
+
+def _entry(target: Any) -> Reader:
+    def read(b: Builder, node: Node) -> Value:
+        return b.call(target, node.floating())
+
+    return read
+
+
+def _two(target: Any) -> Reader:
+    def read(b: Builder, node: Node) -> Value:
+        if node.version < 7:
+            raise Unread("broadcasting as it was before version 7")
+        return b.call(target, node.x(), node.x(1))
+
+    return read
+
+
+def _many(target: Any) -> Reader:
+    def read(b: Builder, node: Node) -> Value:
+        if node.version < 8:
+            raise Unread("broadcasting as it was before version 8")
+        found = node.x()
+        for place in range(1, len(node.given)):
+            found = b.call(target, found, node.x(place))
+        return found
+
+    return read
+
+
+def _clip(b: Builder, node: Node) -> Value:
+    x, ends = node.x(), []
+    for place, name in ((1, "min"), (2, "max")):
+        if node.has(place):
+            end = numbers_of(node.sizes(place))[0]
+        else:
+            end = node.get(name)
+        ends.append(end)
+    low, high = ends
+    if low is not None and high is not None and low <= high and x.dtype.is_floating_point:
+        return b.call(_ATEN.hardtanh.default, x, low, high)
+    if ends == [None, None]:
+        return x
+    return b.call(_ATEN.clamp.default, x, low, high)
+
+
+def _max_pool(b: Builder, node: Node) -> Value:
+    node.only()
+    node.refuse("storage_order")
+    x, kernel = node.floating(), list(node.attributes["kernel_shape"])
+    rank, pairs = x.rank - 2, pads_of(node, x, kernel)
+    if rank not in (1, 2, 3) or any(one != other for one, other in pairs):
+        raise Unread("a pool padded unevenly")
+    if any(2 * one > k for (one, _), k in zip(pairs, kernel, strict=True)):
+        raise Unread("padding of more than half a window")
+    ones = [1] * rank
+    options = list(node.get("strides", ones)), [one for one, _ in pairs], list(node.get("dilations", ones))
+    return b.call(_MAX[rank - 1], x, kernel, *options, bool(node.get("ceil_mode")))
+
+
+def _softmax(target: Any) -> Reader:
+    def read(b: Builder, node: Node) -> Value:
+        x = node.floating()
+        axis = node.get("axis", -1 if node.version >= 13 else 1)
+        axis = axis % x.rank
+        if node.version < 13 and any(n != 1 for n in x.shape[axis + 1 :]):
+            raise Unread("a softmax of several axes together")
+        return b.call(target, x, axis)
+
+    return read
+
+
+def _gelu(b: Builder, node: Node) -> Value:
+    return b.call(_ATEN.gelu.default, node.floating(), approximate=node.word("approximate", "none"))
+
+
+def _hard_sigmoid(b: Builder, node: Node) -> Value:
+    if not math.isclose(node.get("alpha", 0.2), 1 / 6, rel_tol=2.0**-20) or node.get("beta", 0.5) != 0.5:
+        raise Unread("a hard sigmoid of another slope")
+    return b.call(_ATEN.hardsigmoid.default, node.floating())
+
+
+def _prelu(b: Builder, node: Node) -> Value:
+    x, slope = node.floating(), node.floating(1)
+    shape = [1] * (x.rank - slope.rank) + list(slope.shape)
+    single = x.rank > 1 and [axis for axis, n in enumerate(shape) if n != 1] in ([], [1])
+    if slope.constant is None or slope.rank > x.rank or not single:
+        raise Unread("slopes that are not one for every channel")
+    return b.call(_ATEN.prelu.default, x, b.call(_ATEN.reshape.default, slope, [-1]))
+
+
+def _layer_norm(b: Builder, node: Node) -> Value:
+    node.only()
+    x, weight, bias = node.floating(), node.x(1), node.optional(2)
+    axis = node.get("axis", -1) % x.rank
+    lengths = x.shape[axis:]
+    if None in lengths or weight.shape != lengths or (bias is not None and bias.shape != lengths):
+        raise Unread("a normalisation over free axes")
+    return b.call(_ATEN.layer_norm.default, x, list(lengths), weight, bias, node.get("epsilon", 1e-5), False)
+
+
+def _instance_norm(b: Builder, node: Node) -> Value:
+    x, weight, bias = node.floating(), node.floating(1), node.floating(2)
+    epsilon = node.get("epsilon", 1e-5)
+    return b.call(_ATEN.instance_norm.default, x, weight, bias, None, None, True, 0.0, epsilon, False)
+
+
+def _largest(target: Any) -> Reader:
+    def read(b: Builder, node: Node) -> Value:
+        x = node.x()
+        axes = axes_of(node, x)
+        return x if axes is None else b.call(target, x, axes, bool(node.get("keepdims", 1)))
+
+    return read
+
+
+def _global_max(b: Builder, node: Node) -> Value:
+    x = node.floating()
+    return b.call(_ATEN.amax.default, x, list(range(2, x.rank)), True)
+
+
+def _where(b: Builder, node: Node) -> Value:
+    return b.call(_ATEN.where.self, node.x(), node.x(1), node.x(2))
+
+
+def _leaky(b: Builder, node: Node) -> Value:
+    return b.call(_ATEN.leaky_relu.default, node.floating(), node.get("alpha", 0.01))
+
+
+def _elu(b: Builder, node: Node) -> Value:
+    return b.call(_ATEN.elu.default, node.floating(), node.get("alpha", 1.0))
+
+
+def _arg(target: Any) -> Reader:
+    def read(b: Builder, node: Node) -> Value:
+        node.refuse("select_last_index")
+        x = node.x()
+        return b.call(target, x, node.get("axis", 0) % x.rank, bool(node.get("keepdims", 1)))
+
+    return read
+
+
+def _power(b: Builder, node: Node) -> Value:
+    x, exponent = node.floating(), node.x(1)
+    if exponent.constant is not None and exponent.constant.numel() == 1 and exponent.rank <= x.rank:
+        number = exponent.constant.item()
+        return b.call(_ATEN.pow.Tensor_Scalar, x, int(number) if number == int(number) else number)
+    if exponent.dtype != x.dtype:
+        raise Unread("a power of two dtypes")
+    return b.call(_ATEN.pow.Tensor_Tensor, x, exponent)
+
+
+def _not(b: Builder, node: Node) -> Value:
+    return b.call(_ATEN.logical_not.default, node.x())
+
+
+_ENTRIES = {
+    "Abs": "abs", "Acos": "acos", "Asin": "asin", "Atan": "atan", "Cos": "cos", "Cosh": "cosh", "Erf": "erf",
+    "Exp": "exp", "HardSwish": "hardswish", "Log": "log", "Mish": "mish", "Reciprocal": "reciprocal", "Relu": "relu",
+    "Round": "round", "Sigmoid": "sigmoid", "Sign": "sign", "Sin": "sin", "Sinh": "sinh", "Softplus": "softplus",
+    "Sqrt": "sqrt", "Tan": "tan", "Tanh": "tanh",
+}  # fmt: skip
+
+BOUNDARIES: dict[str, Reader] = {
+    **{name: _entry(getattr(_ATEN, call).default) for name, call in _ENTRIES.items()},
+    "And": _two(_ATEN.logical_and.default),
+    "ArgMax": _arg(_ATEN.argmax.default),
+    "ArgMin": _arg(_ATEN.argmin.default),
+    "Clip": _clip,
+    "Elu": _elu,
+    "Equal": _two(_ATEN.eq.Tensor),
+    "Gelu": _gelu,
+    "GlobalMaxPool": _global_max,
+    "Greater": _two(_ATEN.gt.Tensor),
+    "GreaterOrEqual": _two(_ATEN.ge.Tensor),
+    "HardSigmoid": _hard_sigmoid,
+    "InstanceNormalization": _instance_norm,
+    "LayerNormalization": _layer_norm,
+    "LeakyRelu": _leaky,
+    "Less": _two(_ATEN.lt.Tensor),
+    "LessOrEqual": _two(_ATEN.le.Tensor),
+    "LogSoftmax": _softmax(_ATEN.log_softmax.int),
+    "Max": _many(_ATEN.maximum.default),
+    "MaxPool": _max_pool,
+    "Min": _many(_ATEN.minimum.default),
+    "Not": _not,
+    "Or": _two(_ATEN.logical_or.default),
+    "PRelu": _prelu,
+    "Pow": _power,
+    "ReduceMax": _largest(_ATEN.amax.default),
+    "ReduceMin": _largest(_ATEN.amin.default),
+    "Softmax": _softmax(_ATEN.softmax.int),
+    "Where": _where,
+}
