@@ -29,7 +29,7 @@ from ..derivation.methods import MEMORY_BUDGET, METHODS
 from ..derivation.samples import require_samples_apart
 from ..errors import ShapeError, UnknownNameError
 from ..ir.graph import Graph
-from ..ir.model_files import Named, aligned, load_network
+from ..ir.model_files import Named, aligned, load_network, load_pair
 from ..ir.sized import sized
 from ..ir.trace import trace
 from ..ops.evaluate import Progress, affine_obstacle
@@ -114,7 +114,7 @@ def certify(
         raise ShapeError("inputs are no tensor", expected="(N, *in_shape)", got=type(inputs).__name__, where="certify")
     memory_budget = bytes_allowed(memory_budget)
     start = time.perf_counter()
-    first, second = (_named(model, example) for model in (original, collapsed))
+    first, second = _pair(original, collapsed, example)
     networks = (first.network, aligned(first, second))
     _require_comparable(networks, level)
     silent = progress or (lambda done, total: None)
@@ -123,10 +123,24 @@ def certify(
     if certificate.undecided and level != "auto" and box is None:
         certificate = refuted(certificate, check) or certificate
     prints = (fingerprint(networks[0]), fingerprint(networks[1]))
+    certificate = replace(certificate, statement=certificate.statement + _at_sizes(first, second))
     seconds = time.perf_counter() - start
     return replace(
         certificate, fingerprints=prints, points=points, seed=seed, seconds=seconds, networks=(networks[0], networks[1])
     )
+
+
+def _pair(original: Any, collapsed: Any, example: Any) -> tuple[Named, Named]:
+    """The two networks, traced or read."""
+    if isinstance(original, str | os.PathLike) and isinstance(collapsed, str | os.PathLike):
+        return load_pair(original, collapsed)
+    return _named(original, example), _named(collapsed, example)
+
+
+def _at_sizes(*networks: Named) -> str:
+    """At which sizes a file was looked at that takes others as well."""
+    found = next((named.sizes for named in networks if named.sizes), "")
+    return f" The free sizes were those of the inputs {found}." if found else ""
 
 
 def _unlike(check: Check) -> Certificate | None:

@@ -115,7 +115,7 @@ class Rewritten:
             shell = replace(shell, calls=tuple(calls))
         constants = dict(shell.constants)
         for name in self.recipes.keys() & constants.keys():
-            number = torch.from_numpy(np.ascontiguousarray(self.recipes[name](ring)))
+            number = torch.from_numpy(np.require(self.recipes[name](ring), requirements=["C", "W"]))
             constants[name] = number.to(self.original.device, dtype)
         return replace(shell, constants=constants)
 

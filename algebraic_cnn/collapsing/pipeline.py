@@ -125,7 +125,7 @@ def collapse(
     affine = network_of(graph).affine
     require_finite(graph, affine, dtype or graph.dtype)
     kept = watched(graph, affine)
-    job = _Job(graph, dtype or graph.dtype, method, certify, prices or Prices(), memory_budget, sample, kept)
+    job = Job(graph, dtype or graph.dtype, method, certify, prices or Prices(), memory_budget, sample, kept)
     written = job.rewritten()
     found = None
     if sample is None and not bound and job.is_dense(written) and _takes_every_batch(graph):
@@ -135,7 +135,7 @@ def collapse(
     return _printed(found or _partly(job, written, measure, bound, clock), traced)
 
 
-def _partly(job: _Job, written: Rewrite, measure: bool, bound: str, clock: list[float]) -> Collapse:
+def _partly(job: Job, written: Rewrite, measure: bool, bound: str, clock: list[float]) -> Collapse:
     """The network with its regions rewritten."""
     graph, sample = job.graph, job.sample
     values = lru_cache(lambda batch, names: values_of(graph, names, batch))
@@ -169,7 +169,7 @@ def _partly(job: _Job, written: Rewrite, measure: bool, bound: str, clock: list[
 
 
 @dataclass(frozen=True, eq=False)
-class _Job:
+class Job:
     """What ``collapse`` was asked for."""
 
     graph: Graph
@@ -244,7 +244,7 @@ def _takes_every_batch(graph: Graph) -> bool:
 
 
 def _densely(
-    job: _Job, written: Rewrite, measure: bool, progress: Progress | None, clock: list[float]
+    job: Job, written: Rewrite, measure: bool, progress: Progress | None, clock: list[float]
 ) -> Collapse | None:
     """The whole network as one ``Dense`` module; None if a race finds that it is slower, or no float64 derives it."""
     graph, device = job.graph, device_of(job.graph)

@@ -2,13 +2,14 @@
 
     Named          a network, and the names that its inputs and outputs have in the file, where it names them
     load_network   path -> Named
+    load_pair      two paths -> two Named, at the same sizes
     aligned        the second of two networks with inputs and outputs in the order of the first's names
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,10 @@ import torch
 from ..algebra.affine import AffineMap
 from ..errors import UnknownNameError
 from .graph import Graph
-from .onnx.reading import load_onnx
+from .onnx.inputs import agreed, onnx_shapes
+from .onnx.model import read_model
+from .onnx.network import network
+from .onnx.reading import at_example
 from .programs import load_program
 from .trace import trace
 
@@ -33,24 +37,49 @@ class Named:
         network: the traced network, or the map.
         inputs: a name for every input.
         outputs: a name for every output.
+        sizes: the sizes at which it is looked at, in words, where the file takes others as well.
     """
 
     network: Graph | AffineMap
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    sizes: str = ""
 
 
-def load_network(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Named:
+def load_pair(
+    first: str | os.PathLike[str], second: str | os.PathLike[str], device: torch.device | str = "cpu"
+) -> tuple[Named, Named]:
+    """Read two networks; where both are ONNX files, a size that one of them fixes is that of both.
+
+    Args:
+        first: a path, as ``load_network`` takes it.
+        second: another.
+        device: where numbers go.
+
+    Raises:
+        UnknownNameError, DataError, TrainingModeError, TraceError, MissingExtraError: as ``load_network`` raises them.
+    """
+    fixed = [onnx_shapes(path) if Path(path).suffix == ".onnx" else {} for path in (first, second)]
+    shapes = agreed(*fixed) if all(fixed) else {}
+    return load_network(first, device, shapes), load_network(second, device, shapes)
+
+
+def load_network(
+    path: str | os.PathLike[str],
+    device: torch.device | str = "cpu",
+    shapes: Mapping[str, Sequence[int | None]] | None = None,
+) -> Named:
     """Read a network.
 
     Args:
         path: a .pt2 program, an .onnx file or an .npz map.
         device: where its numbers go.
+        shapes: of inputs of an ONNX file by name, None for what the file says or leaves free.
 
     Raises:
         UnknownNameError: if the path has another ending.
         DataError: if the file is missing, damaged or refused.
-        TrainingModeError, TraceError, MissingExtraError: as ``trace`` and ``load_onnx`` raise them.
+        TrainingModeError, TraceError, MissingExtraError: as ``trace`` and ``network`` raise them.
     """
     path = Path(path)
     if path.suffix not in ENDINGS:
@@ -58,15 +87,24 @@ def load_network(path: str | os.PathLike[str], device: torch.device | str = "cpu
     if path.suffix == ".npz":
         return Named(AffineMap.load(path))
     if path.suffix == ".onnx":
-        module, example = load_onnx(path)
-        graph = trace(module.to(device), tuple(x.to(device) for x in example))
-        return Named(graph, tuple(module.inputs), tuple(module.outputs))
+        return _onnx_file(path, shapes or {}, device)
     program = load_program(path)
     if torch.device(device).type != "cpu":
         from torch.export.passes import move_to_device_pass
 
         program = move_to_device_pass(program, device)
     return Named(trace(program))
+
+
+def _onnx_file(path: Path, shapes: Mapping[str, Sequence[int | None]], device: torch.device | str) -> Named:
+    """An ONNX file at the example's sizes; only the batch stays free."""
+    read = network(read_model(path), shapes, path)
+    graph = at_example(read.graph)
+    constants = {name: x.to(device) for name, x in graph.constants.items()}
+    free = read.graph.sizes is not None or bool(read.inputs.bound)
+    pairs = zip(read.inputs.names, graph.example_shapes, strict=False)
+    words = ", ".join(f"{name} {'x'.join(map(str, shape[1:]))}" for name, shape in pairs) if free else ""
+    return Named(replace(graph, constants=constants), read.given, read.returned, words)
 
 
 def aligned(first: Named, second: Named) -> Graph | AffineMap:

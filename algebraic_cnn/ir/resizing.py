@@ -23,7 +23,7 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils import _pytree as pytree
 
 from ..errors import ShapeError
-from .graph import Call, Graph, Ref, Rows, Size
+from .graph import Call, Graph, Ref, Rows, Size, Submodule
 from .image_sizes import ImageSizes
 from .interpreter import interpret, natively
 from .refusal import quiet
@@ -60,7 +60,7 @@ def at(graph: Graph, values: Mapping[str, int]) -> Graph:
         ShapeError: if torch refuses a call with these image sizes; names the call and its source line.
     """
     shapes = (graph.sizes or ImageSizes({}, {})).shapes(graph.inputs, graph.input_shapes, values)
-    found = [followed(graph, shapes, batch) for batch in (_BATCHES if graph.batch is None else (graph.batch,))]
+    found = [_measured(graph, shapes, batch) for batch in (_BATCHES if graph.batch is None else (graph.batch,))]
     first, last = found[0], found[-1]
     lengths = {
         call.name: Length.of(first[call.name], call.name)
@@ -120,15 +120,37 @@ def followed(graph: Graph, shapes: Sequence[Size], batch: int) -> dict[str, Any]
     Raises:
         ShapeError: if torch refuses a call with these sizes; names the call and its source line.
     """
-    device = graph.device
-    known = len(graph.input_dtypes) == len(graph.inputs)
-    dtypes = graph.input_dtypes if known else (graph.dtype,) * len(graph.inputs)
     loops = any(call.op == "higher_order::while_loop" for call in graph.calls)  # torch follows them with symbols alone
     with torch.no_grad(), quiet(), FakeTensorMode(shape_env=ShapeEnv() if loops else None) as mode:
-        values: dict[str, Any] = {name: _fake(mode, x, graph.dtype, device) for name, x in graph.constants.items()}
-        for name, shape, dtype in zip(graph.inputs, shapes, dtypes, strict=True):
-            values[name] = torch.empty([n or batch for n in shape], dtype=dtype, device=device)
-        return interpret(graph, values, partial(_followed, shapes=shapes))
+        constants = {name: _fake(mode, x, graph.dtype, graph.device) for name, x in graph.constants.items()}
+        return _values(graph, shapes, batch, graph.device, constants)
+
+
+def _measured(graph: Graph, shapes: Sequence[Size], batch: int) -> dict[str, Any]:
+    """The same, for shapes and numbers alone: on meta tensors, which are faster, where every call takes them."""
+    leaves = (leaf for call in graph.calls for leaf in _leaves(call))
+    if any(isinstance(leaf, torch.device | Submodule) for leaf in leaves):
+        return followed(graph, shapes, batch)
+    meta = torch.device("meta")
+    with torch.no_grad(), quiet():
+        constants = {name: _shell(x, graph.dtype) for name, x in graph.constants.items()}
+        try:
+            return _values(graph, shapes, batch, meta, constants)
+        except ShapeError as error:
+            if not isinstance(error.__cause__, NotImplementedError):
+                raise
+            return followed(graph, shapes, batch)  # a call has no kernel for meta tensors
+
+
+def _values(
+    graph: Graph, shapes: Sequence[Size], batch: int, device: torch.device, constants: Mapping[str, Any]
+) -> dict[str, Any]:
+    known = len(graph.input_dtypes) == len(graph.inputs)
+    dtypes = graph.input_dtypes if known else (graph.dtype,) * len(graph.inputs)
+    values = dict(constants)
+    for name, shape, dtype in zip(graph.inputs, shapes, dtypes, strict=True):
+        values[name] = torch.empty([n or batch for n in shape], dtype=dtype, device=device)
+    return interpret(graph, values, partial(_followed, shapes=shapes))
 
 
 def _followed(call: Call, values: Mapping[str, Any], shapes: Sequence[Size]) -> Any:
@@ -139,6 +161,13 @@ def _followed(call: Call, values: Mapping[str, Any], shapes: Sequence[Size]) -> 
         got = [list(shape[1:]) for shape in shapes]
         what = f"the network's {call.op} takes no input of this size ({reason})"
         raise ShapeError(what, got=got[0] if len(got) == 1 else got, where=call.where) from error
+
+
+def _shell(x: Any, dtype: torch.dtype) -> Any:
+    """A constant as a meta tensor; one that has no numbers yet is of the network's dtype."""
+    if not isinstance(x, Tensor):
+        return x
+    return torch.empty(x.shape, dtype=dtype if x.is_meta else x.dtype, device="meta")
 
 
 def _fake(mode: FakeTensorMode, x: Any, dtype: torch.dtype, device: torch.device) -> Any:

@@ -154,9 +154,9 @@ def test_a_file_is_certified_against_the_model_that_it_came_from(tmp_path: Path,
     assert "the same 1 call that is not affine" in certificate.statement
     assert certify(model, read, example, level="bounded").ok
     model[0].weight.data[1, 1, 2, 0] = torch.nextafter(model[0].weight.data[1, 1, 2, 0], torch.tensor(9.0))
-    certificate = certify(read, model, example, level="modular")
+    certificate = certify(path, model, example, level="modular")
     assert not certificate.ok
-    assert "what relu of stem_relu is given" in certificate.witness.what
+    assert "what relu of stem/relu is given" in certificate.witness.what
 
 
 def test_the_command_compares_a_program_with_a_file(tmp_path: Path, model: nn.Sequential) -> None:
@@ -189,17 +189,14 @@ def test_what_torch_writes_is_read_and_certified(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = written(tmp_path / "one.onnx", [node("Cos", name="wave")], {}, SHAPE)
-    with pytest.raises(TraceError, match=r"table of ONNX operators.*AveragePool.*got Cos \[at .*node wave"):
+    path = written(tmp_path / "one.onnx", [node("Shrink", name="wave")], {}, SHAPE)
+    with pytest.raises(TraceError, match=r"table of ONNX operators.*AveragePool.*got Shrink \[at .*node wave"):
         load_onnx(path)
     with pytest.raises(DataError, match="no such file"):
         load_onnx(tmp_path / "none.onnx")
     (tmp_path / "text.onnx").write_text("not a model")
     with pytest.raises(DataError, match="not an ONNX model"):
         load_onnx(tmp_path / "text.onnx")
-    same = written(tmp_path / "same.onnx", [node("Conv", "w", auto_pad="SAME_UPPER")], {"w": whole(1, 4, 2, 2)}, SHAPE)
-    with pytest.raises(TraceError, match="padding that depends on the size"):
-        load_onnx(same)[0](torch.zeros(SHAPE))
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
     with pytest.raises(MissingExtraError, match=r"algebraic_cnn\[onnx\]"):
         load_onnx(path)

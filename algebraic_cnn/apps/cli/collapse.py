@@ -29,8 +29,8 @@ Network = Annotated[
 
 
 def collapse_command(
-    model: Annotated[Path, typer.Argument(help="A program that torch.export.save wrote (.pt2).", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Where to write the collapsed program (.pt2).", show_default=False)],
+    model: Annotated[Path, typer.Argument(help="A program of torch.export (.pt2), or an ONNX model (.onnx).", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Where to write the collapsed program (.pt2) or model (.onnx).", show_default=False)],
     map: Annotated[Path | None, typer.Option(help="Where to write W and B (.npz).")] = None,
     certificate: Annotated[Path | None, typer.Option(help="Where to write the certificate (.json).")] = None,
     picture: Annotated[
@@ -45,6 +45,9 @@ def collapse_command(
     measure: Annotated[
         bool, typer.Option(help="Time doubtful forms; without it, the same result on every machine.")
     ] = True,
+    shape: Annotated[
+        list[str] | None, typer.Option(help="Of an input of an ONNX model, where forms are chosen: x:1x3x320x320.")
+    ] = None,
     memory_budget: MemoryBudget = 4.0,
     seed: Seed = 0,
     device: Device = "cpu",
@@ -53,6 +56,14 @@ def collapse_command(
     """Collapse a program to the form that predicts fastest, and prove that nothing changed."""
     chosen("level", level, (*LEVELS, "none"))
     chosen("method", method, METHODS)
+    if model.suffix == ".onnx":
+        from .collapse_onnx import collapse_onnx_command
+
+        others = {"map": map, "onnx": onnx, "dtype": dtype}
+        how = {"method": method, "memory_budget": bytes_of(memory_budget), "certify": None if level == "none" else level}
+        given = {"model": out, "certificate": certificate, "picture": picture}
+        collapse_onnx_command(model, given, shape or [], others, how, as_json=json)
+        return
     if dtype is not None:
         chosen("dtype", dtype, DTYPES)
     files = {"model": out, "map": map, "certificate": certificate, "picture": picture, "onnx": onnx}
@@ -94,9 +105,9 @@ def certify_command(
 
     from ...certification.certificate import Certificate
     from ...certification.comparison import certify
-    from ...ir.model_files import aligned, load_network
+    from ...ir.model_files import aligned, load_pair
 
-    first, second = (load_network(path, device_of(device)) for path in (original, other))
+    first, second = load_pair(original, other, device_of(device))
     networks = (first.network, aligned(first, second))
     if check is not None:
         Certificate.load(check).require_networks(*networks)

@@ -39,6 +39,12 @@ class Builder:
     Attributes:
         lengths: of every free size, by its name, its length at every trial; "N" is the batch size.
         trials: how many there are.
+        calls: so far.
+        constants: so far.
+        names: that are taken.
+        place: where calls stand, and which node makes them.
+        wanted: what the file calls the values of that node.
+        places: by the name of a free size, an input and its axis that has this length.
     """
 
     lengths: Mapping[str, tuple[int, ...]]
@@ -48,6 +54,7 @@ class Builder:
     names: set[str] = field(default_factory=set)
     place: tuple[str, str] = ("", "")
     wanted: list[str] = field(default_factory=list)
+    places: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def fresh(self, hint: str) -> str:
         """A name that no value has."""
@@ -81,10 +88,10 @@ class Builder:
         if all(isinstance(leaf, Value) and leaf.constant is not None for leaf in leaves):
             return self._folded(target, args, kwargs)
         shells = list(self._tried(target, args, kwargs))
-        referred = pytree.tree_map(self._ref, (args, kwargs))
+        placed, named = pytree.tree_map(self._ref, (args, kwargs))
         name = self.fresh(hint or self._hint(target))
         several = isinstance(shells[0], tuple | list)
-        self._append(name, target, *referred, () if several else shells)
+        self._append(name, target, placed, named, () if several else shells)
         if not several:
             return Value(name, tuple(shells))
         found = []
@@ -113,8 +120,10 @@ class Builder:
             return numbers[0]
         text = next((name for name, lengths in self.lengths.items() if lengths == numbers), "")
         name = self.fresh("sym_size")
-        target = _ATEN.sym_size.int
-        self.calls.append(Call(name, "sym_size", target, (Ref(x.name), axis), {}, (), *self.place, size=text))
+        # asked of an input where that has it, so that the value itself need not be made
+        given = self.places.get(text, (x.name, axis))
+        args = (Ref(given[0]), given[1])
+        self.calls.append(Call(name, "sym_size", _ATEN.sym_size.int, args, {}, (), *self.place, size=text))
         return Size(numbers, name, text, self.number)
 
     def tensor(self, value: Value | Sizes, dtype: torch.dtype | None = None) -> Value:

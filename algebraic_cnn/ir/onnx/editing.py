@@ -26,6 +26,7 @@ from .spelling import SPELLINGS, Pen, Unwritten
 from .tidying import assembled
 from .values import Size, Value
 
+
 def edited(network: Network, after: Graph, values: Mapping[str, Ref]) -> Any:
     """The file with the rewritten graph in it.
 
@@ -50,6 +51,9 @@ def _key(call: Call, names: Mapping[str, str]) -> str:
         return ("value", names[leaf.name]) if isinstance(leaf, Ref) else leaf
 
     return repr((call.op, pytree.tree_map(named, (list(call.args), dict(call.kwargs)))))
+
+
+_ARITHMETIC = {"operator.add": "Add", "operator.sub": "Sub", "operator.mul": "Mul", "operator.floordiv": "Div"}
 
 
 @dataclass(eq=False)
@@ -125,7 +129,7 @@ class _Edit:
 
     def model(self) -> Any:
         """The edited file."""
-        constants = [proto for proto in self.pen.initializers.values()]
+        constants = list(self.pen.initializers.values())
         return assembled(self.network.model, self.pen.nodes, constants)
 
     def tensor(self, name: str) -> str:
@@ -154,7 +158,9 @@ class _Edit:
         if call.op not in SPELLINGS:
             raise Unwritten(f"{call.op} has no spelling")
         wished = self.wished.get(call.name, "")
-        out = wished if wished and wished not in self.made.values() else self.pen.fresh(f"{call.module or call.name}_new")
+        out = (
+            wished if wished and wished not in self.made.values() else self.pen.fresh(f"{call.module or call.name}_new")
+        )
         self.made[call.name] = out
         before, self.pen.out = self.pen.out, out
         SPELLINGS[call.op](self.pen, call)
@@ -231,10 +237,11 @@ class _Edit:
     def _alike(self, value: Value) -> str:
         """A tensor that was written already and always has the shape of a value that is no more."""
         wanted = [tuple(shell.shape) for shell in value.shells]
-        for tensor, other in self.network.values.items():
-            if isinstance(other, Value) and other.constant is None and self.made.get(self.now.get(other.name, "")):
-                if [tuple(shell.shape) for shell in other.shells] == wanted:
-                    return self.made[self.now[other.name]]
+        for other in self.network.values.values():
+            if not isinstance(other, Value) or self.now.get(other.name, "") not in self.made:
+                continue
+            if other.constant is None and [tuple(shell.shape) for shell in other.shells] == wanted:
+                return self.made[self.now[other.name]]
         if value.name in self.now:
             return self.tensor(self.now[value.name])
         raise Unwritten("the shape of a value that is no more", value.name)
@@ -263,7 +270,29 @@ class _Edit:
             known[free[0]] = -1
         if not any(isinstance(n, Ref) for n in known):
             return self.pen.ints(known)
-        raise Unwritten("several free sizes that moved")
+        parts = [self._size(n.name) if isinstance(n, Ref) else self.pen.ints([n]) for n in wanted]
+        return parts[0] if len(parts) == 1 else self.pen.put("Concat", parts, axis=0)
+
+    def _size(self, name: str) -> str:
+        """The name of a tensor of one number, a size."""
+        if name not in self.made:
+            call = self.by_name[name]
+            if call.op == "sym_size":
+                lengths = self.pen.put("Shape", [self._shaped(call.args[0].name)])
+                self.made[name] = self.pen.put("Gather", [lengths, self.pen.ints([call.args[1]])], axis=0)
+            elif call.op in _ARITHMETIC:
+                parts = [self._size(n.name) if isinstance(n, Ref) else self.pen.ints([n]) for n in call.args]
+                self.made[name] = self.pen.put(_ARITHMETIC[call.op], parts)
+            else:
+                raise Unwritten(f"a size by {call.op}")
+        return self.made[name]
+
+    def _shaped(self, name: str) -> str:
+        """A tensor that has the shape of a value of the new graph."""
+        own = next(
+            (v for v in self.network.values.values() if isinstance(v, Value) and self.now.get(v.name) == name), None
+        )
+        return self.tensor(name) if own is None or name in self.made else self._alike(own)
 
 
 def _is_size(call: Call) -> bool:

@@ -1,7 +1,9 @@
 """The inputs of an ONNX file, and which of their sizes are free.
 
     Inputs       names, shapes at every trial, and the symbols of the free sizes
-    inputs_of    ModelProto -> Inputs; a file that does not take free sizes is read again with fewer of them
+    Rung         how free the sizes are that are tried: a file that does not take them is read again with less freedom
+    rungs        the rungs, from all lengths to none
+    inputs_of    ModelProto -> Inputs
 
 The first axis is the batch where it is free.  Sizes of one name are one symbol; a size without a name is its own.
 """
@@ -9,8 +11,10 @@ The first axis is the batch where it is free.  Sizes of one name are one symbol;
 from __future__ import annotations
 
 import math
+import os
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,14 +24,38 @@ from ...errors import DataError, ShapeError
 from ...files import limits
 from ..image_sizes import ImageSizes, Side
 from .builder import BATCHES, Builder
+from .model import read_model
 from .nodes import dtype_of
 from .values import Value
 
-#: The length of a free axis in the example, and steps from trial to trial: most networks take multiples of 32.
+#: The length of a free axis in the example, and what it is a multiple of, where only that is taken.
 _EXAMPLE, _STEP = 64, 32
 
-#: In what order free sizes are given up: none, all but the batch, all.
-_RUNGS = 3
+#: What is a name for a size: some exporters call all of them "?".
+_NAMED = re.compile(r"[A-Za-z_]")
+
+
+@dataclass(frozen=True)
+class Rung:
+    """How free the sizes are that are tried.
+
+    Attributes:
+        step: lengths go by steps of so many.
+        bound: names of sizes that have the length of the example alone.
+    """
+
+    step: int = 1
+    bound: frozenset[str] = frozenset()
+
+
+def rungs(symbols: Sequence[str]) -> Iterator[Rung]:
+    """From all lengths to none: first multiples, then without one of them, without all but the batch, without all."""
+    images = [symbol for symbol in symbols if symbol != "N"]
+    yield Rung()
+    yield Rung(_STEP)
+    yield from (Rung(_STEP, frozenset([symbol])) for symbol in images if len(images) > 1)
+    yield Rung(_STEP, frozenset(images))
+    yield Rung(_STEP, frozenset([*images, "N"]))
 
 
 @dataclass(eq=False)
@@ -42,6 +70,9 @@ class Inputs:
         axes: of every input, what each axis is: a number, or the name of a free size.
         dtypes: of the inputs.
         params: the names that the file has for free sizes, and ours.
+        more: free sizes of inputs that the graph has beside those of the file.
+        bound: lengths of the sizes that are free in the file and were not taken as free.
+        rung: how free they were taken.
     """
 
     names: tuple[str, ...]
@@ -52,22 +83,29 @@ class Inputs:
     dtypes: Mapping[str, torch.dtype | None]
     params: dict[str, str] = field(default_factory=dict)
     more: dict[tuple[str, int], str] = field(default_factory=dict)
+    bound: dict[str, int] = field(default_factory=dict)
+    rung: Rung = field(default_factory=Rung)
 
     def value(self, builder: Builder, name: str, argument: str) -> Value | None:
         """An input as a value; None where torch has no such numbers."""
         dtype = self.dtypes[name]
         if dtype is None:
             return None
+        for axis, n in enumerate(self.axes[name]):
+            if isinstance(n, str):
+                builder.places.setdefault(n, (argument, axis))
         rows = [(n,) * self.trials if isinstance(n, int) else self.lengths[n] for n in self.axes[name]]
         return builder.given(argument, list(zip(*rows, strict=True)) or [()] * self.trials, dtype)
 
-    def known(self, param: str) -> tuple[int, ...] | None:
-        """The lengths of a size to which the file gives a name, if an input has it."""
-        return self.lengths.get(self.params.get(param, ""))
+    def lengths_of(self, dim: Any) -> tuple[int, ...] | None:
+        """The lengths at the trials of an axis inside the file; None where nothing is known of it."""
+        if dim.HasField("dim_value"):
+            return (dim.dim_value,) * self.trials
+        return self.lengths.get(self.params.get(dim.dim_param, ""))
 
     def free(self, argument: str, axis: int, param: str) -> None:
         """Note a free size of an input that the graph has beside those of the file."""
-        self.more[argument, axis] = self.params.get(param, "") or f"{argument}_{axis}"
+        self.more[argument, axis] = self.params[param]
 
     def shape(self, value: Value) -> tuple[int | None, ...]:
         """The shape of an input of the graph."""
@@ -89,17 +127,18 @@ class Inputs:
         return {**found, **self.more}
 
 
-def inputs_of(model: Any, shapes: Mapping[str, Sequence[int]], bound: int = 0) -> Inputs:
+def inputs_of(model: Any, shapes: Mapping[str, Sequence[int | None]], rung: Rung, where: object = None) -> Inputs:
     """The inputs of a model.
 
     Args:
         model: a ModelProto.
         shapes: of some inputs, in the example.
-        bound: 0: all free sizes are free; 1: the batch alone; 2: none.
+        rung: how free the sizes are.
+        where: the file, for errors.
 
     Raises:
         ShapeError: if a shape does not fit its input, or there is no such input.
-        DataError: if an input is too large.
+        DataError: if an input is too large, or has a negative length.
     """
     constants = {tensor.name for tensor in model.graph.initializer} if model.ir_version < 4 else set()
     given = [value for value in model.graph.input if value.name not in constants]
@@ -107,17 +146,40 @@ def inputs_of(model: Any, shapes: Mapping[str, Sequence[int]], bound: int = 0) -
     unknown = [name for name in shapes if name not in names]
     if unknown:
         raise ShapeError("the file has no such input", expected=names, got=unknown[0], where="shape")
-    found = Inputs(names, _arguments(names), {}, 1, {}, {})
+    found = Inputs(names, _arguments(names), {}, 1, {}, {}, rung=rung)
     axes, dtypes = {}, {}
     for number, value in enumerate(given):
         tensor = value.type.tensor_type
-        dtypes[value.name] = dtype_of(tensor.elem_type) if value.type.HasField("tensor_type") and tensor.HasField("shape") else None
+        known = value.type.HasField("tensor_type") and tensor.HasField("shape")
+        dtypes[value.name] = dtype_of(tensor.elem_type) if known else None
         if dtypes[value.name] is not None:
-            axes[value.name] = _axes(found, number, value, shapes.get(value.name), bound)
+            axes[value.name] = _axes(found, number, value, shapes.get(value.name), rung)
     found.axes, found.dtypes = axes, dtypes
     found.trials = 1 if not found.lengths else len(BATCHES)
-    _require_small(found)
+    _require_small(found, where)
     return found
+
+
+def onnx_shapes(path: str | os.PathLike[str]) -> dict[str, list[int | None]]:
+    """The shapes of the inputs of a file by name, None where they are free.
+
+    Raises:
+        DataError, MissingExtraError: as ``read_model`` raises them.
+    """
+    model = read_model(path)
+    own = {tensor.name for tensor in model.graph.initializer} if model.ir_version < 4 else set()
+    inputs = [value for value in model.graph.input if value.name not in own]
+    return {v.name: [dim.dim_value or None for dim in v.type.tensor_type.shape.dim] for v in inputs}
+
+
+def agreed(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, list[int | None]]:
+    """The shapes of inputs that two files have in common, where either fixes a length.
+
+    >>> agreed({"x": [None, 3, None]}, {"x": [None, 3, 320], "y": [1]})
+    {'x': [None, 3, 320]}
+    """
+    both = [name for name in one if name in other and len(one[name]) == len(other[name])]
+    return {name: [n or m for n, m in zip(one[name], other[name], strict=True)] for name in both}
 
 
 def _arguments(names: Sequence[str]) -> tuple[str, ...]:
@@ -129,7 +191,7 @@ def _arguments(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _axes(found: Inputs, number: int, value: Any, wanted: Sequence[int] | None, bound: int) -> list[int | str]:
+def _axes(found: Inputs, number: int, value: Any, wanted: Sequence[int | None] | None, rung: Rung) -> list[int | str]:
     """Every axis of one input: a number, or the name of a free size."""
     dims = value.type.tensor_type.shape.dim
     if wanted is not None and len(wanted) != len(dims):
@@ -137,35 +199,39 @@ def _axes(found: Inputs, number: int, value: Any, wanted: Sequence[int] | None, 
     axes: list[int | str] = []
     for axis, dim in enumerate(dims):
         asked = None if wanted is None else wanted[axis]
-        if dim.dim_value > 0:
+        if dim.dim_value != 0:
             if asked not in (None, dim.dim_value):
                 raise ShapeError("a length that is fixed", expected=dim.dim_value, got=asked, where=value.name)
             axes.append(dim.dim_value)
-        elif axis == 0 and bound < _RUNGS - 1:
+        elif axis == 0 and "N" in rung.bound:
+            axes.append(asked or 1)
+        elif axis == 0:
             found.lengths["N"] = BATCHES
             axes.append("N")
-        elif axis == 0 or bound:
-            axes.append(asked or (1 if axis == 0 else _EXAMPLE))
         else:
-            axes.append(_symbol(found, f"n{number}_{axis}", dim.dim_param, asked))
+            axes.append(_symbol(found, f"n{number}_{axis}", dim.dim_param, asked, rung))
     return axes
 
 
-def _symbol(found: Inputs, name: str, param: str, asked: int | None) -> str:
-    """The name of a free size; that of an earlier one where the file calls both alike."""
-    if param and param in found.params:
-        return found.params[param]
+def _symbol(found: Inputs, name: str, param: str, asked: int | None, rung: Rung) -> str | int:
+    """A free size by its name, that of an earlier one where the file calls both alike; its length where it is bound."""
+    name = found.params.setdefault(param, name) if _NAMED.match(param) else name
     start = asked or _EXAMPLE
-    turn = len(found.lengths) + 1
-    found.lengths[name] = start, start + _STEP * turn, start + _STEP * (3 * turn + 1)
-    if param:
-        found.params[param] = name
+    if name in rung.bound:
+        found.bound[name] = start
+        return start
+    if name not in found.lengths:
+        turn = len(found.lengths) + 1
+        more = (_STEP * turn, _STEP * (3 * turn + 1)) if rung.step > 1 else (_STEP * turn + 3, (3 * _STEP + 5) * turn)
+        found.lengths[name] = start, start + more[0], start + more[1]
     return name
 
 
-def _require_small(found: Inputs) -> None:
+def _require_small(found: Inputs, where: object) -> None:
     for name, axes in found.axes.items():
+        if any(isinstance(n, int) and n < 0 for n in axes):
+            raise DataError(f"the input {name} has a negative length", got=tuple(axes), where=where)
         size = math.prod(n if isinstance(n, int) else max(found.lengths[n]) for n in axes)
         if size * 8 > limits.SAMPLES:
             expected = f"at most {limits.SAMPLES:,} bytes"
-            raise DataError(f"the input {name} is too large", expected=expected, got=tuple(axes))
+            raise DataError(f"the input {name} is too large", expected=expected, got=tuple(axes), where=where)

@@ -4,8 +4,9 @@
     network     ModelProto -> Network
 
 Constants come first: initializers that nobody can override, and what is made of them.  A node that its table does not
-read, whatever the reason, is an opaque call of the namespace "onnx".  Where even the shapes that it gives are not known,
-it is taken out of the graph: what it is given is an output, what it gives an input with free sizes of its own.
+read, whatever the reason, is an opaque call of the namespace "onnx".  Where even the shapes that it gives are unknown,
+it is taken out of the graph: what it is given is an output of the graph, and what it gives an input, if its shape is
+known.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils import _pytree as pytree
 
+from ...errors import TraceError
 from ...extras import required
 from ..graph import Graph, Ref, needed
 from .builder import Builder
-from .inputs import Inputs, inputs_of
-from .nodes import Given, Node, attribute, dtype_of
+from .inputs import Inputs, Rung, inputs_of, rungs
+from .nodes import Attributes, Given, Node, attribute, dtype_of, require_read
 from .opaque import NoShape, Opaque, captured, subgraphs
 from .tables.boundaries import BOUNDARIES
 from .tables.constants import CONSTANTS, tensor_of
+from .tables.functions import FUNCTIONS
 from .tables.moves import MOVES
 from .tables.resizing import RESIZING
 from .tables.sums import SUMS
@@ -32,9 +36,6 @@ from .tables.windows import WINDOWS
 from .values import Bound, Unread, Value
 
 TABLE = {**BOUNDARIES, **CONSTANTS, **MOVES, **RESIZING, **SUMS, **WINDOWS}
-
-#: Lengths of an axis of which nothing is known, at the trials.
-_UNKNOWN = (7, 12, 19)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,23 +73,31 @@ class Network:
         return tuple(value.name for value in self.model.graph.output)
 
 
-def network(model: Any, shapes: Mapping[str, Sequence[int]] | None = None) -> Network:
+def network(
+    model: Any, shapes: Mapping[str, Sequence[int | None]] | None = None, where: object = "the file"
+) -> Network:
     """The graph of a model.
 
     Args:
         model: a ModelProto that the checker took.
         shapes: of some of its inputs, in the example; free axes stay free.
+        where: the file, for errors.
 
     Raises:
         ShapeError: if a shape does not fit its input.
-        DataError: if an input is no tensor that torch has, or too large.
+        DataError: if an input is too large.
+        TraceError: if the file takes none of the sizes that were tried.
     """
-    bound = 0
-    while True:
+    inferred = _inferred(model)
+    why = Bound("")
+    for rung in rungs(list(inputs_of(model, shapes or {}, Rung(), where).lengths)):
         try:
-            return _Reading(model, inputs_of(model, shapes or {}, bound)).network()
-        except Bound:
-            bound += 1
+            return _Reading(model, inputs_of(model, shapes or {}, rung, where), inferred).network()
+        except Bound as error:
+            why = error
+    raise TraceError(
+        f"the file takes no sizes that were tried ({why})", expected="a shape for every input", where=where
+    )
 
 
 @dataclass(eq=False)
@@ -97,6 +106,7 @@ class _Reading:
 
     model: Any
     inputs: Inputs
+    inferred: Any
     values: dict[str, Given] = field(default_factory=dict)
     makers: dict[str, int] = field(default_factory=dict)
     why: dict[int, str] = field(default_factory=dict)
@@ -108,7 +118,7 @@ class _Reading:
         self.builder = Builder(self.inputs.lengths, self.inputs.trials)
         self.builder.names.update(self.inputs.arguments)
         self.versions = {o.domain.removeprefix("ai.onnx"): o.version for o in self.model.opset_import}
-        graph = _inferred(self.model).graph
+        graph = self.inferred.graph
         self.infos = {v.name: v for v in (*graph.value_info, *graph.output, *graph.input)}
         self.kinds = {name: v.type.tensor_type.elem_type for name, v in self.infos.items()}
 
@@ -141,33 +151,39 @@ class _Reading:
                 raise Unread("the tables do not have it")
             if any(each and value is None for each, value in zip(proto.input, given, strict=True)):
                 raise Unread("it is given what is not known")
-            found = TABLE[proto.op_type](b, self._node(proto, domain, given))
+            read = self._node(proto, domain, given)
+            found = TABLE[proto.op_type](b, read)
+            require_read(read.attributes)
             found = found if isinstance(found, list) else [found]
-        except (Unread, KeyError, IndexError) as error:
+        except (Unread, LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            # a node whose attributes or inputs are not those of its operator
             b.forget(mark)
             self.why[place] = str(error)
             found = self._opaque(place, proto)
         self.makers.update((call.name, place) for call in b.calls[mark:])
-        names = [each for each in proto.output]
+        names = list(proto.output)
         self.values.update(zip(names, [*found, *[None] * len(names)], strict=False))
 
     def _node(self, proto: Any, domain: str, given: tuple[Given, ...]) -> Node:
         helper = required("onnx", "onnx").helper
-        attributes = {a.name: attribute(helper.get_attribute_value(a)) for a in proto.attribute}
+        attributes = Attributes({a.name: attribute(helper.get_attribute_value(a)) for a in proto.attribute})
         outputs = len([name for name in proto.output if name])
         return Node(proto.op_type, self.versions.get(domain, 1), attributes, given, outputs, self.builder)
 
     def _opaque(self, place: int, proto: Any) -> list[Given]:
         """An opaque call; where its shapes are not known, inputs of the graph."""
         b = self.builder
-        target = Opaque(proto, self.model.opset_import, [self.kinds.get(name, 0) for name in proto.output if name])
+        kinds = [self.kinds.get(name, 0) for name in proto.output if name]
+        target = Opaque(proto, self.model.opset_import, kinds, self._function(proto))
         names = [name for name in (*proto.input, *captured(proto)) if name]
         arguments = [self.values.get(name) for name in names]
         mark = b.mark()
         try:
             if any(argument is None for argument in arguments) or "" in proto.output:
                 raise NoShape
-            found = b.call(target, target.text, *(_plain(argument) for argument in arguments))
+            given = iter(_plain(argument) for argument in arguments)
+            placed = [next(given) if name else None for name in proto.input]
+            found = b.call(target, target.text, *placed, *given)
             return found if isinstance(found, list) else [found]
         except (NoShape, Unread):
             b.forget(mark)
@@ -175,28 +191,46 @@ class _Reading:
         self.asked += [Ref(v.name) for v in arguments if isinstance(v, Value) and v.constant is None]
         return [self._unknown(name) if name else None for name in proto.output]
 
+    def _function(self, proto: Any) -> Any:
+        """What computes a node in torch; None where nothing does."""
+        domain = proto.domain.removeprefix("ai.onnx")
+        if domain or proto.op_type not in FUNCTIONS:
+            return None
+        node = self._node(proto, domain, ())
+        return FUNCTIONS[proto.op_type](node.attributes, node.version)
+
     def _unknown(self, name: str) -> Value | None:
-        """An output of a node that was taken out: an input of the graph, if its dtype and rank are known."""
+        """An output of a node that was taken out: an input of the graph, if its dtype and all its lengths are known."""
         info = self.infos.get(name)
         dtype = None if info is None else dtype_of(info.type.tensor_type.elem_type)
         if info is None or dtype is None or not info.type.tensor_type.HasField("shape"):
             return None
-        argument, shape = self.builder.fresh(name), []
+        shape = [self.inputs.lengths_of(dim) for dim in info.type.tensor_type.shape.dim]
+        if None in shape:
+            return None
+        argument = self.builder.fresh(name)
         for axis, dim in enumerate(info.type.tensor_type.shape.dim):
-            lengths = (dim.dim_value,) * self.inputs.trials
             if not dim.HasField("dim_value"):
-                lengths = self.inputs.known(dim.dim_param) or _UNKNOWN[: self.inputs.trials]
                 self.inputs.free(argument, axis, dim.dim_param)
-            shape.append(lengths)
         value = self.builder.given(argument, list(zip(*shape, strict=True)) or [()] * self.inputs.trials, dtype)
         self.extra[argument] = value
+        return value
+
+    def _output(self, name: str) -> Value | None:
+        """An output of the file; None where it is nothing that the graph has."""
+        value = self.values.get(name)
+        if isinstance(value, np.ndarray):
+            try:
+                return self.builder.tensor(value)
+            except Unread:
+                return None
         return value
 
     def _finished(self) -> Network:
         """The graph of all that was read."""
         b, graph, inputs = self.builder, self.model.graph, self.inputs
-        outputs = [self.values.get(value.name) for value in graph.output]
-        refs = [Ref(v.name) for v in outputs if isinstance(v, Value)]
+        outputs = [self._output(value.name) for value in graph.output]
+        refs = [Ref(v.name) for v in outputs if v is not None]
         given = [self.values[name] for name in inputs.names]
         values = [*(v for v in given if isinstance(v, Value)), *self.extra.values()]
         shown = [*refs, *dict.fromkeys(self.asked)]
@@ -213,7 +247,7 @@ class _Reading:
             calls=calls,
             constants=constants,
             outputs=tuple(shown),
-            out_spec=None,
+            out_spec=pytree.tree_structure(0 if len(refs) == 1 else (0,) * len(refs)) if not self.cut else None,
             batch=None if None in firsts or not firsts else firsts[0],
             dtype=floats[0] if floats else torch.float32,
             input_dtypes=dtypes,

@@ -22,6 +22,27 @@ from .values import Sizes, Unread, Value
 Given = Value | Sizes | None
 
 
+class Attributes(dict[str, Any]):
+    """The attributes of a node, and which of them were asked for."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.asked.add(name)
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        self.asked.add(str(name))
+        return super().__contains__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """An attribute, or what it is where it is left out."""
+        self.asked.add(name)
+        return super().get(name, default)
+
+
 @dataclass(frozen=True, eq=False)
 class Node:
     """One node.
@@ -37,7 +58,7 @@ class Node:
 
     op: str
     version: int
-    attributes: Mapping[str, Any]
+    attributes: Attributes
     given: tuple[Given, ...]
     outputs: int
     builder: Builder
@@ -81,18 +102,23 @@ class Node:
             raise Unread("no floats")
         return x
 
-    def sizes(self, place: int) -> Sizes | None:
-        """An input as numbers that sizes decide; None where it is left out."""
+    def sizes(self, place: int) -> Sizes:
+        """An input as numbers that sizes decide.
+
+        Raises:
+            Unread: if it is left out, or depends on the input.
+        """
         found = self.given[place] if self.has(place) else None
-        return None if found is None else self.builder.sizes(found)
+        if found is None:
+            raise Unread(f"no input {place}")
+        return self.builder.sizes(found)
 
     def ints(self, name: str, place: int) -> list[Any] | None:
         """Integers that are an attribute in one version and an input in another."""
         if name in self.attributes:
             value = self.attributes[name]
             return list(value) if isinstance(value, list | tuple) else [value]
-        found = self.sizes(place)
-        return None if found is None else list(found.reshape(-1))
+        return list(self.sizes(place).reshape(-1)) if self.has(place) else None
 
     def refuse(self, *names: str) -> None:
         """Refuse attributes that are not read.
@@ -115,6 +141,24 @@ class Node:
 
 
 Reader = Callable[[Builder, Node], Any]
+
+
+#: Attributes that say what is known otherwise, or nothing where they were not asked for.
+_SILENT = frozenset(
+    "kernel_shape pads dilations strides ratio seed momentum is_test epsilon cubic_coeff_a extrapolation_value "
+    "nearest_mode keepdims consumed_inputs width_scale height_scale value".split()
+)
+
+
+def require_read(attributes: Attributes) -> None:
+    """Refuse a node with an attribute that nobody asked for: it may say anything.
+
+    Raises:
+        Unread: names it.
+    """
+    unknown = sorted(set(attributes) - attributes.asked - _SILENT)
+    if unknown:
+        raise Unread(f"its attribute {unknown[0]} is not read")
 
 
 def attribute(value: Any) -> Any:

@@ -1,14 +1,14 @@
 """A node that is not read: a call that says of itself what it is, and what shapes it gives, and no more.
 
-    Opaque      the node, as the target of a call
-    captured    names that the subgraphs of a node read from outside
-    NoShape     the node does not say what shape it gives
+Opaque      the node, as the target of a call
+captured    names that the subgraphs of a node read from outside
+NoShape     the node does not say what shape it gives
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -52,12 +52,15 @@ class Opaque:
         node: of the file; subgraphs may read values from outside, which are then given after its inputs.
         opsets: versions of all domains.
         kinds: dtypes of its outputs by ONNX's numbers, where the file says them.
+        run: computes it, where torch can.
     """
 
     namespace = "onnx"
 
-    def __init__(self, node: Any, opsets: Sequence[Any], kinds: Sequence[int]) -> None:
-        self.node, self.opsets, self.kinds = node, list(opsets), list(kinds)
+    def __init__(
+        self, node: Any, opsets: Sequence[Any], kinds: Sequence[int], run: Callable[..., Any] | None = None
+    ) -> None:
+        self.node, self.opsets, self.kinds, self.run = node, list(opsets), list(kinds), run
         self.__name__ = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
         self.__module__ = self.namespace
         self._known: dict[Any, list[tuple[torch.dtype, tuple[int, ...]]]] = {}
@@ -72,16 +75,21 @@ class Opaque:
         for graph in subgraphs(bare):
             _renamed(graph, dict(names))
         digest = hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()
-        versions = sorted((o.domain.removeprefix("ai.onnx"), o.version) for o in self.opsets if o.domain == self.node.domain)
+        versions = sorted(
+            (o.domain.removeprefix("ai.onnx"), o.version) for o in self.opsets if o.domain == self.node.domain
+        )
         return f"{self.__name__} {versions} {digest} {[bool(name) for name in self.node.input]} {len(self.node.output)}"
 
     def __call__(self, text: str, *given: Any) -> Any:
-        """Shells of what it gives; the numbers of such a node are computed by ONNX Runtime alone.
+        """What it gives; where torch cannot run it, shells of that, and for numbers there is ONNX Runtime alone.
 
         Raises:
-            TraceError: if it is asked for numbers.
+            TraceError: if it is asked for numbers that torch cannot compute.
             NoShape: if its shapes are not known.
         """
+        if self.run is not None:
+            found = self.run(*given)
+            return found[: len(self.kinds)] if isinstance(found, tuple) and len(self.kinds) > 1 else _first(found)
         tensors = [x for x in given if isinstance(x, Tensor)]
         shell = next((x for x in tensors if x.is_meta or type(x) is not Tensor), None)
         if tensors and shell is None:
@@ -106,8 +114,8 @@ class Opaque:
     def _inferred(self, given: Sequence[Any]) -> list[tuple[torch.dtype, tuple[int, ...]]]:
         onnx = required("onnx", "onnx")
         helper, inputs, constants = onnx.helper, [], []
-        named = [name for name in (*self.node.input, *captured(self.node)) if name]
-        for name, x in dict(zip(named, given, strict=True)).items():
+        named = [*self.node.input, *captured(self.node)]
+        for name, x in {name: x for name, x in zip(named, given, strict=True) if name}.items():
             if isinstance(x, Tensor):
                 element = next((n for n in (1, 2, 3, 5, 6, 7, 9, 10, 11, 16) if dtype_of(n) == x.dtype), 0)
                 inputs.append(helper.make_tensor_value_info(name, element, list(map(int, x.shape))))
@@ -133,6 +141,10 @@ class Opaque:
         return dtype, tuple(d.dim_value for d in tensor.shape.dim)
 
 
+def _first(found: Any) -> Any:
+    return found[0] if isinstance(found, tuple) else found
+
+
 def _array(x: Any) -> Any:
     import numpy as np
 
@@ -146,7 +158,7 @@ def _renamed(graph: Any, names: dict[str, str]) -> None:
         value.name = names[value.name] = f"%{len(names)}"
     for node in graph.node:
         node.name = node.doc_string = ""
-        inner = [each for each in subgraphs(node)]
+        inner = list(subgraphs(node))
         node.input[:] = [names.get(name, name) for name in node.input]
         for each in inner:
             _renamed(each, dict(names))

@@ -1,8 +1,8 @@
 """ATen calls as nodes of ONNX, in the form that the file's version of the operators has.
 
-    Pen        writes nodes: fresh names, constants that are shared, the version
-    SPELLINGS  name of a call -> function (Pen, call) that writes it
-    Unwritten  a call that has no spelling here
+Pen        writes nodes: fresh names, constants that are shared, the version
+SPELLINGS  name of a call -> function (Pen, call) that writes it
+Unwritten  a call that has no spelling here
 """
 
 from __future__ import annotations
@@ -105,6 +105,14 @@ def tensor_proto(x: Tensor, name: str) -> Any:
 Spelling = Callable[[Pen, Call], None]
 
 
+def nodes_of(call: Call) -> int:
+    """How many nodes a call is, as far as its name and its rank say."""
+    if not call.shape and call.dtype is None and call.op.startswith(("sym_", "operator.", "math.")):
+        return 0
+    scaled = call.bound().get("alpha", 1) != 1 if call.op in ("add", "sub") else False
+    return 1 + scaled + (2 * (len(call.shape) > 2) if call.op == "linear" else 0)
+
+
 def _each(value: Any, rank: int) -> list[int]:
     found = [value] if isinstance(value, int) else list(value)
     return found * rank if len(found) == 1 else found
@@ -119,7 +127,7 @@ def _numbers(values: Sequence[Any]) -> list[int]:
 def _conv(pen: Pen, call: Call) -> None:
     a = call.bound()
     rank, given = pen.rank(a["input"]) - 2, [pen.ref(a[name]) for name in ("input", "weight", "bias") if a[name]]
-    if call.op == "convolution" and a["transposed"] or isinstance(a["padding"], str):
+    if a.get("transposed") or isinstance(a["padding"], str):
         raise Unwritten(call.op)
     padding = _each(a["padding"], rank)
     options = {"strides": _each(a["stride"], rank), "dilations": _each(a["dilation"], rank), "group": a["groups"]}
@@ -165,7 +173,10 @@ def _matmul(pen: Pen, call: Call) -> None:
 
 
 def _one(op: str) -> Spelling:
-    return lambda pen, call: pen.put(op, [pen.ref(call.args[0])], pen.out) and None
+    def write(pen: Pen, call: Call) -> None:
+        pen.put(op, [pen.ref(call.args[0])], pen.out)
+
+    return write
 
 
 def _batch_norm(pen: Pen, call: Call) -> None:
@@ -199,7 +210,9 @@ def _average(pen: Pen, call: Call) -> None:
     kernel, padding = _each(a["kernel_size"], rank), _each(a["padding"], rank)
     options = {"kernel_shape": kernel, "strides": _each(a["stride"] or kernel, rank), "pads": [*padding, *padding]}
     ceil = {"ceil_mode": 1} if a["ceil_mode"] else {}
-    pen.put("AveragePool", [pen.ref(a["self"])], pen.out, count_include_pad=int(a["count_include_pad"]), **options, **ceil)
+    pen.put(
+        "AveragePool", [pen.ref(a["self"])], pen.out, count_include_pad=int(a["count_include_pad"]), **options, **ceil
+    )
 
 
 _MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
@@ -232,7 +245,7 @@ def _flatten(pen: Pen, call: Call) -> None:
     if start == 1 and end == rank - 1:
         pen.put("Flatten", [pen.ref(a["self"])], pen.out, axis=1)
         return
-    if end != rank - 1 or start == 0 and rank == 1:
+    if end != rank - 1:
         raise Unwritten("a flattening of inner axes")
     pen.put("Reshape", [pen.ref(a["self"]), pen.ints([0] * start + [-1])], pen.out)
 

@@ -1,6 +1,6 @@
 """Nodes and initializers put together to a file again: sorted, what nobody reads left out, equal ones once.
 
-    assembled    ModelProto, nodes, new initializers -> ModelProto
+assembled    ModelProto, nodes, new initializers -> ModelProto
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def assembled(model: Any, nodes: Sequence[Any], constants: Sequence[Any]) -> Any
     initializers = [t for t in (*model.graph.initializer, *constants) if t.name in read or t.name in given]
     made = {name for node in kept for name in node.output}
     infos = [value for value in model.graph.value_info if value.name in made]
-    annotations = [a for a in model.graph.quantization_annotation if a.tensor_name in made | {t.name for t in initializers}]
+    annotations = [
+        a for a in model.graph.quantization_annotation if a.tensor_name in made | {t.name for t in initializers}
+    ]
     fields = (graph.node, kept), (graph.initializer, initializers), (graph.value_info, infos)
     for field, values in (*fields, (graph.quantization_annotation, annotations)):
         del field[:]
@@ -87,3 +89,8 @@ def live(nodes: Sequence[Any], outputs: Iterable[str]) -> list[Any]:
             wanted.update(_read(node))
             kept.append(node)
     return kept[::-1]
+
+
+def tidied(model: Any) -> Any:
+    """The file without nodes and initializers that nobody reads."""
+    return assembled(model, list(model.graph.node), [])

@@ -1,4 +1,4 @@
-"""Operators that are not affine and that torch has as one call, so that they are compared with those of torch models."""
+"""Operators that are not affine and that torch has as one call: they are compared with those of torch models."""
 
 from __future__ import annotations
 
@@ -48,11 +48,7 @@ def _many(target: Any) -> Reader:
 def _clip(b: Builder, node: Node) -> Value:
     x, ends = node.x(), []
     for place, name in ((1, "min"), (2, "max")):
-        if node.has(place):
-            end = numbers_of(node.sizes(place))[0]
-        else:
-            end = node.get(name)
-        ends.append(end)
+        ends.append(numbers_of(node.sizes(place))[0] if node.has(place) else node.get(name))
     low, high = ends
     if low is not None and high is not None and low <= high and x.dtype.is_floating_point:
         return b.call(_ATEN.hardtanh.default, x, low, high)

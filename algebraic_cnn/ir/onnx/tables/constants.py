@@ -11,7 +11,7 @@ import torch
 from ....extras import required
 from ..builder import Builder
 from ..nodes import Node, Reader, dtype_of
-from ..values import Size, Unread, Value, number, numbers_of, whole
+from ..values import Size, Unread, Value, number, whole
 
 _ATEN = torch.ops.aten
 
@@ -98,11 +98,13 @@ def _rounded(function: Any, target: Any) -> Reader:
 
 
 def _range(b: Builder, node: Node) -> Value:
-    bounds = [numbers_of(node.sizes(place))[0] for place in range(3)]
-    dtypes = {given.dtype for given in node.given if isinstance(given, Value)}
-    if any(isinstance(n, float) for n in bounds) or len(dtypes) > 1:
+    bounds = [node.sizes(place).reshape(-1)[0] for place in range(3)]
+    dtypes = {given.dtype for given in node.given if isinstance(given, Value)} or {torch.int64}
+    if any(isinstance(n, float) for n in bounds) or any(d.is_floating_point for d in dtypes) or len(dtypes) > 1:
         raise Unread("a range of floats")
-    return b.constant(torch.arange(*bounds, dtype=next(iter(dtypes), torch.int64)))
+    if any(isinstance(n, Size) for n in bounds):
+        return b.call(_ATEN.arange.start_step, *bounds, dtype=dtypes.pop(), device=torch.device("cpu"))
+    return b.constant(torch.arange(*bounds, dtype=dtypes.pop()))
 
 
 CONSTANTS: dict[str, Reader] = {

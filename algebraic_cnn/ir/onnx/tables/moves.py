@@ -81,7 +81,7 @@ def _unsqueeze(b: Builder, node: Node) -> Any:
 
 
 def _transpose(b: Builder, node: Node) -> Any:
-    rank = node.given[0].ndim if _sized(node) else node.x().rank
+    rank = node.sizes(0).ndim if _sized(node) else node.x().rank
     order = list(node.get("perm") or range(rank)[::-1])
     return node.sizes(0).transpose(order) if _sized(node) else b.call(_ATEN.permute.default, node.x(), order)
 
@@ -117,7 +117,13 @@ def _end(end: int) -> int | None:
 def _cut(b: Builder, x: Value, axis: int, start: Any, end: Any, step: int) -> Value:
     if step > 0:
         end = end if isinstance(end, Size) or end < 2**31 - 1 else sys.maxsize
-        if not isinstance(start, Size) and start == 0 and not isinstance(end, Size) and end == sys.maxsize and step == 1:
+        if (
+            not isinstance(start, Size)
+            and start == 0
+            and not isinstance(end, Size)
+            and end == sys.maxsize
+            and step == 1
+        ):
             return x
         return b.call(_ATEN.slice.Tensor, x, axis, start, end, step)
     n = x.shape[axis]
@@ -211,6 +217,8 @@ def _space_to_depth(b: Builder, node: Node) -> Value:
     if x.rank != 4 or x.shape[1] is None:
         raise Unread("no image of two axes")
     y = b.call(_ATEN.pixel_unshuffle.default, x, block)
+    if node.word("mode", "DCR") != "DCR":
+        return y
     order = torch.argsort(_depth_order(x.shape[1] * block * block, block))
     return b.call(_ATEN.index_select.default, y, 1, b.constant(order))
 

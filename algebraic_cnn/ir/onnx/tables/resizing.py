@@ -21,7 +21,7 @@ _ATEN = torch.ops.aten
 _NEAREST = (_ATEN.upsample_nearest1d.vec, _ATEN.upsample_nearest2d.vec, _ATEN.upsample_nearest3d.vec)
 _LINEAR = (_ATEN.upsample_linear1d.vec, _ATEN.upsample_bilinear2d.vec, _ATEN.upsample_trilinear3d.vec)
 
-#: Places as near as this to where two neighbours meet are left to whoever runs the file: kernels round them differently.
+#: Places as near as this to where two neighbours meet are left alone: kernels round them differently.
 _TIE = Fraction(1, 1024)
 
 
@@ -63,6 +63,10 @@ def _resize(b: Builder, node: Node) -> Value:
     if mode == "nearest":
         return _nearest(b, x, lengths, scales, coordinates, rounding)
     ends = coordinates == "align_corners"
+    if ends and any(
+        n is None or (n * Fraction(s)).denominator != 1 for n, s in zip(x.shape[2:], scales or (), strict=False)
+    ):
+        raise Unread("a scale that does not lead from corner to corner")
     if not ends and coordinates not in ("half_pixel", "pytorch_half_pixel"):
         raise Unread(f"coordinates {coordinates}")
     if coordinates == "pytorch_half_pixel" and (lengths is None or 1 in lengths):
@@ -86,17 +90,17 @@ def _nearest(
     b: Builder, x: Value, lengths: Sequence[Any] | None, scales: Sequence[float] | None, coordinates: str, rounding: str
 ) -> Value:
     whole = _whole(x, lengths, scales)
-    simple = coordinates == "half_pixel" or (coordinates, rounding) == ("asymmetric", "floor")
+    halves = coordinates == "half_pixel" and rounding.startswith("round")
+    simple = halves or (coordinates, rounding) == ("asymmetric", "floor")
     if whole and simple:
-        size = None if scales is not None else lengths
-        return b.call(_NEAREST[x.rank - 3], x, size, [float(n) for n in whole] if size is None else None)
+        return b.call(_NEAREST[x.rank - 3], x, None, [float(n) for n in whole])
     for axis in range(2, x.rank):
         n = x.shape[axis]
-        m = None if lengths is None else lengths[axis - 2]
+        m = lengths[axis - 2] if lengths is not None else None
         if n is None or isinstance(m, Size):
             raise Unread("a free size that is resized by a scale that is no whole number")
-        scale = Fraction(m, n) if scales is None else Fraction(scales[axis - 2])
-        count = math.floor(n * scale) if m is None else m
+        scale = Fraction(scales[axis - 2]) if scales is not None else Fraction(int(m or 0), n)
+        count = math.floor(n * scale)
         places = [_place(i, n, count, scale, coordinates, rounding) for i in range(count)]
         if places != list(range(n)):
             x = b.call(_ATEN.index_select.default, x, axis, b.constant(torch.tensor(places)))

@@ -19,7 +19,8 @@ def _numbers(node: Node) -> bool:
     """Whether all it is given are numbers that sizes decide, or small constants, and one of them is no constant."""
     sized = [isinstance(given, np.ndarray) for given in node.given]
     small = all(
-        isinstance(given, np.ndarray) or (given is not None and given.constant is not None and given.constant.numel() < 64)
+        isinstance(given, np.ndarray)
+        or (given is not None and given.constant is not None and given.constant.numel() < 64)
         for given in node.given
     )
     return any(sized) and small
@@ -93,11 +94,11 @@ def axes_of(node: Node, x: Value) -> list[int] | None:
     Raises:
         Unread: if they are not known.
     """
-    axes = node.ints("axes", 1)
+    axes, idle = node.ints("axes", 1), node.get("noop_with_empty_axes")
     if any(isinstance(axis, Size) for axis in axes or ()):
         raise Unread("axes that depend on a free size")
     if not axes:
-        return None if node.get("noop_with_empty_axes") else list(range(x.rank))
+        return None if idle else list(range(x.rank))
     return [int(axis) % x.rank for axis in axes]
 
 

@@ -138,7 +138,7 @@ def _pad(b: Builder, node: Node) -> Value:
         value = node.get("value", 0.0) if not node.has(2) else numbers_of(b.sizes(node.x(2)))[0]
         return b.call(_ATEN.constant_pad_nd.default, x, flat(pairs), value)
     first = next((axis for axis, pair in enumerate(pairs) if any(pair)), x.rank - 1)
-    axes = [axis for axis in range(max(first, 1), x.rank)]
+    axes = list(range(max(first, 1), x.rank))
     if not x.dtype.is_floating_point or first == 0 or len(axes) > 3 or min(n for p in pairs for n in p) < 0:
         raise Unread(f"a padding of mode {mode} that torch does not have")
     lead = x.rank - len(axes)

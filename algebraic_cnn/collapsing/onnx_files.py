@@ -1,0 +1,188 @@
+"""An ONNX file collapsed: its affine regions rewritten inside the file, everything else copied.
+
+OnnxCollapse     the new file, what was done, and how it is known
+collapse_onnx    .onnx -> OnnxCollapse
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..certification.certificate import Certificate
+from ..derivation.junctions import network_of
+from ..derivation.methods import MEMORY_BUDGET
+from ..errors import ShapeError, UnknownNameError
+from ..files import write_bytes
+from ..ir.graph import Graph, Ref
+from ..ir.image_sizes import ImageSizes
+from ..ir.onnx.editing import edited
+from ..ir.onnx.model import read_model, sealed
+from ..ir.onnx.network import Network, network
+from ..ir.onnx.spelling import Unwritten, nodes_of
+from ..ir.onnx.tidying import tidied
+from ..ir.resizing import at
+from ..ir.spelling import plain
+from ..rings.ring import Float
+from .any_size import sampled, seams_of
+from .cost import Prices
+from .kept import watched
+from .pipeline import Job
+from .report import Report, report_of
+from .rewriting import Rewrite
+from .warrant import changed, overflowing
+
+#: Calls of ONNX Runtime: a convolution starts as fast as a matrix product.
+ONNX_RUNTIME = Prices(kernel=0.0, norm=0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxCollapse:
+    """The result of ``collapse_onnx``.
+
+    Attributes:
+        model: the new file, a ModelProto.
+        report: what was done.
+        certificate: how it is known that nothing changed; None if it was not asked for.
+        nodes: how many nodes the file had, and has.
+        left: why regions were not rewritten after all; "" where all were.
+    """
+
+    model: Any
+    report: Report
+    certificate: Certificate | None
+    nodes: tuple[int, int]
+    left: str = ""
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the new file, whole or not at all.
+
+        Args:
+            path: ends in .onnx.
+
+        Raises:
+            UnknownNameError: if it has another ending.
+            DataError: if the file cannot be written.
+        """
+        if Path(path).suffix != ".onnx":
+            raise UnknownNameError("a model is saved as", expected=".onnx", got=str(path), where="path")
+        return write_bytes(Path(path), sealed(self.model))
+
+
+def collapse_onnx(
+    path: str | os.PathLike[str],
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    certify: str | None = "modular",
+    method: str = "auto",
+    prices: Prices | None = None,
+    memory_budget: int = MEMORY_BUDGET,
+) -> OnnxCollapse:
+    """An ONNX file that computes what another computes, every affine region in its cheapest exact form.
+
+    A node that is not affine is a boundary: it is copied, and need not be understood.  So every file that ONNX's
+    checker takes can be collapsed.  Names of inputs, outputs and kept nodes, metadata and versions stay.
+
+    Args:
+        path: the file.
+        shapes: of some inputs by name, for which forms are chosen; axes that are free in the file stay free.
+        certify: level of the certificate, or None for none.
+        method: how dense maps are derived, as in ``derive``.
+        prices: of the cost model; default those of an ordinary CPU.
+        memory_budget: bytes that a dense map and its probes may take.
+
+    Returns:
+        The new file, report and certificate.
+
+    Raises:
+        MissingExtraError: if the extra "onnx" is not installed.
+        DataError: if the file is missing, damaged or refused.
+        ShapeError: if a shape does not fit its input.
+        UncertifiedError: if the certificate refutes the collapse.
+        TooLargeError, NonFiniteError: as ``derive`` raises them.
+    """
+    model = read_model(path)
+    read = network(model, shapes, path)
+    pinned: list[str] = []
+    left = ""
+    while True:
+        job, written = _rewritten(_pinned(read, pinned), certify, method, prices or ONNX_RUNTIME, memory_budget)
+        sizes, certificate = (None, None) if certify is None else job.certificate(written, seams_of(written))
+        after = written.rewritten.over(Float(), dtype=job.graph.dtype)
+        report = replace(report_of(written, {}, method, {}), sizes=str(sizes or ""))
+        try:
+            new = edited(read, after, written.values)
+        except Unwritten as error:
+            if error.missing and error.missing not in pinned:
+                pinned.append(error.missing)
+                continue
+            new, left = model, str(error)
+        new = tidied(new)
+        return OnnxCollapse(new, report, certificate, (len(model.graph.node), len(new.graph.node)), left)
+
+
+def _pinned(read: Network, names: Sequence[str]) -> Network:
+    """The network that must still compute some more values."""
+    return replace(read, graph=replace(read.graph, outputs=(*read.graph.outputs, *map(Ref, names))))
+
+
+def stepped(graph: Graph, step: int) -> Graph:
+    """The graph for sizes that go by steps, from that of the example on: the least step that the network takes."""
+    sizes = graph.sizes or ImageSizes({}, {})
+    example = sizes.of(graph.inputs, graph.example_shapes)
+    for symbol, value in example.items():
+        tried = (n for n in (1, 2, 4, 8, 16, 32) if n <= step)
+        found = next((n for n in tried if _takes(graph, {**example, symbol: value + n})), step)
+        sizes = sizes.narrowed(
+            symbol, range(value % found or found, sys.maxsize, found) if found > 1 else range(2, sys.maxsize)
+        )
+    return replace(graph, sizes=sizes)
+
+
+def _grown(written: Rewrite, read: Network) -> dict[str, str]:
+    """The calls of regions that would have more nodes than before, and why they stay."""
+    shell = written.rewritten.shell()
+    found = {}
+    for pair in changed(written):
+        before = {read.makers[call.name] for call in pair.original.calls if call.name in read.makers}
+        after = sum(nodes_of(call) for call in pair.new(shell).calls)
+        if after > len(before):
+            found |= dict.fromkeys((call.name for call in pair.region.calls), "its form would have more nodes")
+    return found
+
+
+def _takes(graph: Graph, values: Mapping[str, int]) -> bool:
+    try:
+        at(graph, values)
+    except ShapeError:
+        return False
+    return True
+
+
+def _rewritten(
+    read: Network, level: str | None, method: str, prices: Prices, memory_budget: int
+) -> tuple[Job, Rewrite]:
+    """The network with its regions rewritten; what would overflow stays."""
+    graph = plain(read.graph)
+    dtypes = Counter(call.dtype for call in graph.calls if call.dtype is not None and call.dtype.is_floating_point)
+    graph = replace(graph, dtype=dtypes.most_common(1)[0][0]) if dtypes else graph
+    sample = None if graph.sizes is None else sampled(stepped(graph, read.inputs.rung.step))
+    here = graph if sample is None else sample.here
+    affine = network_of(here).affine
+    kept = watched(here, affine)
+    other = {call.name for call in here.calls if call.name in affine and call.dtype not in (None, here.dtype)}
+    kept |= dict.fromkeys(other - kept.keys(), "its dtype is not that of the network")
+    job = Job(here, here.dtype, method, level, prices, memory_budget, sample, kept)
+    written = job.rewritten()
+    if more := _grown(written, read):
+        job = replace(job, kept={**job.kept, **more})
+        written = job.rewritten()
+    while beyond := overflowing(written, written.rewritten.over(Float(), dtype=here.dtype)):
+        job = replace(job, kept={**job.kept, **beyond})
+        written = job.rewritten()
+    return job, written

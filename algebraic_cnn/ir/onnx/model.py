@@ -1,0 +1,53 @@
+"""ONNX files read with care: bounded, checked, and with no errors but our own.
+
+read_model    path -> ModelProto
+sealed        ModelProto -> the bytes of a file of ours
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ...errors import AlgebraicError, DataError
+from ...extras import required
+from ...files import limits, read_bytes
+from .writing import require_inside, require_whole
+
+
+def read_model(path: str | os.PathLike[str]) -> Any:
+    """The model in a file.
+
+    Args:
+        path: the file.
+
+    Raises:
+        MissingExtraError: if the extra "onnx" is not installed.
+        DataError: if the file is missing, damaged, too large, no ONNX model, or keeps numbers in other files.
+    """
+    onnx = required("onnx", "onnx")
+    content = read_bytes(path, limit=limits.ONNX, expected="an .onnx file")
+    try:
+        model = onnx.load_model_from_string(content)
+    except Exception as error:  # the parser raises errors of many classes
+        raise no_model(error, path) from error
+    require_whole(content, model, path)
+    require_inside(model, path)
+    try:
+        onnx.checker.check_model(model)
+    except AlgebraicError:
+        raise
+    except Exception as error:  # so does the checker
+        raise no_model(error, path) from error
+    return model
+
+
+def no_model(error: Exception, path: object) -> DataError:
+    """That a file is no model, and the first line of the reason."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return DataError(f"not an ONNX model ({reason})", where=path)
+
+
+def sealed(model: Any) -> bytes:
+    """The bytes of a file."""
+    return model.SerializeToString(deterministic=True)

@@ -1,0 +1,151 @@
+"""Nodes that are no single call of torch, run by torch all the same: for users, not for the algebra.
+
+A node of these stays opaque in the graph; that torch can compute it lets a file with it be run, probed and compared.
+
+    FUNCTIONS    operator -> function from (attributes, version) to the function of the tensors it is given, or None
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Attributes = Mapping[str, Any]
+Function = Callable[..., Any]
+
+
+def _text(a: Attributes, name: str, default: str) -> str:
+    value = a.get(name, default)
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _softmax(kind: Function) -> Callable[[Attributes, int], Function | None]:
+    """Before version 13, of all axes from one on together."""
+
+    def made(a: Attributes, version: int) -> Function | None:
+        def run(x: Tensor) -> Tensor:
+            axis = a.get("axis", 1) % x.ndim
+            return kind(x.flatten(axis) if axis < x.ndim else x.unsqueeze(-1), -1).reshape(x.shape)
+
+        return run if version < 13 else None
+
+    return made
+
+
+def _pairs(a: Attributes, x: Tensor, kernel: list[int]) -> list[tuple[int, int]]:
+    """Padding of a pool before and after each axis; with ceil_mode, as much more as the last window needs."""
+    rank, auto = len(kernel), _text(a, "auto_pad", "NOTSET")
+    stride, dilation = a.get("strides", [1] * rank), a.get("dilations", [1] * rank)
+    pads = a.get("pads", [0] * (2 * rank)) if auto == "NOTSET" else [0] * (2 * rank)
+    pairs = []
+    for axis, (n, k, s, d) in enumerate(zip(x.shape[2:], kernel, stride, dilation, strict=True)):
+        low, high, reach = pads[axis], pads[axis + rank], (k - 1) * d + 1
+        if auto in ("SAME_UPPER", "SAME_LOWER"):
+            total = max((math.ceil(n / s) - 1) * s + reach - n, 0)
+            low = total // 2 if auto == "SAME_UPPER" else total - total // 2
+            high = total - low
+        if a.get("ceil_mode"):
+            windows = math.ceil((n + low + high - reach) / s) + 1
+            windows -= (windows - 1) * s >= n + low  # the last window starts inside the image or its padding before
+            high = max(high, (windows - 1) * s + reach - n - low)
+        pairs.append((low, high))
+    return pairs
+
+
+def _windows(x: Tensor, a: Attributes, fill: float) -> tuple[Tensor, list[int]]:
+    """Every window of a padded image, entries last."""
+    kernel = list(a["kernel_shape"])
+    rank = len(kernel)
+    stride, dilation = a.get("strides", [1] * rank), a.get("dilations", [1] * rank)
+    pairs = _pairs(a, x, kernel)
+    x = F.pad(x, [n for pair in reversed(pairs) for n in pair], value=fill)
+    for axis, (k, s, d) in enumerate(zip(kernel, stride, dilation, strict=True), 2):
+        x = x.unfold(axis, (k - 1) * d + 1, s)[..., ::d]
+    return x, list(range(-rank, 0))
+
+
+def _max_pool(a: Attributes, version: int) -> Function | None:
+    def run(x: Tensor) -> Tensor:
+        windows, axes = _windows(x, a, -math.inf if x.is_floating_point() else torch.iinfo(x.dtype).min)
+        return windows.amax(axes)
+
+    return None if a.get("storage_order") else run
+
+
+def _average_pool(a: Attributes, version: int) -> Function | None:
+    def run(x: Tensor) -> Tensor:
+        windows, axes = _windows(x, a, 0.0)
+        inside = torch.ones(x.shape[2:], dtype=x.dtype, device=x.device)[None, None]
+        if a.get("count_include_pad"):
+            pads = {**a, "ceil_mode": 0, "kernel_shape": a["kernel_shape"]}
+            pairs = _pairs(pads, x, list(a["kernel_shape"]))
+            inside = F.pad(inside, [n for pair in reversed(pairs) for n in pair], value=1.0)
+            counted = {**a, "pads": [0] * (2 * len(axes)), "auto_pad": b"NOTSET"}
+            return windows.sum(axes) / _windows(inside, counted, 0.0)[0].sum(axes)
+        return windows.sum(axes) / _windows(inside, a, 0.0)[0].sum(axes)
+
+    return run
+
+
+def _hard_sigmoid(a: Attributes, version: int) -> Function | None:
+    return lambda x: torch.clamp(x * a.get("alpha", 0.2) + a.get("beta", 0.5), 0, 1)
+
+
+def _prelu(a: Attributes, version: int) -> Function | None:
+    return lambda x, slope: torch.where(x < 0, x * slope, x)
+
+
+def _batch_norm(a: Attributes, version: int) -> Function | None:
+    """Of version 14 and later, in training: the batch's own mean and variance, and the running ones."""
+
+    def run(x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor) -> Any:
+        axes = [axis for axis in range(x.ndim) if axis != 1]
+        shape, keep = [1, -1, *[1] * (x.ndim - 2)], a.get("momentum", 0.9)
+        own, spread = x.mean(axes), x.var(axes, correction=0)
+        y = (x - own.reshape(shape)) / torch.sqrt(spread.reshape(shape) + a.get("epsilon", 1e-5))
+        y = y * scale.reshape(shape) + bias.reshape(shape)
+        return y, mean * keep + own * (1 - keep), variance * keep + spread * (1 - keep)
+
+    return run if a.get("training_mode") and version >= 14 else None
+
+
+def _lstm(a: Attributes, version: int) -> Function | None:
+    """One or two directions with the usual activations; torch has the gates in another order."""
+    if any(name in a for name in ("activations", "clip")) or a.get("layout") or a.get("input_forget"):
+        return None
+    kind, hidden = _text(a, "direction", "forward"), a["hidden_size"]
+
+    def run(
+        x: Tensor, W: Tensor, R: Tensor, B: Any = None, lengths: Any = None, h: Any = None, c: Any = None, P: Any = None
+    ) -> Any:
+        n, ways = x.shape[1], W.shape[0]
+        zeros = x.new_zeros(ways, n, hidden)
+        h, c = zeros if h is None else h, zeros if c is None else c
+        b = x.new_zeros(ways, 8 * hidden) if B is None else B
+        order = [gate * hidden + i for gate in (0, 2, 3, 1) for i in range(hidden)]
+        weights = []
+        for way in range(ways):
+            weights += [W[way][order], R[way][order], b[way, : 4 * hidden][order], b[way, 4 * hidden :][order]]
+        flipped = x.flip(0) if kind == "reverse" else x
+        y, last, cell = torch.lstm(flipped, (h, c), weights, True, 1, 0.0, False, ways == 2, False)
+        y = y.flip(0) if kind == "reverse" else y
+        return y.unflatten(-1, (ways, hidden)).transpose(1, 2), last, cell
+
+    return run
+
+
+FUNCTIONS: dict[str, Callable[[Attributes, int], Function | None]] = {
+    "AveragePool": _average_pool,
+    "BatchNormalization": _batch_norm,
+    "HardSigmoid": _hard_sigmoid,
+    "LSTM": _lstm,
+    "LogSoftmax": _softmax(torch.log_softmax),
+    "MaxPool": _max_pool,
+    "PRelu": _prelu,
+    "Softmax": _softmax(torch.softmax),
+}

@@ -1,0 +1,150 @@
+"""ONNX files collapsed: ONNX Runtime without optimisations says what is right, on whole numbers, bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from algebraic_cnn import certify
+from algebraic_cnn.apps.cli import app
+from algebraic_cnn.collapsing.onnx_files import collapse_onnx
+from algebraic_cnn.errors import DataError, ShapeError, UnknownNameError
+from algebraic_cnn.ir.onnx.writing import session
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+helper, FLOAT = onnx.helper, onnx.TensorProto.FLOAT
+
+
+def whole(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(-2, 3, shape).astype(np.float32)
+
+
+def written(
+    path: Path, nodes: list[Any], numbers: dict[str, Any], shape: tuple[Any, ...], rank: int, **how: Any
+) -> Path:
+    """A file with one input x and one output y."""
+    constants = [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in numbers.items()]
+    x = helper.make_tensor_value_info("x", FLOAT, shape)
+    y = helper.make_tensor_value_info("y", FLOAT, [f"m{i}" for i in range(rank)])
+    graph = helper.make_graph(nodes, "network", [x], [y], constants)
+    opsets = [helper.make_opsetid("", how.get("version", 13)), *how.get("domains", ())]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    model.metadata_props.add(key="author", value="somebody")
+    onnx.save(model, path)
+    return path
+
+
+def node(op: str, given: list[str], out: str, **attributes: Any) -> Any:
+    return helper.make_node(op, given, [out], name=f"the {op} of {out}", **attributes)
+
+
+def branches(path: Path, shape: tuple[Any, ...], last: Any) -> Path:
+    """Two convolutions of one value, added, scaled and normalised; a boundary; and a convolution by one."""
+    nodes = [
+        node("Conv", ["x", "w"], "a", pads=[1, 1, 1, 1]),
+        node("Conv", ["x", "v", "c"], "b"),
+        node("Add", ["a", "b"], "s"),
+        node("BatchNormalization", ["s", "one", "c", "c", "four"], "n", epsilon=0.0),
+        last,
+        node("Conv", ["r", "u"], "t"),
+        node("Mul", ["t", "two"], "y"),
+    ]
+    numbers = {"w": whole(4, 2, 3, 3), "v": whole(4, 2, 1, 1, seed=1), "c": whole(4, seed=2), "u": whole(3, 4, 1, 1)}
+    numbers |= {"one": np.ones(4, np.float32), "four": np.full(4, 4, np.float32), "two": np.float32(2)}
+    domains = [helper.make_opsetid(last.domain, 1)] if last.domain else []
+    return written(path, nodes, numbers, shape, 4, domains=domains)
+
+
+def runs(path: Path, x: np.ndarray) -> np.ndarray:
+    return session(path, level="none").run(None, {"x": x})[0]
+
+
+def test_a_network_of_branches_becomes_three_nodes_for_every_size(tmp_path: Path) -> None:
+    path = branches(tmp_path / "a.onnx", ("N", 2, "h", "w"), node("Relu", ["n"], "r"))
+    result = collapse_onnx(path)
+    new = result.save(tmp_path / "b.onnx")
+    assert [each.op_type for each in result.model.graph.node] == ["Conv", "Relu", "Conv"]
+    assert result.model.graph.node[1] == onnx.load(path).graph.node[4]  # verbatim, its name too
+    assert [prop.value for prop in result.model.metadata_props] == ["somebody"]
+    assert result.model.graph.input == onnx.load(path).graph.input
+    assert result.certificate is not None
+    assert result.certificate.ok
+    for seed, shape in enumerate([(1, 2, 3, 3), (2, 2, 8, 5), (3, 2, 5, 40)]):
+        x = 4 * whole(*shape, seed=seed)
+        assert np.array_equal(runs(new, x), runs(path, x))
+    assert certify(path, new).verdict in ("equal", "rounded")
+
+
+def test_a_node_that_nobody_knows_is_a_boundary(tmp_path: Path) -> None:
+    mystery = helper.make_node("Mystery", ["n"], ["r"], name="riddle", domain="somewhere.else", depth=3)
+    path = branches(tmp_path / "a.onnx", (1, 2, 6, 6), mystery)
+    result = collapse_onnx(path)
+    assert [each.op_type for each in result.model.graph.node] == ["Conv", "Mystery", "Conv", "Mul"]
+    assert result.model.graph.node[1] == mystery
+
+
+def test_a_shape_that_is_asked_of_a_merged_value_is_asked_of_another(tmp_path: Path) -> None:
+    nodes = [
+        node("Conv", ["x", "w"], "a", pads=[1, 1, 1, 1]),
+        node("Conv", ["a", "v"], "b"),
+        node("Relu", ["b"], "r"),
+        node("Shape", ["a"], "s"),
+        node("Reshape", ["r", "s"], "q"),
+        node("Sigmoid", ["q"], "y"),
+    ]
+    path = written(tmp_path / "a.onnx", nodes, {"w": whole(4, 2, 3, 3), "v": whole(4, 4, 1, 1)}, ("N", 2, "h", "w"), 4)
+    result = collapse_onnx(path)
+    new = result.save(tmp_path / "b.onnx")
+    assert sum(each.op_type == "Conv" for each in result.model.graph.node) == 1
+    x = whole(2, 2, 5, 7)
+    assert np.array_equal(runs(new, x), runs(path, x))
+
+
+def test_dead_nodes_and_constants_go(tmp_path: Path) -> None:
+    nodes = [
+        node("Relu", ["x"], "r"),
+        node("Exp", ["x"], "nobody"),
+        node("Constant", [], "k", value=onnx.numpy_helper.from_array(np.array([1, 2], np.float32))),
+        node("Mul", ["k", "k"], "kk"),
+        node("Max", ["r", "kk"], "y"),
+    ]
+    path = written(tmp_path / "a.onnx", nodes, {"unread": whole(3)}, ("N", 2), 2)
+    result = collapse_onnx(path)
+    assert [each.op_type for each in result.model.graph.node] == ["Relu", "Max"]
+    assert [each.name for each in result.model.graph.initializer] != ["unread"]
+    x = whole(3, 2)
+    assert np.array_equal(runs(result.save(tmp_path / "b.onnx"), x), runs(path, x))
+
+
+def test_the_command_collapses_and_certifies(tmp_path: Path) -> None:
+    path = branches(tmp_path / "a.onnx", ("N", 2, "h", "w"), node("Relu", ["n"], "r"))
+    new, paper = tmp_path / "b.onnx", tmp_path / "b.json"
+    words = ["collapse", str(path), "--out", str(new), "--certificate", str(paper), "--shape", "x:1x2x9x9"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "7 nodes became 3." in done.stdout
+    assert paper.exists()
+    assert CliRunner().invoke(app, ["certify", str(path), str(new)]).exit_code == 0
+    model = onnx.load(new)
+    array = onnx.numpy_helper.to_array(model.graph.initializer[0]).copy()
+    array.flat[0] += 1
+    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(array, model.graph.initializer[0].name))
+    onnx.save(model, new)
+    assert CliRunner().invoke(app, ["certify", str(path), str(new)]).exit_code == 1
+
+
+def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
+    path = branches(tmp_path / "a.onnx", (1, 2, 6, 6), node("Relu", ["n"], "r"))
+    with pytest.raises(ShapeError, match="no such input"):
+        collapse_onnx(path, shapes={"z": (1, 2, 6, 6)})
+    with pytest.raises(ShapeError, match="fixed"):
+        collapse_onnx(path, shapes={"x": (1, 2, 7, 6)})
+    with pytest.raises(DataError, match="no such file"):
+        collapse_onnx(tmp_path / "none.onnx")
+    with pytest.raises(UnknownNameError, match=r"\.onnx"):
+        collapse_onnx(path).save(tmp_path / "b.pt2")
