@@ -24,7 +24,8 @@ from ..ir.image_sizes import ImageSizes
 from ..ir.onnx.editing import edited
 from ..ir.onnx.model import read_model, sealed
 from ..ir.onnx.network import Network, network
-from ..ir.onnx.spelling import Unwritten, nodes_of
+from ..ir.onnx.pen import Unwritten
+from ..ir.onnx.spelling import nodes_of
 from ..ir.onnx.tidying import tidied
 from ..ir.resizing import at
 from ..ir.spelling import plain

@@ -29,8 +29,12 @@ Network = Annotated[
 
 
 def collapse_command(
-    model: Annotated[Path, typer.Argument(help="A program of torch.export (.pt2), or an ONNX model (.onnx).", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Where to write the collapsed program (.pt2) or model (.onnx).", show_default=False)],
+    model: Annotated[
+        Path, typer.Argument(help="A program of torch.export (.pt2), or an ONNX model (.onnx).", show_default=False)
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Where to write the collapsed program (.pt2) or model (.onnx).", show_default=False)
+    ],
     map: Annotated[Path | None, typer.Option(help="Where to write W and B (.npz).")] = None,
     certificate: Annotated[Path | None, typer.Option(help="Where to write the certificate (.json).")] = None,
     picture: Annotated[
@@ -60,7 +64,8 @@ def collapse_command(
         from .collapse_onnx import collapse_onnx_command
 
         others = {"map": map, "onnx": onnx, "dtype": dtype}
-        how = {"method": method, "memory_budget": bytes_of(memory_budget), "certify": None if level == "none" else level}
+        how = {"method": method, "memory_budget": bytes_of(memory_budget)}
+        how |= {"certify": None if level == "none" else level}
         given = {"model": out, "certificate": certificate, "picture": picture}
         collapse_onnx_command(model, given, shape or [], others, how, as_json=json)
         return

@@ -11,7 +11,8 @@ import typer
 
 from ...errors import ShapeError, UnknownNameError
 from ...files import apart
-from .options import print_json, sizes
+from .options import sizes
+from .screen import print_json
 
 
 def collapse_onnx_command(

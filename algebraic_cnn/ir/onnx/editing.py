@@ -22,7 +22,8 @@ from ...extras import required
 from ..graph import Call, Graph, Ref
 from .network import Network
 from .opaque import captured, subgraphs
-from .spelling import SPELLINGS, Pen, Unwritten
+from .pen import Pen, Unwritten
+from .spelling import SPELLINGS
 from .tidying import assembled
 from .values import Size, Value
 
