@@ -78,6 +78,7 @@ def test_a_buffer_that_is_written_is_an_input_and_an_output() -> None:
     assert [name for name, _ in emit(graph).named_buffers()] == ["k"]
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # torch's own, of how it copies and unpickles its specs
 @torch.no_grad()
 def test_a_copy_and_a_trace_of_what_is_emitted_write_as_well() -> None:
     for name in ("average", "first_entry", "key_value_cache"):

@@ -152,8 +152,8 @@ def shifted(kind: str, by: float, dtype: torch.dtype) -> nn.Module:
     made: dict[str, nn.Module] = {
         "linear": nn.Linear(3, 3),
         "convolution": nn.Sequential(nn.Unflatten(1, (3, 1)), nn.Conv1d(3, 3, 1), nn.Flatten()),
-        "bias of a BatchNorm": nn.BatchNorm1d(3, eps=0),
-        "mean of a BatchNorm": nn.BatchNorm1d(3, eps=0),
+        "bias of a BatchNorm": nn.BatchNorm1d(3, eps=0.5),
+        "mean of a BatchNorm": nn.BatchNorm1d(3, eps=0.5),
     }
     layer = made[kind].to(dtype).eval()
     for name, parameter in layer.named_parameters():
@@ -161,6 +161,8 @@ def shifted(kind: str, by: float, dtype: torch.dtype) -> nn.Module:
             parameter.data = torch.eye(3, dtype=dtype).reshape(parameter.shape)
         elif name.endswith("bias"):
             parameter.data.fill_(0 if kind.startswith("mean") else by)
+    if isinstance(layer, nn.BatchNorm1d):
+        layer.running_var.fill_(0.5)
     if kind.startswith("mean"):
         layer.running_mean.fill_(-by)
     return layer
