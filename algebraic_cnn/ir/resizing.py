@@ -4,7 +4,6 @@
     followed   graph, shapes of its inputs -> every value without its numbers
     at         graph, values of its symbols -> the graph of those image sizes alone: every shape and number known
     unbound    calls in which every ``Length`` is again the value that it came from
-    from_one   a network that was drawn for two samples or more, for one as well
 
 Nothing is computed: torch says the shapes, as it does while it exports.
 """
@@ -86,23 +85,6 @@ def unbound(calls: Iterable[Call]) -> list[Call]:
         return replace(call, args=args, kwargs=kwargs)
 
     return [freed(call) if any(isinstance(leaf, Length) for leaf in _leaves(call)) else call for call in calls]
-
-
-def from_one(graph: Graph) -> Graph:
-    """The graph, for one sample as well where every value then has the shape that it is drawn with.
-
-    torch.export draws a free axis for lengths from 2 on, since 1 may be special: a squeeze, a broadcast.  Where no
-    shape is, the calls are those of one sample too.
-    """
-    if graph.batch is not None or graph.sizes is not None or graph.batch_sizes[0] != 2 or graph.batch_step != 1:
-        return graph
-    try:
-        values = followed(graph, graph.input_shapes, 1)
-    except ShapeError:
-        return graph
-    tensors = ((call.shape, values[call.name]) for call in graph.calls if isinstance(values[call.name], Tensor))
-    alike = all(tuple(value.shape) == tuple(int(n or 1) for n in shape) for shape, value in tensors)
-    return replace(graph, batch_sizes=(1, graph.batch_sizes[1])) if alike else graph
 
 
 def _leaves(call: Call) -> list[Any]:

@@ -20,14 +20,13 @@ from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from ..errors import TraceError, TrainingModeError
-from .batch_sizes import Sizes, allowed
+from .batch_sizes import allowed
 from .dynamic_shapes import image_sizes
 from .exporting import any_size, export
 from .graph import Call, Graph, Ref, needed
 from .inlining import inlined
 from .inplace import functional, is_identity, mutates, require_sharing_said
 from .nodes import calls_of, refs, shape_of
-from .resizing import from_one
 from .unwritten import filled, uncopied
 
 
@@ -68,8 +67,7 @@ def trace(model: torch.nn.Module | ExportedProgram, example: Any = None, *, dyna
         raise TraceError("torch.inference_mode() keeps maps from being derived", expected=expected, where="trace")
     program = model if isinstance(model, ExportedProgram) else export(model, example, dynamic_shapes=dynamic_shapes)
     _require_readable(program)
-    graph = _graph(program, _pure(inlined(program)))
-    return from_one(graph) if program is model and Sizes(program).holds(1) else graph
+    return _graph(program, _pure(inlined(program)))
 
 
 #: What a program may be given, and what it may return, in the words of ``torch.export``.
