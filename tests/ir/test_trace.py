@@ -165,6 +165,10 @@ class Mapped(nn.Module):
 
 
 def test_what_vmap_maps_is_the_calls_that_it_stands_for() -> None:
+    try:
+        torch.export.export(Mapped().eval(), (torch.zeros(2, 3),))
+    except AssertionError:
+        pytest.skip("torch.export takes no vmap: torch 2.8")
     graph = trace(Mapped().eval(), torch.zeros(2, 3))
     assert [call.op for call in graph.calls if "size" not in call.op] == ["flip", "mul", "cumsum", "add"]
     assert graph.batch is None
