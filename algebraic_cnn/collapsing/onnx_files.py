@@ -19,7 +19,7 @@ from ..derivation.junctions import network_of
 from ..derivation.methods import MEMORY_BUDGET
 from ..errors import ShapeError, UnknownNameError
 from ..files import write_bytes
-from ..ir.graph import Graph, Ref
+from ..ir.graph import Graph
 from ..ir.image_sizes import ImageSizes
 from ..ir.onnx.editing import edited
 from ..ir.onnx.model import read_model, sealed
@@ -91,7 +91,8 @@ def collapse_onnx(
 
     Args:
         path: the file.
-        shapes: of some inputs by name, for which forms are chosen; axes that are free in the file stay free.
+        shapes: of some inputs by name, for which forms are chosen; axes that are free in the file stay free.  Where
+            the file takes one length alone along an axis that it calls free, nothing is rewritten unless that is said.
         certify: level of the certificate, or None for none.
         method: how dense maps are derived, as in ``derive``.
         prices: of the cost model; default those of an ordinary CPU.
@@ -110,14 +111,15 @@ def collapse_onnx(
     model = read_model(path)
     read = network(model, shapes, path)
     pinned: list[str] = []
-    left = ""
+    unsaid = ", ".join(read.inputs.unsaid)
+    left = f"The length must be said of {unsaid}: forms would be right for that one alone." if unsaid else ""
     while True:
-        job, written = _rewritten(_pinned(read, pinned), certify, method, prices or ONNX_RUNTIME, memory_budget)
+        job, written = _rewritten(read.with_outputs(pinned), certify, method, prices or ONNX_RUNTIME, memory_budget)
         sizes, certificate = (None, None) if certify is None else job.certificate(written, seams_of(written))
         after = written.rewritten.over(Float(), dtype=job.graph.dtype)
         report = replace(report_of(written, {}, method, {}), sizes=str(sizes or ""))
         try:
-            new = edited(read, after, written.values)
+            new = edited(read.with_outputs(pinned), after, written.values)
         except Unwritten as error:
             if error.missing and error.missing not in pinned:
                 pinned.append(error.missing)
@@ -125,11 +127,6 @@ def collapse_onnx(
             new, left = model, str(error)
         new = tidied(new)
         return OnnxCollapse(new, report, certificate, (len(model.graph.node), len(new.graph.node)), left)
-
-
-def _pinned(read: Network, names: Sequence[str]) -> Network:
-    """The network that must still compute some more values."""
-    return replace(read, graph=replace(read.graph, outputs=(*read.graph.outputs, *map(Ref, names))))
 
 
 def stepped(graph: Graph, step: int) -> Graph:
@@ -178,6 +175,8 @@ def _rewritten(
     kept = watched(here, affine)
     other = {call.name for call in here.calls if call.name in affine and call.dtype not in (None, here.dtype)}
     kept |= dict.fromkeys(other - kept.keys(), "its dtype is not that of the network")
+    if read.inputs.unsaid:  # the file may take other lengths than that of the example
+        kept |= dict.fromkeys(affine, "a length of the inputs must be said")
     job = Job(here, here.dtype, method, level, prices, memory_budget, sample, kept)
     written = job.rewritten()
     if more := _grown(written, read):

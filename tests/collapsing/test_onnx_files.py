@@ -121,6 +121,45 @@ def test_dead_nodes_and_constants_go(tmp_path: Path) -> None:
     assert np.array_equal(runs(result.save(tmp_path / "b.onnx"), x), runs(path, x))
 
 
+def test_a_length_that_only_looks_free_must_be_said(tmp_path: Path) -> None:
+    """The matrix at the end takes images of width 64 alone."""
+    nodes = [
+        node("Conv", ["x", "w"], "a"),
+        node("Conv", ["a", "v"], "b"),
+        node("Relu", ["b"], "r"),
+        node("Flatten", ["r"], "f"),
+        node("Gemm", ["f", "m"], "y"),
+    ]
+    numbers = {"w": whole(2, 1, 1, 3), "v": whole(2, 2, 1, 1), "m": whole(2 * 62, 3)}
+    path = written(tmp_path / "a.onnx", nodes, numbers, ("N", 1, 1, "w"), 2)
+    unsaid, said = collapse_onnx(path), collapse_onnx(path, shapes={"x": (1, 1, 1, 64)})
+    assert [sum(n.op_type == "Conv" for n in each.model.graph.node) for each in (unsaid, said)] == [2, 1]
+    assert "axis 3 of x" in unsaid.left
+    x = whole(3, 1, 1, 64)
+    assert np.array_equal(runs(said.save(tmp_path / "b.onnx"), x), runs(path, x))
+
+
+@pytest.mark.parametrize("length", [1, 0])
+def test_a_condition_that_shapes_decide_is_kept(tmp_path: Path, length: int) -> None:
+    """What an unread node makes of numbers alone is never written down as a constant: nobody has computed it."""
+    value = helper.make_tensor_value_info("inner", FLOAT, None)
+    ways = [helper.make_graph([node(op, ["x"], "inner")], op, [], [value]) for op in ("Neg", "Identity")]
+    nodes = [
+        node("Shape", ["x"], "s"),
+        node("Gather", ["s", "i"], "n"),
+        node("Sub", ["n", "two"], "m"),
+        node("BitwiseNot", ["m"], "o"),
+        node("Cast", ["o"], "c", to=onnx.TensorProto.BOOL),
+        node("If", ["c"], "y", then_branch=ways[0], else_branch=ways[1]),
+    ]
+    numbers = {"i": np.array(1), "two": np.array(2 + length)}
+    path = written(tmp_path / "a.onnx", nodes, numbers, ("N", 2), 2, version=18)
+    new = collapse_onnx(path).save(tmp_path / "b.onnx")
+    x = whole(3, 2)
+    assert np.array_equal(runs(new, x), runs(path, x))
+    assert np.array_equal(runs(path, x), x if length else -x)
+
+
 def test_the_command_collapses_and_certifies(tmp_path: Path) -> None:
     path = branches(tmp_path / "a.onnx", ("N", 2, "h", "w"), node("Relu", ["n"], "r"))
     new, paper = tmp_path / "b.onnx", tmp_path / "b.json"

@@ -72,6 +72,7 @@ class Inputs:
         params: the names that the file has for free sizes, and ours.
         more: free sizes of inputs that the graph has beside those of the file.
         bound: lengths of the sizes that are free in the file and were not taken as free.
+        unsaid: axes among them for which nobody said a length, in words.
         rung: how free they were taken.
     """
 
@@ -84,6 +85,7 @@ class Inputs:
     params: dict[str, str] = field(default_factory=dict)
     more: dict[tuple[str, int], str] = field(default_factory=dict)
     bound: dict[str, int] = field(default_factory=dict)
+    unsaid: list[str] = field(default_factory=list)
     rung: Rung = field(default_factory=Rung)
 
     def value(self, builder: Builder, name: str, argument: str) -> Value | None:
@@ -209,16 +211,19 @@ def _axes(found: Inputs, number: int, value: Any, wanted: Sequence[int | None] |
             found.lengths["N"] = BATCHES
             axes.append("N")
         else:
-            axes.append(_symbol(found, f"n{number}_{axis}", dim.dim_param, asked, rung))
+            axes.append(_symbol(found, (number, axis), dim.dim_param, asked, rung))
     return axes
 
 
-def _symbol(found: Inputs, name: str, param: str, asked: int | None, rung: Rung) -> str | int:
+def _symbol(found: Inputs, place: tuple[int, int], param: str, asked: int | None, rung: Rung) -> str | int:
     """A free size by its name, that of an earlier one where the file calls both alike; its length where it is bound."""
+    name = f"n{place[0]}_{place[1]}"
     name = found.params.setdefault(param, name) if _NAMED.match(param) else name
     start = asked or _EXAMPLE
     if name in rung.bound:
         found.bound[name] = start
+        if asked is None:
+            found.unsaid.append(f"axis {place[1]} of {found.names[place[0]]}")
         return start
     if name not in found.lengths:
         turn = len(found.lengths) + 1

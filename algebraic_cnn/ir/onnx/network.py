@@ -12,7 +12,7 @@ known.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from torch.utils import _pytree as pytree
 
 from ...errors import TraceError
 from ...extras import required
-from ..graph import Graph, Ref, needed
+from ..graph import Call, Graph, Ref, needed
 from .builder import Builder
 from .inputs import Inputs, Rung, inputs_of, rungs
 from .nodes import Attributes, Given, Node, attribute, dtype_of, require_read
@@ -51,6 +51,8 @@ class Network:
         cut: the places of the nodes that were taken out of the graph.
         inputs: the inputs of the file as they were taken.
         kinds: dtypes of tensors of the file, as shape inference says.
+        calls: those of the graph, and those that it does not need.
+        constants: likewise.
     """
 
     model: Any
@@ -61,6 +63,15 @@ class Network:
     cut: Sequence[int]
     inputs: Inputs
     kinds: Mapping[str, torch.dtype | None]
+    calls: Sequence[Call]
+    constants: Mapping[str, torch.Tensor]
+
+    def with_outputs(self, names: Sequence[str]) -> Network:
+        """The network whose graph computes some more values."""
+        outputs = (*self.graph.outputs, *map(Ref, names))
+        calls, used = needed(self.calls, [out.name for out in outputs])
+        constants = {name: x for name, x in self.constants.items() if name in used}
+        return replace(self, graph=replace(self.graph, outputs=outputs, calls=calls, constants=constants))
 
     @property
     def given(self) -> tuple[str, ...]:
@@ -256,7 +267,9 @@ class _Reading:
             paths=paths,
         )
         kinds = {name: dtype_of(kind) for name, kind in self.kinds.items()}
-        return Network(self.model, made, self.values, self.makers, self.why, self.cut, inputs, kinds)
+        return Network(
+            self.model, made, self.values, self.makers, self.why, self.cut, inputs, kinds, b.calls, b.constants
+        )
 
 
 def _inferred(model: Any) -> Any:

@@ -92,10 +92,10 @@ class Opaque:
             return found[: len(self.kinds)] if isinstance(found, tuple) and len(self.kinds) > 1 else _first(found)
         tensors = [x for x in given if isinstance(x, Tensor)]
         shell = next((x for x in tensors if x.is_meta or type(x) is not Tensor), None)
-        if tensors and shell is None:
+        if shell is None:
             what = "the table of ONNX operators does not have it, so that torch cannot run it"
             raise TraceError(what, got=self.__name__, where=self.node.name)
-        device = torch.device("meta") if shell is not None and shell.is_meta else torch.device("cpu")
+        device = torch.device("meta") if shell.is_meta else torch.device("cpu")
         found = [torch.empty(shape, dtype=dtype, device=device) for dtype, shape in self.shapes(given)]
         return found[0] if len(found) == 1 else tuple(found)
 

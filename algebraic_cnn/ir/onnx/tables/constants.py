@@ -11,7 +11,7 @@ import torch
 from ....extras import required
 from ..builder import Builder
 from ..nodes import Node, Reader, dtype_of
-from ..values import Size, Unread, Value, number, whole
+from ..values import Size, Unread, Value, number, numbers_of, whole
 
 _ATEN = torch.ops.aten
 
@@ -80,7 +80,7 @@ def _cast(b: Builder, node: Node) -> Any:
         raise Unread("a dtype that torch does not have")
     if isinstance(node.given[0], np.ndarray):
         if dtype not in (torch.int64, torch.int32, torch.float32, torch.float64):
-            raise Unread("sizes of another dtype")
+            return b.constant(torch.tensor(numbers_of(node.given[0])).reshape(node.given[0].shape).to(dtype))
         kind = number if dtype.is_floating_point else whole
         return np.asarray(np.frompyfunc(kind, 1, 1)(node.given[0]), dtype=object)
     x = node.x()
