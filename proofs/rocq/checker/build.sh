@@ -23,5 +23,6 @@ cp checker/*.ml .
 ocamlfind ocamlopt -w -a -O3 -package zarith -c zz.ml certified.mli certified.ml
 ocamlfind ocamlopt -O3 -package zarith -linkpkg zz.cmx certified.cmx reader.ml main.ml -o checker.exe
 cd - >/dev/null
-cp "$work/checker.exe" "$target"
+cp "$work/checker.exe" "$target.new"
+mv "$target.new" "$target"
 echo "$target"

@@ -92,13 +92,13 @@ let tensor maker cursor rows columns what =
   | 3 -> room 4; each (fun () -> maker.small (count cursor what) 0 divisor)
   | _ ->
     (* the same number everywhere *)
-    if n > 1 lsl 26 then bad "%d numbers are announced of %s" n what;
+    if n > 1 lsl 22 then bad "%d numbers are announced of %s" n what;
     let m, e = get64 cursor what in
     let k = maker.small m e divisor in
     list rows (fun () -> list columns (fun () -> k))
 
 let axis cursor what =
-  let size name = below 65536 cursor (name ^ " of " ^ what) in
+  let size name = below 16384 cursor (name ^ " of " ^ what) in
   let before = size "the padding before" in
   let after = size "the padding after" in
   let extent = size "the kernel" in
@@ -129,11 +129,23 @@ let convolutions maker cursor =
   let index = ref (-1) in
   list n (fun () -> incr index; convolution maker cursor !index)
 
+(* how many steps a layer takes at a point, at the most: it looks for every number that a tap meets along its row *)
+let most_steps = 2e9
+let steps layer ((outputs, rows), columns) =
+  let taps = float_of_int (List.length (List.hd layer.Certified.kernel)) in
+  let furthest = List.fold_left (List.fold_left (fun n -> function Some i -> max n i | None -> n)) 1 in
+  let walk = float_of_int (furthest layer.Certified.rows / max 1 columns + furthest layer.Certified.cols) in
+  let met = taps *. float_of_int (layer.Certified.groups * rows * columns) in
+  met *. walk +. taps *. float_of_int (outputs * rows * columns)
+
 (* the layers of a network and the shapes of its values, from well-formed convolutions *)
 let network maker cursor (c, h, w) which =
   match Certified.network c h w (convolutions maker cursor) with
   | None -> bad "%s is not well-formed: a list of a wrong length, a feed from a later value, or a kernel that does not fit" which
-  | Some (layers, shapes) -> layers, shapes
+  | Some (layers, shapes) ->
+    if List.fold_left2 (fun n layer shape -> n +. steps layer shape) 0.0 layers (List.tl shapes) > most_steps then
+      bad "%s is too large for this checker" which;
+    layers, shapes
 
 let header cursor =
   let here = skip cursor 8 "the mark" in
