@@ -99,6 +99,8 @@ class _Edit:
         own |= {name: name for name in self.after.constants}
         for call in self.after.calls:
             found.setdefault(_key(call, own), call.name)
+        outs = zip(self.network.graph.outputs, self.after.outputs, strict=True)
+        self.values |= {old.name: new for old, new in outs if isinstance(old, Ref) and isinstance(new, Ref)}
         self.now = {name: name for name in (*self.network.graph.inputs, *self.network.graph.constants)}
         for call in self.network.graph.calls:
             if all(name in self.now for name in call.refs()):
