@@ -64,8 +64,9 @@ def runs(path: Path, x: np.ndarray) -> np.ndarray:
     return session(path, level="none").run(None, {"x": x})[0]
 
 
-def test_a_network_of_branches_becomes_three_nodes_for_every_size(tmp_path: Path) -> None:
-    path = branches(tmp_path / "a.onnx", ("N", 2, "h", "w"), node("Relu", ["n"], "r"))
+@pytest.mark.parametrize("shape", [("N", 2, "h", "w"), (-1, 2, -1, -1)])  # some exporters say -1 of what is free
+def test_a_network_of_branches_becomes_three_nodes_for_every_size(tmp_path: Path, shape: tuple[Any, ...]) -> None:
+    path = branches(tmp_path / "a.onnx", shape, node("Relu", ["n"], "r"))
     result = collapse_onnx(path)
     new = result.save(tmp_path / "b.onnx")
     assert [each.op_type for each in result.model.graph.node] == ["Conv", "Relu", "Conv"]

@@ -101,7 +101,7 @@ class Inputs:
 
     def lengths_of(self, dim: Any) -> tuple[int, ...] | None:
         """The lengths at the trials of an axis inside the file; None where nothing is known of it."""
-        if dim.HasField("dim_value"):
+        if dim.HasField("dim_value") and dim.dim_value >= 0:
             return (dim.dim_value,) * self.trials
         return self.lengths.get(self.params.get(dim.dim_param, ""))
 
@@ -171,7 +171,7 @@ def onnx_shapes(path: str | os.PathLike[str]) -> dict[str, list[int | None]]:
     model = read_model(path)
     own = {tensor.name for tensor in model.graph.initializer} if model.ir_version < 4 else set()
     inputs = [value for value in model.graph.input if value.name not in own]
-    return {v.name: [dim.dim_value or None for dim in v.type.tensor_type.shape.dim] for v in inputs}
+    return {v.name: [max(dim.dim_value, 0) or None for dim in v.type.tensor_type.shape.dim] for v in inputs}
 
 
 def agreed(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, list[int | None]]:
@@ -201,7 +201,7 @@ def _axes(found: Inputs, number: int, value: Any, wanted: Sequence[int | None] |
     axes: list[int | str] = []
     for axis, dim in enumerate(dims):
         asked = None if wanted is None else wanted[axis]
-        if dim.dim_value != 0:
+        if dim.dim_value not in (0, -1):  # some exporters say -1 of a free length
             if asked not in (None, dim.dim_value):
                 raise ShapeError("a length that is fixed", expected=dim.dim_value, got=asked, where=value.name)
             axes.append(dim.dim_value)

@@ -221,7 +221,7 @@ class _Reading:
             return None
         argument = self.builder.fresh(name)
         for axis, dim in enumerate(info.type.tensor_type.shape.dim):
-            if not dim.HasField("dim_value"):
+            if not dim.HasField("dim_value") or dim.dim_value < 0:
                 self.inputs.free(argument, axis, dim.dim_param)
         value = self.builder.given(argument, list(zip(*shape, strict=True)) or [()] * self.inputs.trials, dtype)
         self.extra[argument] = value

@@ -136,7 +136,11 @@ class Opaque:
     def _read(self, value: Any, kind: int) -> tuple[torch.dtype, tuple[int, ...]]:
         tensor = value.type.tensor_type
         dtype = dtype_of(tensor.elem_type or kind)
-        if dtype is None or not tensor.HasField("shape") or not all(d.HasField("dim_value") for d in tensor.shape.dim):
+        if (
+            dtype is None
+            or not tensor.HasField("shape")
+            or not all(d.HasField("dim_value") and d.dim_value >= 0 for d in tensor.shape.dim)
+        ):
             raise NoShape(value.name)
         return dtype, tuple(d.dim_value for d in tensor.shape.dim)
 
