@@ -64,14 +64,14 @@ class Backend:
 
     Attributes:
         then: name of that other one, or itself.
-        certify: level of the certificate, or None for none.
+        certify: level of the certificate, "auto" being the modular one of every region; None for none.
         freezing: whether inductor may store weights as its kernels like them.
         measure: whether doubtful forms are raced, as in ``collapse``.
         reports: what became of each graph, the last one last.
     """
 
     then: str | Compiler = "inductor"
-    certify: str | None = "modular"
+    certify: str | None = "auto"
     freezing: bool = False
     measure: bool = True
     reports: list[GraphReport] = field(default_factory=list)
@@ -99,9 +99,9 @@ class Backend:
         free = tuple(dict.fromkeys(axes, Dim.AUTO) for axes in network.axes)
         images = any(axis for axes in network.axes for axis in axes)
         with outside(), torch.inference_mode(False):
-            result = collapse(
-                network, zeros, dynamic_shapes=free if images else None, certify=self.certify, measure=self.measure
-            )
+            level = "modular" if self.certify == "auto" else self.certify
+            shapes = free if images else None
+            result = collapse(network, zeros, dynamic_shapes=shapes, certify=level, measure=self.measure)
         for loss in _losses(network, result):
             raise TraceError(loss, where="torch.compile")
         return result
@@ -188,7 +188,7 @@ def _state(constants: Sequence[Tensor]) -> tuple[list[int], list[int]]:
 def backend(
     then: str | Compiler = "inductor",
     *,
-    certify: str | None = "modular",
+    certify: str | None = "auto",
     freezing: bool = False,
     measure: bool = True,
 ) -> Backend:
@@ -200,7 +200,7 @@ def backend(
 
     Args:
         then: the other backend, as ``torch.compile`` takes it.
-        certify: level of the certificate, or None for none.
+        certify: level of the certificate, "auto" being the modular one of every region; None for none.
         freezing: whether inductor may store the new weights as its kernels like them.
         measure: whether doubtful forms are raced, as in ``collapse``.
 
