@@ -31,8 +31,8 @@ def domain_matrix(entries: Entries) -> Any:
     from sympy.polys.constructor import construct_domain
 
     expressions, which = _expressions(entries)
-    domain, elements = construct_domain(expressions)
-    return _matrix(entries, domain, list(elements), which)
+    found: Any = construct_domain(expressions)  # what it gives depends on what it is given
+    return _matrix(entries, found[0], list(found[1]), which)
 
 
 def sparse_matrix(entries: Entries) -> Any:
