@@ -22,6 +22,8 @@ from .ordinary import Program, inputs, program
 
 COUNT = {"ci": 150, "deep": 3000}.get(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"), 40)
 CHUNK = 10
+#: torch.export itself loses what is written into such memory, so a program that does is rightly refused.
+LOST = "returns may be memory that is overwritten: expected a clone of it"
 
 
 def fault(seed: int) -> str:
@@ -33,7 +35,7 @@ def fault(seed: int) -> str:
     try:
         new = collapse(copy.deepcopy(model), tuple(inputs(shapes, own, seed)), measure=False).model
     except AlgebraicError as error:
-        return f"refused: {error}"
+        return "" if LOST in str(error) else f"refused: {error}"
     for count in (1, 2, 5):
         x = inputs(shapes, count, seed)
         expected = runs(model, x)

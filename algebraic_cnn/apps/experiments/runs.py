@@ -236,7 +236,11 @@ def images_of(data: str, root: str | None, images: int | None = None, tests: int
 
 
 def start_of(job: Mapping[str, Any], data: Dataset) -> nn.Module:
-    """The network before training: the seed decides its weights."""
+    """The network before training: the seed decides its weights.
+
+    Raises:
+        UnknownNameError: if the job names activations to fade, and the network has none of them.
+    """
     torch.manual_seed(job["seed"])
     model: nn.Module = RESNETS[job["model"]](data.image_shape[0], 10)
     example = data.test_images[:2]

@@ -111,7 +111,7 @@ def named_prime(network: bytes, index: int) -> int:
     """The prime of claim ``index``: the first from where the network's hash says, between 2^19 and 2^20.
 
     >>> named_prime(b"", 0)
-    814139
+    1037297
     """
     from sympy import nextprime
 
