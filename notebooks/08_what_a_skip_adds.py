@@ -101,7 +101,7 @@ def _(grid, made):
     _line = np.linspace(-6, 6, 100)
     _axes.plot(_line**2 / 4, _line, color="0.4", lw=1)
     _axes.set(xlim=(-4.5, 8.5), xlabel="$w_0$", ylabel="$w_1$", title="$w_0 + w_1 x + x^2$ as two layers")
-    _axes.legend(loc="upper left")
+    _figure.legend(loc="outside lower center", ncols=2)
     _figure
     return
 
