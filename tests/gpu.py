@@ -25,27 +25,15 @@ import torch
 from torch import Tensor, nn
 
 from algebraic_cnn import Linear, backend, certify, collapse, load_digits, resnet18, resnet34, with_skip_strength
+from algebraic_cnn.apps.bench.contenders import predictor
 from algebraic_cnn.collapsing.measurement import interleaved_seconds
 from algebraic_cnn.homotopy.classifier import Recipe, train
 from algebraic_cnn.models.resnet import BasicBlock
 
-from .narrow import Narrow
+from .narrow import Block, Narrow
 
 ROOT = Path(__file__).parent.parent
 Lines = Iterator[dict[str, Any]]
-
-
-class Block(nn.Module):
-    """RepVGG's block: 3x3, 1x1 and identity, a BatchNorm each."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.three = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.one = nn.Conv2d(channels, channels, 1, bias=False)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.norms[0](self.three(x)) + self.norms[1](self.one(x)) + self.norms[2](x))
 
 
 def networks(device: str, small: bool) -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
@@ -123,21 +111,11 @@ def latency(device: str, small: bool) -> Lines:
 
 def timed(runs: dict[str, Any], x: Tensor, exact: Tensor, seconds: float) -> dict[str, Any]:
     """Milliseconds and relative errors of each."""
-
-    def call(run: Any) -> Callable[[], Tensor]:
-        def once() -> Tensor:
-            with torch.no_grad():
-                y = run(x)
-            if x.is_cuda:
-                torch.cuda.synchronize()
-            return y
-
-        return once
-
-    times = interleaved_seconds({name: call(run) for name, run in runs.items()}, seconds=seconds)
+    calls = {name: predictor("eager", run, x) for name, run in runs.items()}
+    times = interleaved_seconds(calls, seconds=seconds)
     row: dict[str, Any] = {f"{name}, ms": round(1e3 * taken, 3) for name, taken in times.items()}
-    for name, run in runs.items():
-        row[f"{name}, error"] = f"{float((call(run)().double() - exact).abs().max() / exact.abs().max()):.1e}"
+    for name, call in calls.items():
+        row[f"{name}, error"] = f"{float((call().double() - exact).abs().max() / exact.abs().max()):.1e}"
     return row
 
 

@@ -1,12 +1,27 @@
-"""Residual networks as ours are, of few channels: every kind of block and shortcut, at a hundredth of the numbers."""
+"""Networks of few channels: RepVGG's block, and residual networks as ours, at a hundredth of the numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from algebraic_cnn.models.resnet import BasicBlock, Bottleneck, ResNet
+
+
+class Block(nn.Module):
+    """RepVGG's block as it is trained: 3x3, 1x1 and identity, a BatchNorm each."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.three = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.one = nn.Conv2d(channels, channels, 1, bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = [self.norms[0](self.three(x)), self.norms[1](self.one(x)), self.norms[2](x)]
+        return torch.relu(sum(parts[1:], parts[0]))
 
 
 class Narrow(ResNet):

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..algebra.stencils.pieces import Array
-from ..ir.graph import Call, Graph, Ref, Size
+from ..ir.graph import Call, Graph, Ref, Size, unused
 from ..rings.ring import Ring
 
 Recipe = Callable[[Ring], Array]
@@ -75,11 +75,7 @@ class Draft:
 
     def fresh(self, hint: str) -> str:
         """A name that no value has."""
-        name, count = hint, 1
-        while name in self.shapes:
-            count += 1
-            name = f"{hint}_{count}"
-        return name
+        return unused(hint, self.shapes)
 
 
 @dataclass(frozen=True, eq=False)

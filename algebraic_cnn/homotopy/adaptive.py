@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 
 from ..errors import HomotopyError
-from .schedules import Schedule
+from .schedules import Schedule, require_way
 
 
 class Adaptive(Schedule):
@@ -62,9 +62,7 @@ class Adaptive(Schedule):
         numbers = {"0 < smallest <= size <= 1": 0 < smallest <= size <= 1, "1 <= factor < inf": 1 <= factor < math.inf,
                    "0 < floor < inf": 0 < floor < math.inf, "corrections >= 1": corrections >= 1,
                    "1 <= grow < inf": 1 <= grow < math.inf, "0 < shrink < 1": 0 < shrink < 1}  # fmt: skip
-        for expected, holds in numbers.items():
-            if not holds:
-                raise HomotopyError("a way that cannot be followed", expected=expected, where="Adaptive")
+        require_way(numbers, "Adaptive")
         self.size, self.smallest, self.factor, self.floor = size, smallest, factor, floor
         self.corrections, self.grow, self.shrink = corrections, grow, shrink
         self.accepted = self.trying = self.start

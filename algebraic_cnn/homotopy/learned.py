@@ -16,8 +16,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..errors import HomotopyError
-from .schedules import Schedule
+from .schedules import Schedule, require_way
 
 
 class Learned(Schedule):
@@ -55,9 +54,7 @@ class Learned(Schedule):
         super().__init__(1, start, end, wait)
         numbers = {"0 < rate < inf": 0 < rate < math.inf, "0 < penalty < inf": 0 < penalty < math.inf,
                    "1 <= growth < inf": 1 <= growth < math.inf, "end 0 or 1": end in (0, 1)}  # fmt: skip
-        for expected, holds in numbers.items():
-            if not holds:
-                raise HomotopyError("a way that cannot be followed", expected=expected, where="Learned")
+        require_way(numbers, "Learned")
         self.rate, self.penalty, self.growth = rate, penalty, growth
         self.strengths: dict[str, float] = {}
 

@@ -13,10 +13,26 @@ u = 1 it is the end itself, with no rounding.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import HomotopyError
 from .strengths import in_range
+
+
+def require_way(conditions: Mapping[str, bool], where: str) -> None:
+    """Refuse the numbers of a schedule of which one condition does not hold.
+
+    Args:
+        conditions: as they are written, and whether they hold.
+        where: the schedule's name.
+
+    Raises:
+        HomotopyError: names the first condition that does not.
+    """
+    for expected, holds in conditions.items():
+        if not holds:
+            raise HomotopyError("a way that cannot be followed", expected=expected, where=where)
 
 
 class Schedule:

@@ -11,7 +11,7 @@ free batch  the first axis is symbolic: the graph runs on any batch size
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -22,6 +22,19 @@ from torch.utils import _pytree as pytree
 
 from ..errors import NotAffineError, ShapeError
 from .image_sizes import ImageSizes, Size
+
+
+def unused(hint: str, taken: Container[str]) -> str:
+    """The hint, or the hint with the least number that makes it a name that is not taken.
+
+    >>> unused("conv", {"conv", "conv_2"})
+    'conv_3'
+    """
+    name, count = hint, 1
+    while name in taken:
+        count += 1
+        name = f"{hint}_{count}"
+    return name
 
 
 @dataclass(frozen=True)

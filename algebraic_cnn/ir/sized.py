@@ -20,7 +20,7 @@ from .graph import Call, Graph
 from .resizing import followed
 
 
-class SizeNumber(int):
+class _Expressed:
     """A number that a network works out from the sizes of its inputs.
 
     Attributes:
@@ -30,28 +30,19 @@ class SizeNumber(int):
     expression: str
 
     @classmethod
-    def of(cls, number: int, expression: str) -> SizeNumber:
+    def of(cls, number: Any, expression: str) -> Any:
         """The number, with its expression."""
-        found = cls(number)
+        found: Any = cls(number)  # pyright: ignore[reportCallIssue]
         found.expression = expression
         return found
 
 
-class SizeFloat(float):
-    """A float that a network works out from the sizes of its inputs.
+class SizeNumber(_Expressed, int):
+    """An integer that a network works out from the sizes of its inputs."""
 
-    Attributes:
-        expression: what it is, in terms of these sizes; "" where that is not known.
-    """
 
-    expression: str
-
-    @classmethod
-    def of(cls, number: float, expression: str) -> SizeFloat:
-        """The number, with its expression."""
-        found = cls(number)
-        found.expression = expression
-        return found
+class SizeFloat(_Expressed, float):
+    """A float that a network works out from the sizes of its inputs."""
 
 
 @dataclass(frozen=True, eq=False)

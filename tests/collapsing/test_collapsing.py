@@ -27,26 +27,13 @@ from algebraic_cnn.errors import (
 )
 from algebraic_cnn.models import resnet34
 from tests.collapsed import ops, randomised, relative_error
+from tests.narrow import Block
 
 #: Prices under which every call is one unit, whatever it computes: whatever can be merged is merged.
 CALLS_ALONE = Prices(call=1.0, kernel=0.0, norm=0.0, product=0.0, matrix=1e9, lone=0.0, plane=0.0, byte=0.0)
 
 #: Prices under which multiply-adds hardly matter.
 DEAR_CALLS = Prices(call=1e6, product=1e-4, lone=1e-4)
-
-
-class Block(nn.Module):
-    """RepVGG's block as it is trained: 3x3, 1x1 and identity, a BatchNorm each."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.three = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.one = nn.Conv2d(channels, channels, 1, bias=False)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        parts = [self.norms[0](self.three(x)), self.norms[1](self.one(x)), self.norms[2](x)]
-        return torch.relu(sum(parts[1:], parts[0]))
 
 
 def test_a_trained_block_becomes_one_convolution() -> None:

@@ -1,3 +1,16 @@
-"""ONNX files: what torch computes for each operator (operators), reading and writing a file (reading, writing)."""
+"""ONNX files: read into the graph of calls, run by torch, and written again with what was not rewritten as it was.
+
+From the ground up:
+
+    model                      bytes -> ModelProto, bounded and checked
+    values, builder            what values are while a file is read; calls written one by one
+    nodes, opaque              a node while it is read; a node that is not read
+    inputs                     the inputs, and which of their sizes are free
+    tables/                    what is made of every operator, one file for each family
+    network, reading           a file as a graph, and as a torch module
+    pen, spelling              what writes nodes; ATen calls as nodes
+    tidying, editing           nodes and numbers put together; a file whose graph was rewritten
+    writing                    torch's own exporter, with a sum of all of it
+"""
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from ..graph import Call, Ref, Rows
+from ..graph import Call, Ref, Rows, unused
 from ..nodes import op_of
 from .values import Bound, Size, Sizes, Unread, Value
 
@@ -60,10 +60,7 @@ class Builder:
         """A name that no value has."""
         base = re.sub(r"\W+", "_", hint).strip("_") or "value"
         base = base if not base[0].isdigit() else f"n_{base}"
-        name, count = base, 1
-        while name in self.names:
-            count += 1
-            name = f"{base}_{count}"
+        name = unused(base, self.names)
         self.names.add(name)
         return name
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ...extras import required
-from ..graph import Call, Ref
+from ..graph import Call, Ref, unused
 
 
 class Unwritten(Exception):
@@ -54,10 +54,7 @@ class Pen:
 
     def fresh(self, hint: str) -> str:
         """A name that nothing has."""
-        name, count = hint, 1
-        while name in self.taken:
-            count += 1
-            name = f"{hint}_{count}"
+        name = unused(hint, self.taken)
         self.taken.add(name)
         return name
 

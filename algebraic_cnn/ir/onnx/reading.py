@@ -18,6 +18,7 @@ from torch import Tensor
 from ...errors import TraceError
 from ..emission import emit
 from ..graph import Graph
+from ..resizing import at
 from .model import read_model
 from .network import TABLE, Network, network
 from .opaque import Opaque
@@ -71,8 +72,6 @@ def _require_runnable(found: Network, path: object) -> None:
 
 def at_example(graph: Graph) -> Graph:
     """The graph where all sizes but the batch are those of the example."""
-    from ..resizing import at
-
     if graph.sizes is None:
         return graph
     return at(graph, graph.sizes.of(graph.inputs, graph.example_shapes))

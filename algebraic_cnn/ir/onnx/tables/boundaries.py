@@ -10,7 +10,7 @@ import torch
 from ..builder import Builder
 from ..nodes import Node, Reader
 from ..values import Unread, Value, numbers_of
-from .sums import axes_of
+from .sums import reduced
 from .windows import pads_of
 
 _ATEN = torch.ops.aten
@@ -118,15 +118,6 @@ def _instance_norm(b: Builder, node: Node) -> Value:
     return b.call(_ATEN.instance_norm.default, x, weight, bias, None, None, True, 0.0, epsilon, False)
 
 
-def _largest(target: Any) -> Reader:
-    def read(b: Builder, node: Node) -> Value:
-        x = node.x()
-        axes = axes_of(node, x)
-        return x if axes is None else b.call(target, x, axes, bool(node.get("keepdims", 1)))
-
-    return read
-
-
 def _global_max(b: Builder, node: Node) -> Value:
     x = node.floating()
     return b.call(_ATEN.amax.default, x, list(range(2, x.rank)), True)
@@ -200,8 +191,8 @@ BOUNDARIES: dict[str, Reader] = {
     "Or": _two(_ATEN.logical_or.default),
     "PRelu": _prelu,
     "Pow": _power,
-    "ReduceMax": _largest(_ATEN.amax.default),
-    "ReduceMin": _largest(_ATEN.amin.default),
+    "ReduceMax": reduced(_ATEN.amax.default, floating=False),
+    "ReduceMin": reduced(_ATEN.amin.default, floating=False),
     "Softmax": _softmax(_ATEN.softmax.int),
     "Where": _where,
 }

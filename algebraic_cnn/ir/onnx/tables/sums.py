@@ -102,9 +102,11 @@ def axes_of(node: Node, x: Value) -> list[int] | None:
     return [int(axis) % x.rank for axis in axes]
 
 
-def _reduced(target: Any) -> Reader:
+def reduced(target: Any, *, floating: bool = True) -> Reader:
+    """A reduction over the axes that a node names; of floats alone, unless it is said otherwise."""
+
     def read(b: Builder, node: Node) -> Value:
-        x = node.floating()
+        x = node.floating() if floating else node.x()
         axes = axes_of(node, x)
         return x if axes is None else b.call(target, x, axes, bool(node.get("keepdims", 1)))
 
@@ -119,8 +121,8 @@ SUMS: dict[str, Reader] = {
     "MatMul": _matmul,
     "Mul": _arithmetic(_ATEN.mul.Tensor, lambda x, y: x * y),
     "Neg": _negative,
-    "ReduceMean": _reduced(_ATEN.mean.dim),
-    "ReduceSum": _reduced(_ATEN.sum.dim_IntList),
+    "ReduceMean": reduced(_ATEN.mean.dim),
+    "ReduceSum": reduced(_ATEN.sum.dim_IntList),
     "Sub": _arithmetic(_ATEN.sub.Tensor, lambda x, y: x - y),
     "Sum": _sum,
 }
