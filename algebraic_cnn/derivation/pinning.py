@@ -150,10 +150,12 @@ class _Writer:
         return Ref(name)
 
     def constant(self, name: str, value: np.ndarray) -> Ref:
+        """Numbers under a name."""
         self.constants[name] = torch.from_numpy(np.ascontiguousarray(value))
         return Ref(name)
 
     def width(self, value: Ref) -> int:
+        """How many entries a value has in each sample."""
         return next(int(call.shape[1] or 0) for call in self.calls if call.name == value.name)
 
     def activation(self, pattern: Pattern) -> Ref:

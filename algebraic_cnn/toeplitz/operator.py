@@ -129,15 +129,19 @@ class _Convolution(LinearOperator):
         return self.of.rmatmat(X)
 
     def matvec(self, x: Any) -> Any:
+        """W x; x of shape (columns,) or (columns, 1)."""
         return super().matvec(self._fitting(x, self.shape[1]))
 
     def rmatvec(self, x: Any) -> Any:
+        """W^T x; x of shape (rows,) or (rows, 1)."""
         return super().rmatvec(self._fitting(x, self.shape[0]))
 
     def matmat(self, X: Any) -> Any:
+        """W X; X of shape (columns, k)."""
         return super().matmat(self._fitting(X, self.shape[1]))
 
     def rmatmat(self, X: Any) -> Any:
+        """W^T X; X of shape (rows, k)."""
         return super().rmatmat(self._fitting(X, self.shape[0]))
 
     def _transpose(self) -> LinearOperator:

@@ -218,6 +218,7 @@ class _Sides:
 
     @classmethod
     def of(cls, net: Architecture, number: int, theta: Residues) -> _Sides:
+        """The two sides of the step of that number."""
         step = net.steps[number]
         if not isinstance(step, Weights):
             raise TypeError

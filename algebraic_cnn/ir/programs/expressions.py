@@ -50,9 +50,11 @@ class _Reader:
     compared: int = 0
 
     def peek(self) -> str:
+        """The next token, not taken; "" at the end."""
         return self.tokens[self.place] if self.place < len(self.tokens) else ""
 
     def take(self, *wanted: str) -> str:
+        """The next token, which must be there, and one of those that are wanted if any are."""
         token = self.peek()
         if not token or (wanted and token not in wanted):
             raise ValueError(f"{' or '.join(wanted) or 'more'} expected, got {token[:20] or 'the end'}")
@@ -60,10 +62,12 @@ class _Reader:
         return token
 
     def end(self) -> None:
+        """Nothing may be left."""
         if self.peek():
             raise ValueError(f"nothing more expected, got {self.peek()[:20]}")
 
     def deeper(self) -> None:
+        """One call more inside another, of so many and no more."""
         self.depth += 1
         if self.depth > limits.EXPRESSION_DEPTH:
             raise ValueError(f"more than {limits.EXPRESSION_DEPTH} calls inside calls")
