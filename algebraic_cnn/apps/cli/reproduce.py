@@ -22,7 +22,7 @@ NAMES = ("figure1", "figure2", "figure3", "timing", "race", "schedules")
 
 def reproduce_command(
     name: Annotated[str, typer.Argument(help=" | ".join((*NAMES, "all")), show_default=False)],
-    preset: Annotated[str, typer.Option(help="quick (a part, on a CPU) or paper (everything, on a GPU).")] = "quick",
+    preset: Annotated[str, typer.Option(help="quick, medium (a night on a CPU) or paper (for a GPU).")] = "quick",
     data: Annotated[str, typer.Option(help="Images to learn: mnist or digits (embedded).")] = "mnist",
     data_root: DataRoot = None,
     out: Annotated[Path, typer.Option(help="Folder of records, checkpoints and pictures.")] = Path("reproduced"),
@@ -43,9 +43,10 @@ def reproduce_command(
     chosen("preset", preset, PRESETS)
     place = place_of(data_root, device, out, jobs, cluster)
     outcomes = []
+    announce = partial(typer.echo, err=True)
     with bars(f"finished trainings and epochs are kept in {out}") as progress:
         for each in NAMES if name == "all" else [name]:
-            outcomes.append(reproduce(each, Setting(preset, place, data, seed, partial(progress, each))))
+            outcomes.append(reproduce(each, Setting(preset, place, data, seed, partial(progress, each), announce)))
     parts = []
     for outcome in outcomes:
         parts.append(_table(f"{outcome.name}, preset {outcome.preset}", outcome.rows))

@@ -81,6 +81,7 @@ class Config:
 
 PRESETS = {
     "quick": Config("quick", 3, 1, shared={"images": 10_000, "epochs": 5, "batch_size": 64}),
+    "medium": Config("medium", 3, 3, seconds=30.0, shared={"images": 10_000, "epochs": 10, "channels_last": True}),
     "paper": Config("paper", 5, 5, seconds=60.0, shared={"epochs": 10}),
 }
 

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from ...errors import chosen
 from ..plots import save_figure
 from . import accuracy, curve, race, schedules, timing
+from .forecast import forecast, in_words
 from .runs import Place, Progress, run_jobs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PRESETS = ("quick", "paper")
+PRESETS = ("quick", "medium", "paper")
 #: The file of the trainings that the figures share: some are in two of them.
 RECORDS = "figures.jsonl"
 
@@ -47,11 +48,12 @@ class Setting:
     """How to run an experiment.
 
     Attributes:
-        preset: "quick" or "paper".
+        preset: "quick", "medium" or "paper".
         place: where.
         data: "mnist" or "digits".
         seed: of the first trial.
         progress: called with (done, total, words).
+        announce: called with what is about to be trained, and about how long that takes.
     """
 
     preset: str = "quick"
@@ -59,6 +61,7 @@ class Setting:
     data: str = "mnist"
     seed: int = 0
     progress: Progress | None = None
+    announce: Callable[[str], None] | None = None
 
     def of(self, presets: Mapping[str, Any]) -> Any:
         """An experiment's preset, on these data and with these seeds."""
@@ -71,6 +74,10 @@ class Setting:
 
     def ran(self, jobs: Sequence[Mapping[str, Any]], records: str, *, keep: bool = False) -> list[dict[str, Any]]:
         """The record of every one of these trainings."""
+        if self.announce:
+            left, seconds = forecast(jobs, Path(self.place.folder, records), self.place)
+            if left:
+                self.announce(f"{left} trainings, about {in_words(seconds)} on this machine")
         return run_jobs(jobs, Path(self.place.folder, records), self.place, self.progress, keep=keep)
 
 

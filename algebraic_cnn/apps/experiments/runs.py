@@ -47,7 +47,7 @@ WAYS = {"constant": Constant, "linear": Linear, "cosine": Cosine, "exponential":
 #: Called with (done, total, words); parts of jobs count where they run in this process.
 Progress = Callable[[float, int, str], None]
 KINDS = (*WAYS, "adaptive", "learned")
-_RECIPE = ("epochs", "batch_size", "learning_rate", "amp", "channels_last")
+RECIPE = ("epochs", "batch_size", "learning_rate", "amp", "channels_last")
 #: The schedules reach their ends after this share of the training, so that the network they lead to is trained too.
 FADING = 0.6
 #: How much harder learned strengths are pulled when the others are at their ends.
@@ -143,7 +143,7 @@ def run_job(
     """
     data = images_of(job["data"], place.data_root, job["images"], job["tests"])
     model = start_of(job, data).to(place.device)
-    recipe = Recipe(**{name: job[name] for name in _RECIPE}, seed=job["seed"])
+    recipe = Recipe(**{name: job[name] for name in RECIPE}, seed=job["seed"])
     per_epoch = -(-len(data.train_labels) // recipe.batch_size)
     interval = max(1, per_epoch // PER_EPOCH)
     total = (per_epoch * recipe.epochs - 1) // interval

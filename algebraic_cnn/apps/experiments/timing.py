@@ -45,7 +45,7 @@ class Config:
     image: tuple[int, int, int] = (1, 28, 28)
 
 
-PRESETS = {"quick": Config("quick"), "paper": Config("paper", seconds=60.0)}
+PRESETS = {"quick": Config("quick"), "medium": Config("medium", seconds=30.0), "paper": Config("paper", seconds=60.0)}
 
 
 def networks(config: Config, device: str) -> dict[str, nn.Module]:

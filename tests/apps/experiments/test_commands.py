@@ -107,7 +107,7 @@ MISTAKES = {
     "train root": (["train", "--data", "mnist"], ["train-images-idx3-ubyte"]),
     "train device": (["train", "--device", "abacus"], ["cpu", "abacus"]),
     "experiment": (["reproduce", "figure9"], ["figure1 | figure2 | figure3 | timing", "| all", "figure9"]),
-    "preset": (["reproduce", "figure1", "--preset", "slow"], ["quick | paper", "slow"]),
+    "preset": (["reproduce", "figure1", "--preset", "slow"], ["quick | medium | paper", "slow"]),
     "data": (["reproduce", "figure1", "--data", "letters"], ["digits | mnist", "letters"]),
     "no root": (["reproduce", "figure3"], ["train-images-idx3-ubyte"]),
     "no files": (["reproduce", "race", "--data-root", "nowhere"], ["t10k-labels-idx1", "nowhere"]),

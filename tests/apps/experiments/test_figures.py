@@ -14,6 +14,7 @@ import torch
 
 from algebraic_cnn import DataError, GeometryError, UnknownNameError
 from algebraic_cnn.apps.experiments import accuracy, curve, race, timing
+from algebraic_cnn.apps.experiments.forecast import forecast
 from algebraic_cnn.apps.experiments.runs import Place, images_of, job_of, network_of, run_job, run_jobs
 from algebraic_cnn.apps.experiments.through_relu import through_relu
 from algebraic_cnn.apps.plots import save_figure
@@ -103,7 +104,7 @@ FIGURES = [accuracy.FIGURE1, accuracy.FIGURE2, accuracy.FIGURE3]
 
 @pytest.mark.parametrize("presets", [*FIGURES, race.PRESETS, timing.PRESETS])
 def test_presets(presets: dict) -> None:
-    assert list(presets) == ["quick", "paper"]
+    assert list(presets) == ["quick", "medium", "paper"]
     assert all(config.preset == name for name, config in presets.items())
     if presets is not timing.PRESETS:
         assert presets["paper"].jobs()[0]["images"] is None
@@ -160,3 +161,27 @@ def test_the_race(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert next(t["test_accuracy"] for t in times if t["contender"] == "no skips, collapsed") == of_level["exponential"]
     figure = curve.picture(replace(config, batches=(2,)), records, times)
     assert len(figure.axes[0].containers) == len(times)
+
+
+def test_the_second_figure_looks_at_an_earlier_epoch_of_the_same_trainings(folder: Path) -> None:
+    config = accuracy.Config("tiny", 2, accuracy.fixed(0.0, 1.0), shared=SHARED)
+    records = run_jobs(config.jobs(), folder / "figures.jsonl", Place(folder=str(folder)))
+    for after in (1, 2):
+        rows = accuracy.table_of_t(replace(config, after=after), records)
+        means = [
+            statistics.fmean(100 * r["epochs"][after - 1]["accuracy"] for r in records if r["job"]["way"]["start"] == t)
+            for t in (0.0, 1.0)
+        ]
+        assert [row["accuracy"] for row in rows] == means
+    for presets in (accuracy.FIGURE1, accuracy.FIGURE2):
+        assert presets["medium"].jobs() == accuracy.FIGURE1["medium"].jobs()
+
+
+def test_a_forecast_counts_what_is_missing_and_grows_with_it(folder: Path) -> None:
+    config = accuracy.Config("tiny", 2, accuracy.fixed(0.0, 1.0), shared=SHARED)
+    path, place = folder / "figures.jsonl", Place(folder=str(folder))
+    run_jobs(config.jobs(), path, place)
+    assert forecast(config.jobs(), path, place) == (0, 0.0)
+    longer = replace(config, trials=3).jobs()
+    left, seconds = forecast(longer, path, place)
+    assert (left, seconds > 0) == (2, True)
