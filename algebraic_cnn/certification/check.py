@@ -156,11 +156,13 @@ def stated(network: Network, memory_budget: int) -> AffineMap | None:
     dependent = network.dependent()
     exact = {name for name, op in OPS.items() if op.exact}
     steps = [call for call in network.calls if call.name in dependent and call.op not in exact]
-    if len(network.inputs) != 1 or len(steps) != 1 or not steps[0].op.startswith(("linear", "addmm", "conv")):
+    if len(network.inputs) != 1 or len(steps) != 1:
         return None
-    arguments = steps[0].bound()
-    weight: Any = arguments.get("mat2", arguments.get("weight"))
-    if weight.name not in network.constants or any(arguments.get(name, 1) != 1 for name in ("alpha", "beta")):
+    arguments, contraction = steps[0].bound(), OPS.get(steps[0].op)
+    weight: Any = None if contraction is None or contraction.bilinear else arguments.get(contraction.contraction)
+    if weight is None or weight.name not in network.constants:
+        return None
+    if any(arguments.get(name, 1) != 1 for name in ("alpha", "beta")):
         return None
     given = {"device": device(network), "memory_budget": memory_budget}
     repeats = any(call.op in OPS and OPS[call.op].repeats for call in network.calls)

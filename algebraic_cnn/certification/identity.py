@@ -22,6 +22,7 @@ from ..derivation.seams import Cut, cut, points, unlike, values
 from ..errors import ShapeError
 from ..ir.graph import Graph
 from ..ir.sized import Sized
+from ..ops.registry import traits
 from ..rings.prime_field import PrimeField
 from ..rings.residues import Residues
 from .certificate import Certificate, Witness
@@ -153,7 +154,7 @@ def _at_one_size(check: Check, graphs: Sequence[Graph], pieces: Sequence[Cut], b
     pairing = matched(pieces[0], pieces[1], check.seed)
     calls = "1 call that is not" if seams == 1 else f"{seams} calls that are not"
     scope = f", {batches.words}" if batches.words else ""
-    stops = any(call.op == "detach" for graph in graphs for call in graph.calls)
+    stops = any(traits(call.op).detaches for graph in graphs for call in graph.calls)
     scope += ", in values, not in gradients" if stops else ""
     holds = Certificate(f"{_SEAMED.format(calls) if seams else _AFFINE}{scope}.", "modular", True)
     fails = replace(holds, statement=_PART if seams else _DIFFERENT, ok=False)

@@ -19,6 +19,7 @@ from ..algebra.stencils.kernels import pointwise
 from ..algebra.stencils.moves import after, is_pointwise, keeps_axes
 from ..algebra.stencils.pieces import Array, Atom, Branches, Chain, Form, Move, Piece
 from ..derivation.junctions import Junction, Network
+from ..ops.registry import traits
 from ..rings.ring import Ring
 from .cut import Cutter
 
@@ -109,7 +110,7 @@ def _is_mean(atom: Atom) -> bool:
     """Whether an atom is a call that averages windows inside the image, each channel by itself."""
     return (
         atom.call is not None
-        and atom.call.op.startswith(("avg_pool", "adaptive_avg_pool"))
+        and traits(atom.call.op).averages
         and atom.call.bound().get("divisor_override") is None
         and atom.form.keeps_constants
         and len(atom.source) == len(atom.shape)

@@ -23,7 +23,8 @@ from ..algebra.stencils.phases import Grouping
 from ..algebra.stencils.pieces import Atom, Branches, Chain, Form, Move, Piece, Scaling, Tangle, chained, form, settled
 from ..derivation.samples import apart
 from ..ir.graph import Call, Graph, Ref, Size
-from .cost import Expense, Prices, expense
+from ..ops.traits import Prices
+from .cost import Expense, expense
 from .dense import alone, dense
 from .drafting import LIKE, Draft, Emit
 from .elsewhere import Elsewhere

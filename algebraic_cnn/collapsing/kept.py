@@ -17,14 +17,9 @@ import torch
 from torch.utils import _pytree as pytree
 
 from ..errors import NonFiniteError
-from ..ir.graph import Call, Graph, Ref
-from ..ops.precision import reads_bits
-
-#: The argument of which such a call reads it, where it is not all of them.
-_READ = {
-    **dict.fromkeys("div true_divide divide floor_divide fmod remainder copysign".split(), "other"),
-    "pow": "self",
-}
+from ..ir.graph import Graph, Ref
+from ..ops.precision import read_bits_of, reads_bits
+from ..ops.registry import traits
 
 
 def watched(graph: Graph, affine: Collection[str]) -> dict[str, str]:
@@ -43,12 +38,13 @@ def watched(graph: Graph, affine: Collection[str]) -> dict[str, str]:
     {'neg': 'atan2 reads the sign of a zero of it'}
     """
     dependent = graph.dependent()
-    found = {call.name: "gradients stop there" for call in graph.calls if call.op == "detach" and call.name in affine}
+    stops = (call.name for call in graph.calls if call.name in affine and traits(call.op).detaches)
+    found = dict.fromkeys(stops, "gradients stop there")
     for call in reversed(graph.calls):
-        why = "" if call.op == "detach" else found.get(call.name, "")
-        if not why and call.name not in affine and (what := reads_bits(call, dependent)) and not _harmless(call):
+        why = "" if traits(call.op).detaches else found.get(call.name, "")
+        if not why and call.name not in affine and (what := reads_bits(call, dependent)):
             why = f"{call.op} reads {what} of it"
-            names = _refs(call.bound().get(_READ.get(call.op, ""), call.args))
+            names = _refs(read_bits_of(call))
         else:
             names = list(call.refs())
         if why:
@@ -58,12 +54,6 @@ def watched(graph: Graph, affine: Collection[str]) -> dict[str, str]:
 
 def _refs(value: object) -> list[str]:
     return [leaf.name for leaf in pytree.tree_leaves(value) if isinstance(leaf, Ref)]
-
-
-def _harmless(call: Call) -> bool:
-    """Whether it is a power without a pole: then zeros of both signs give zeros, or ones."""
-    exponent = call.bound().get("exponent")
-    return call.op == "pow" and isinstance(exponent, int | float) and exponent >= 0
 
 
 def require_finite(graph: Graph, affine: Collection[str], dtype: torch.dtype) -> None:

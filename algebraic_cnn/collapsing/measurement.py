@@ -27,7 +27,8 @@ from ..errors import TraceError
 from ..ir.emission import emit
 from ..ir.graph import Call, Graph
 from ..ir.interpreter import interpret, natively
-from .cost import Expense, Prices, expense
+from ..ops.traits import Prices
+from .cost import Expense, expense
 from .warrant import Pair
 
 #: What is slower is so by more than this factor.

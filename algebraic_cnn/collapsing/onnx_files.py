@@ -29,9 +29,9 @@ from ..ir.onnx.spelling import nodes_of
 from ..ir.onnx.tidying import tidied
 from ..ir.resizing import at
 from ..ir.spelling import plain
+from ..ops.traits import Prices
 from ..rings.ring import Float
 from .any_size import sampled, seams_of
-from .cost import Prices
 from .kept import watched
 from .pipeline import Job
 from .report import Report, report_of

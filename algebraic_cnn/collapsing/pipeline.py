@@ -41,10 +41,10 @@ from ..ir.spelling import plain
 from ..ir.trace import trace
 from ..ops.evaluate import Progress
 from ..ops.precision import out_of_range
+from ..ops.traits import Prices
 from ..rings.ring import Float
 from ..toeplitz.arguments import bytes_allowed
 from .any_size import Sampled, proven, sampled, seams_of
-from .cost import Prices
 from .cut import Cutter
 from .drafting import in_dtype
 from .elsewhere import Elsewhere

@@ -17,19 +17,7 @@ from dataclasses import replace
 import torch
 
 from ..ir.graph import Call, Graph, Ref, Size, needed
-from ..ops.registry import OPS
-
-#: Calls that return the numbers that they are given.
-_COPIES = frozenset("clone alias contiguous detach lift_fresh_copy lift_fresh".split())
-
-#: Calls that return the numbers that they are given in another dtype.
-_CASTS = frozenset("to _to_copy type_as float double half bfloat16".split())
-
-#: Calls that move every entry of one value to one place.
-BIJECTIONS = frozenset(
-    "view _unsafe_view reshape flatten unflatten permute transpose t squeeze unsqueeze movedim "
-    "swapaxes pixel_shuffle pixel_unshuffle channel_shuffle flip roll numpy_T mT".split()
-)
+from ..ops.registry import OPS, traits
 
 
 def hoisted(graph: Graph, *, flat: bool = False) -> Graph:
@@ -67,14 +55,14 @@ def hoisted(graph: Graph, *, flat: bool = False) -> Graph:
 def _copied(call: Call, known: Mapping[str, Call], dtypes: Mapping[str, torch.dtype | None]) -> str:
     """The value whose numbers a call only copies, or takes to a wider dtype and back; "" if it does more."""
     source = next(call.refs(), "")
-    if call.op in _COPIES:
+    if traits(call.op).copies:
         return source
-    if call.op not in _CASTS or call.dtype is None or len(list(call.refs())) != 1:
+    if not traits(call.op).casts or call.dtype is None or len(list(call.refs())) != 1:
         return ""
     if dtypes.get(source) == call.dtype:
         return source
     wider = known.get(source)
-    if wider is None or wider.op not in _CASTS:
+    if wider is None or not traits(wider.op).casts:
         return ""
     first = next(wider.refs(), "")
     return first if dtypes.get(first) == call.dtype and _holds(wider.dtype, call.dtype) else ""
@@ -121,7 +109,7 @@ def _reshaped(call: Call, sizes: list[int | None], shape: Size) -> Call:
 
 def _moves(call: Call) -> bool:
     """Whether it is a bijection of entries; a view of the bits as another dtype is none."""
-    return call.op in BIJECTIONS and getattr(call.target, "_overloadname", "") != "dtype"
+    return traits(call.op).bijective and getattr(call.target, "_overloadname", "") != "dtype"
 
 
 def _varying(call: Call, dependent: Set[str]) -> list[str]:

@@ -17,10 +17,9 @@ from types import MappingProxyType
 
 import torch
 
-from ..algebra.stencils.pieces import Atom, Branches, Other, Piece, chained, identity, is_identity
+from ..algebra.stencils.pieces import Atom, Branches, Other, Piece, chained, is_identity
 from ..ir.graph import Call, Graph, Ref
 from ..ops.evaluate import obstacles
-from ..ops.pointwise import multiple
 from ..ops.registry import OPS, piece_of
 from ..ops.source import Source
 
@@ -135,19 +134,11 @@ def _stranger(call: Call, dtypes: Mapping[str, torch.dtype | None], graph: Graph
 
 def _junction(source: Source, call: Call) -> Junction | None:
     a = call.bound()
-    if call.op in ("add", "sub") and source.varies(a["self"]) and source.varies(a["other"]):
-        if source.shape(a["self"]) != source.shape(a["other"]):
-            return None
-        scale = multiple(source, call, a.get("alpha", 1), -1 if call.op == "sub" else 1)
-        return Junction("sum", [(a["self"].name, identity(call.shape)), (a["other"].name, scale)], call)
-    if call.op in ("cat", "concat") and all(source.varies(value) for value in a["tensors"]):
-        axis, rank = a["dim"] % len(call.shape), len(call.shape)
-        if axis not in (1, rank - 1):
-            return None
-        operands: list[tuple[str, Piece]] = [(value.name, identity(source.shape(value))) for value in a["tensors"]]
-        return Junction("cat", operands, call, last=axis != 1)
     if call.op not in OPS:
         return None
+    join = OPS[call.op].joins(source, call, a)
+    if join is not None:
+        return Junction(join.kind, join.operands, call, last=join.axis != 1)
     piece = piece_of(source, call)
     inputs = [name for name in call.refs() if name in source.dependent]
     return piece and Junction("sum", [(inputs[0], piece)], call, own=not (isinstance(piece, Atom) and piece.thin))

@@ -20,12 +20,10 @@ from torch import Tensor
 from ..errors import NotAffineError
 from ..ir.graph import Call, Graph, Ref, needed
 from ..ops.evaluate import scalar
+from ..ops.registry import traits
 from .seams import seam_calls
 
 aten = torch.ops.aten
-
-_POOLS = ("max_pool1d", "max_pool2d", "max_pool3d")
-_UNITS = ("relu", "leaky_relu")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +44,7 @@ class Pattern:
 
 def pattern_at(call: Call, z: np.ndarray) -> Pattern:
     """What an activation does at a value z of shape (C, *spatial), of floats or of ``Fraction``."""
-    if call.op in _UNITS:
+    if traits(call.op).unit:
         return Pattern(call, np.asarray(z > 0, dtype=bool), z.shape)
     members = windows(call, z.shape)
     values = np.where(members >= 0, z.ravel()[members], -np.inf)
@@ -63,7 +61,7 @@ def activations(graph: Graph) -> tuple[Call, ...]:
     foreign = seam_calls(graph)
     calls = tuple(call for call in graph.calls if call.name in foreign)
     for call in calls:
-        if call.op not in (*_POOLS, *_UNITS):
+        if not (traits(call.op).unit or traits(call.op).largest):
             raise NotAffineError(f"{call.op} is no ReLU, LeakyReLU or max-pool", where=call.where)
     return calls
 
@@ -163,7 +161,7 @@ class _Writer:
         call, name = pattern.call, f"{pattern.call.name}__"
         given, entries = Ref(next(call.refs())), math.prod(pattern.shape)
         flat = self.emit(f"{name}flat", aten.reshape.default, entries, given, [-1, entries])
-        if call.op in _UNITS:
+        if traits(call.op).unit:
             slope = scalar(self.source, call.bound().get("negative_slope", 0.0), call)
             state = pattern.states.ravel()
             factors = self.constant(f"{name}factors", np.where(state, 1.0, slope))

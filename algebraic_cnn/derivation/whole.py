@@ -12,6 +12,7 @@ from ..algebra.stencils.pieces import Atom, Form, Move, Offset, Piece, atoms, ch
 from ..errors import ShapeError
 from ..ir.graph import Graph, Ref
 from ..ir.spelling import plain
+from ..ops.registry import traits
 from .junctions import joined, network_of
 
 _WINDOWS = tuple(f"{name}{n}d" for name in ("conv", "conv_transpose", "avg_pool") for n in (1, 2, 3))
@@ -66,7 +67,7 @@ def _is_reshape(piece: Piece) -> bool:
 
 def _window_tells(piece: Piece) -> bool:
     """Whether an output reads nothing outside the window of its taps: not so where a border is reflected."""
-    return isinstance(piece, Atom) and (piece.linear is None or piece.call.op.startswith(("avg_pool", "adaptive")))
+    return isinstance(piece, Atom) and (piece.linear is None or traits(piece.call.op).averages)
 
 
 def _free(piece: Piece) -> bool:

@@ -5,8 +5,10 @@ From the ground up:
     precision            what a call makes of numbers before it computes
     denominators         common denominators of the numbers of a call
     source, reading      what a call needs in order to be a stencil, or a layer of the recursion
+    traits               Traits: what is known of any call, affine or not; the prices of the cost model
     op                   Op: everything that is known of one kind of call; Step: a call about to be evaluated
     conv, linear, norm, pointwise, pool, moves, pad, rearrange, resize      the families: an entry for each call
+    others               calls that are not affine
     registry             OPS: all of them by name
     sums                 what a network sums, and how often it rounds
     evaluate, watched    the interpreter of a graph over any ring, and one that shows every call

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -20,12 +20,13 @@ from ..algebra.assembly import Value
 from ..algebra.stencils.kernels import conv_footprint, conv_transpose_footprint, transposed_taps
 from ..algebra.stencils.pieces import Piece
 from ..algebra.stencils.zeros import thin
-from ..ir.graph import Call
+from ..ir.graph import Call, Size
 from ..toeplitz import conv_matrix, conv_transpose_matrix, pad_matrix
 from ..toeplitz.arguments import padding_pairs, per_axis
 from .op import Arguments, Op, Sample, Step, as_deep
 from .reading import Reading, biases, float64
 from .source import Source, atom_of, sizes_of
+from .traits import Prices, length
 
 #: Inputs of at most so many pixels are convolved by a matrix product.
 _FEW_PIXELS = 64
@@ -124,7 +125,30 @@ def _layer(reading: Reading, call: Call, a: Arguments) -> Value:
     return reading.assembly.layer(x, shape, reading.spend(W), P=P, b=biases(a["bias"], shape))
 
 
-_CONV = Op(_evaluate, ("input",), contraction="weight", stencil=_stencil, layer=_layer, apart=as_deep)
+def _work(prices: Prices, call: Call, a: Arguments, shapes: Mapping[str, Size], batch: int) -> float:
+    shape, inputs, outputs = shapes[a["weight"].name], length(shapes[a["input"].name], batch), length(call.shape, batch)
+    inside, outside = int(shape[1] or 1), int(shape[0] or 1) // a["groups"]
+    transposed = call.op.startswith("conv_transpose")
+    products = (inputs if transposed else outputs) * inside * math.prod(n or 1 for n in shape[2:])
+    if inside * outside == 1:
+        return prices.product * products + prices.plane * (outputs + inputs)
+    # vector units fill up with channels on both sides
+    rate = max(prices.product, min(prices.lone, prices.lone / (min(inside, 8) * min(outside, 8) / 4)))
+    if outputs < 8 * int(shape[0] or 1):  # so few positions that reading the weights is what takes time
+        rate = max(rate, prices.matrix)
+    return products * rate
+
+
+_CONV = Op(
+    _evaluate,
+    ("input",),
+    contraction="weight",
+    stencil=_stencil,
+    layer=_layer,
+    apart=as_deep,
+    start=lambda prices: prices.kernel,
+    work=_work,
+)
 
 OPS: dict[str, Op] = {
     **{f"{kind}{n}d": _CONV for kind in ("conv", "conv_transpose") for n in (1, 2, 3)},

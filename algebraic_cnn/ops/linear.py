@@ -8,7 +8,7 @@ layer       1 (x) A, with the bias as b
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,13 +19,14 @@ from torch import Tensor
 from ..algebra.assembly import Value
 from ..algebra.stencils.kernels import pointwise
 from ..algebra.stencils.pieces import Piece
-from ..ir.graph import Call, Size
+from ..ir.graph import Call, Ref, Size
 from ..toeplitz.formats import check_budget
 from .conv import plus_channels
 from .denominators import of_arguments
 from .op import Arguments, Op, Sample, Step, summed
 from .reading import Reading, float64
 from .source import Source, atom_of
+from .traits import Prices, Work, length
 
 
 def _linear(step: Step) -> Tensor:
@@ -85,6 +86,17 @@ def _two_axes(a: Arguments, given: Size, y: Size) -> bool:
     return len(given) == len(y) > 1
 
 
+def _work(matrix: str, axis: int = 0) -> Work:
+    """Of a product with the matrix of that name, whose inputs lie along that axis."""
+
+    def work(prices: Prices, call: Call, a: Arguments, shapes: Mapping[str, Size], batch: int) -> float:
+        shape, outputs = shapes.get(a[matrix].name, ()) if isinstance(a[matrix], Ref) else (), length(call.shape, batch)
+        rows = outputs // int(call.shape[-1] or 1)
+        return outputs * int(shape[axis] or 1) * (prices.matrix if rows < 8 else prices.product)
+
+    return work
+
+
 _MM = {"affine_in": ("self", "mat2"), "bilinear": True, "contraction": "mat2", "apart": _two_axes}
 
 OPS: dict[str, Op] = {
@@ -95,6 +107,7 @@ OPS: dict[str, Op] = {
         stencil=_stencil("input", "weight", "bias", transposed=True),
         layer=_layer("input", "weight", "bias", transpose=False),
         apart=_two_axes,
+        work=_work("weight", -1),
     ),
     "matmul": Op(
         summed,
@@ -105,8 +118,9 @@ OPS: dict[str, Op] = {
         stencil=_stencil("self", "other"),
         layer=_layer("self", "other"),
         apart=_two_axes,
+        work=_work("other"),
     ),
-    "mm": Op(summed, stencil=_stencil("self", "mat2"), layer=_layer("self", "mat2"), **_MM),
+    "mm": Op(summed, stencil=_stencil("self", "mat2"), layer=_layer("self", "mat2"), work=_work("mat2"), **_MM),
     "bmm": Op(summed, **_MM),
     "addmm": Op(
         _addmm,
@@ -116,6 +130,7 @@ OPS: dict[str, Op] = {
         layer=_layer("mat1", "mat2", "self"),
         apart=_two_axes,
         denominators=of_arguments(("bias", "self")),
+        work=_work("mat2"),
     ),
 }
 

@@ -25,7 +25,7 @@ from ..algebra.stencils.lattice import Axis
 from ..algebra.stencils.pieces import Move, Piece, identity
 from ..ir.graph import Call, Ref
 from ..toeplitz.selection import NOTHING
-from .op import Apart, Arguments, Op, Sample, along, always, kernel, never, not_if, regrouped
+from .op import Apart, Arguments, Join, Op, Sample, along, always, kernel, never, not_if, regrouped
 from .reading import Reading, float64
 from .source import Source, atom_of, per_channel, same, sizes_of
 
@@ -126,44 +126,54 @@ def _gathered(
     return work.layer(total, total.shape, sp.eye_array(total.size, format="csr"), b=float64(added[0]).reshape(-1))
 
 
+def _joined(source: Source, call: Call, a: Arguments) -> Join | None:
+    axis, rank = a["dim"] % len(call.shape), len(call.shape)
+    if axis not in (1, rank - 1) or not all(source.varies(value) for value in a["tensors"]):
+        return None
+    return Join("cat", [(value.name, identity(source.shape(value))) for value in a["tensors"]], axis)
+
+
 def _move(
     apart: Apart = never,
     stencil: Callable[..., Piece | None] | None = None,
     *,
     evaluate: Callable[..., Any] = kernel,
-    accepts: Callable[[Arguments], str] = lambda a: "",
-    repeats: bool = False,
     chooses: bool = False,
+    **more: Any,
 ) -> Op:
     layer = partial(moved, chooses=True) if chooses else moved
-    parts = {"accepts": accepts, "stencil": stencil, "layer": layer, "apart": apart}
-    return Op(evaluate, ("self", "input"), exact=True, repeats=repeats, **parts)
+    return Op(evaluate, ("self", "input"), exact=True, stencil=stencil, layer=layer, apart=apart, **more)
 
+
+_view = partial(_move, view=True)
+_shape = partial(_view, bijective=True)
 
 OPS: dict[str, Op] = {
-    **dict.fromkeys(("clone", "contiguous", "alias", "lift_fresh_copy"), _move(always, same)),
+    **dict.fromkeys(("clone", "lift_fresh_copy"), _move(always, same, copies=True)),
+    **dict.fromkeys(("contiguous", "alias"), _view(always, same, copies=True)),
     # autograd would stop there, the network does not
-    "detach": _move(always, same, evaluate=lambda step: step["self"]),
-    "view": _move(regrouped, _reshaped, accepts=not_if("dtype", "it reinterprets bits")),
-    **dict.fromkeys(("_unsafe_view", "reshape", "flatten"), _move(regrouped, _reshaped)),
-    "unflatten": _move(regrouped, _regroup),
-    "squeeze": _move(along("dim"), _reshaped),
-    "unsqueeze": _move(lambda a, given, y: a["dim"] % (len(given) + 1) != 0, _reshaped),
-    "permute": _move(lambda a, given, y: a["dims"][0] == 0, _permuted),
-    "transpose": _move(along("dim0", "dim1"), _permuted),
-    "swapaxes": _move(along("axis0", "axis1")),
-    **dict.fromkeys(("t", "movedim", "tril", "triu"), _move()),
-    "slice": _move(along("dim"), _slice),
-    **dict.fromkeys(("select", "narrow", "split", "split_with_sizes", "chunk", "unbind"), _move(along("dim"))),
+    "detach": _view(always, same, evaluate=lambda step: step["self"], copies=True, detaches=True),
+    "view": _shape(regrouped, _reshaped, accepts=not_if("dtype", "it reinterprets bits")),
+    **dict.fromkeys(("_unsafe_view", "reshape", "flatten"), _shape(regrouped, _reshaped)),
+    "unflatten": _shape(regrouped, _regroup),
+    "squeeze": _shape(along("dim"), _reshaped),
+    "unsqueeze": _shape(lambda a, given, y: a["dim"] % (len(given) + 1) != 0, _reshaped),
+    "permute": _shape(lambda a, given, y: a["dims"][0] == 0, _permuted),
+    "transpose": _shape(along("dim0", "dim1"), _permuted),
+    "swapaxes": _shape(along("axis0", "axis1")),
+    **dict.fromkeys(("t", "movedim"), _shape()),
+    **dict.fromkeys(("tril", "triu"), _move()),
+    "slice": _view(along("dim"), _slice),
+    **dict.fromkeys(("select", "narrow", "split", "split_with_sizes", "chunk", "unbind"), _view(along("dim"))),
     "index_select": _move(along("dim"), repeats=True, chooses=True),
-    **dict.fromkeys(("flip", "roll", "rot90"), _move(along("dims"))),
-    "diagonal": _move(along("dim1", "dim2")),
-    "expand": _move(stencil=same, repeats=True),
+    **dict.fromkeys(("flip", "roll", "rot90"), _move(along("dims"), bijective=True)),
+    "diagonal": _view(along("dim1", "dim2")),
+    "expand": _view(stencil=same, repeats=True),
     **dict.fromkeys(("repeat", "tile"), _move(repeats=True)),
     **dict.fromkeys(("repeat_interleave", "index"), _move(repeats=True, chooses=True)),
     **dict.fromkeys(
         ("cat", "concat"),
-        Op(kernel, ("tensors",), layer=moved, apart=lambda a, given, y: a["dim"] % len(given) != 0),
+        Op(kernel, ("tensors",), layer=moved, joins=_joined, apart=lambda a, given, y: a["dim"] % len(given) != 0),
     ),
     "stack": Op(kernel, ("tensors",), layer=moved, apart=lambda a, given, y: a["dim"] % (len(given) + 1) != 0),
 }

@@ -91,6 +91,7 @@ OPS: dict[str, Op] = {
         apart=always,
         roundings=14,  # of its scale and shift as well, as its reference does
         denominators=_denominators,
+        start=lambda prices: prices.norm,
     ),
     "_native_batch_norm_legit_no_training": Op(
         _first_of_three,

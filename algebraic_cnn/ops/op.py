@@ -1,6 +1,7 @@
 """Everything that is known of one kind of affine call, as one value: an entry of the registry.
 
     Op        how the call is evaluated over a ring, as a stencil, as a layer; what it sums, rounds and divides by
+    Join      a call as a sum or a concatenation of several values
     Step      a call about to be evaluated: carriers for what depends on the input, ring elements for constants
     Sample    a small call of the kind; the property tests of an entry are made from it
 
@@ -22,6 +23,7 @@ from ..rings.ring import Ring
 from .denominators import Denominators, of_arguments
 from .reading import Reading
 from .source import Source
+from .traits import Traits
 
 Arguments = Mapping[str, Any]
 
@@ -30,6 +32,21 @@ Sample = tuple[Callable[..., Any], tuple[int, ...], Sequence[tuple[int, ...]]]
 
 #: Does a call keep the samples of a batch apart? (its arguments, the shape of what it is given, and of its result)
 Apart = Callable[[Arguments, Size, Size], bool]
+
+
+@dataclass(frozen=True, eq=False)
+class Join:
+    """A sum or a concatenation.
+
+    Attributes:
+        kind: "sum" or "cat".
+        operands: values and what becomes of each.
+        axis: that of a concatenation.
+    """
+
+    kind: str
+    operands: list[tuple[str, Piece]]
+    axis: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +124,8 @@ def not_if(name: str, reason: str) -> Callable[[Arguments], str]:
 
 
 @dataclass(frozen=True, eq=False)
-class Op:
-    """One kind of affine call.
+class Op(Traits):
+    """One kind of affine call; the traits of any call are given by name.
 
     Attributes:
         evaluate: computes the call over the step's ring, from four primitives: torch's kernel on carriers, sums,
@@ -121,6 +138,7 @@ class Op:
         accepts: a reason why this call is not affine after all, or "".
         stencil: the call as a piece of an image map, or None if it is none; no reader if it never is.
         layer: the call as a part of the paper's recursion; no reader if it never is.
+        joins: the call as a sum or a concatenation of values that all depend on the input, or None if it is none.
         apart: whether it surely keeps the samples of a batch apart.
         exact: whether it rounds nothing, because it only moves, drops and repeats entries.
         repeats: whether it may take an entry to several places.
@@ -138,6 +156,7 @@ class Op:
     accepts: Callable[[Arguments], str] = lambda a: ""
     stencil: Callable[[Source, Call, Arguments], Piece | None] | None = None
     layer: Callable[[Reading, Call, Arguments], Any] | None = None
+    joins: Callable[[Source, Call, Arguments], Join | None] = lambda source, call, a: None
     apart: Apart = never
     exact: bool = False
     repeats: bool = False

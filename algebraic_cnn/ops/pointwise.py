@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from ..algebra.stencils.pieces import Array, Atom, Offset, Piece, Scaling, ident
 from ..ir.graph import Call, Ref, Size
 from ..rings.ring import Ring
 from .denominators import of_arguments
-from .op import Arguments, Op, Sample, Step, always, as_deep, not_if
+from .op import Arguments, Join, Op, Sample, Step, always, as_deep, not_if
 from .precision import taken
 from .reading import Reading
 from .source import Source, same
@@ -173,17 +173,25 @@ def _divided_layer(reading: Reading, call: Call, a: Arguments) -> Value:
     return reading.assembly.divided(value, reading.vector(call, a["other"], value.shape))
 
 
-def _op_of_sum(evaluate: Callable[[Step], Tensor], stencil: Callable[..., Piece | None], layer: Callable) -> Op:
+def _joined(sign: int, source: Source, call: Call, a: Arguments) -> Join | None:
+    x, y = a["self"], a["other"]
+    if not (source.varies(x) and source.varies(y)) or source.shape(x) != source.shape(y):
+        return None
+    scale = multiple(source, call, a.get("alpha", 1), sign)
+    return Join("sum", [(x.name, identity(call.shape)), (y.name, scale)])
+
+
+def _op_of_sum(evaluate: Callable[[Step], Tensor], stencil: Callable, layer: Callable, **more: Any) -> Op:
     denominators = of_arguments(("bias", "self", "other"))
     parts = {"stencil": stencil, "layer": layer, "apart": as_deep, "denominators": denominators}
-    return Op(evaluate, ("self", "other"), **parts)
+    return Op(evaluate, ("self", "other"), **parts, **more)
 
 
-_DROPOUT = {"stencil": same, "layer": lambda reading, call, a: a["input"], "apart": always, "exact": True}
+_DROPOUT = {"stencil": same, "layer": lambda reading, call, a: a["input"], "apart": always, "exact": True, "idle": True}
 
 OPS: dict[str, Op] = {
-    "add": _op_of_sum(_evaluated_sum(1), _moved(1), _summed_layer(1, 1)),
-    "sub": _op_of_sum(_evaluated_sum(-1), _moved(-1), _summed_layer(1, -1)),
+    "add": _op_of_sum(_evaluated_sum(1), _moved(1), _summed_layer(1, 1), joins=partial(_joined, 1)),
+    "sub": _op_of_sum(_evaluated_sum(-1), _moved(-1), _summed_layer(1, -1), joins=partial(_joined, -1)),
     "rsub": _op_of_sum(_evaluated_sum(-1, "self"), _moved(-1, scaled="self"), _summed_layer(-1, 1, scaled="self")),
     "neg": Op(
         lambda step: step.ring.negate(step["self"]),

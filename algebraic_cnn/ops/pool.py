@@ -28,6 +28,7 @@ from ..toeplitz import adaptive_avg_pool_matrix, avg_pool_matrix
 from .op import Arguments, Op, Sample, Step, along, as_deep, summed
 from .reading import Reading
 from .source import Reader, Source, atom_of, per_channel, sizes_of
+from .traits import Prices, length
 
 
 def _summed(step: Step) -> Tensor:
@@ -264,6 +265,13 @@ def _adaptive_counts(call: Call, shapes: Mapping[str, Size]) -> int:
     return math.prod(n * max(1, n - 1) for n in _adaptive_kernel(call, shapes))
 
 
+def _work(prices: Prices, call: Call, a: Arguments, shapes: Mapping[str, Size], batch: int) -> float:
+    outputs, inputs = length(call.shape, batch), length(shapes[a["self"].name], batch)
+    return prices.lone * max(outputs * math.prod(a.get("kernel_size", ())), inputs)
+
+
+_WINDOWED = {"apart": as_deep, "averages": True, "work": _work}
+
 OPS: dict[str, Op] = {
     "sum": Op(
         _summed, stencil=_axes(mean=False), layer=_axes_layer(mean=False), apart=along("dim"), window=_per_output
@@ -279,7 +287,7 @@ OPS: dict[str, Op] = {
     "cumsum": Op(summed, layer=_running_layer, window=_running),
     **{
         f"avg_pool{n}d": Op(
-            _pooled(n), stencil=_windows(n), layer=_pool_layer, apart=as_deep, window=_kernel, counts=_pool_counts
+            _pooled(n), stencil=_windows(n), layer=_pool_layer, window=_kernel, counts=_pool_counts, **_WINDOWED
         )
         for n in (1, 2, 3)
     },
@@ -288,9 +296,9 @@ OPS: dict[str, Op] = {
             _adaptively_pooled(n),
             stencil=_adaptive_windows(n),
             layer=_adaptive_layer,
-            apart=as_deep,
             window=_adaptive_kernel,
             counts=_adaptive_counts,
+            **_WINDOWED,
         )
         for n in (1, 2, 3)
     },

@@ -76,6 +76,18 @@ READS_BITS: dict[str, str] = {
 }
 
 
+#: The argument of which such a call reads it, where it is not all of them.
+_READ_OF = {
+    **dict.fromkeys("div true_divide divide floor_divide fmod remainder copysign".split(), "other"),
+    "pow": "self",
+}
+
+
+def read_bits_of(call: Call) -> Any:
+    """The arguments of which a call reads more than the numbers."""
+    return call.bound().get(_READ_OF.get(call.op, ""), call.args)
+
+
 def reads_bits(call: Call, dependent: frozenset[str]) -> str:
     """What a call that is not affine reads beside numbers, in words; "" if it reads numbers alone.
 

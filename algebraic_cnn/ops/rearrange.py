@@ -36,11 +36,12 @@ def _folded(reading: Reading, call: Call, a: Arguments) -> Value:
 
 
 _MOVE = {"layer": moved, "exact": True}
+_SHUFFLE = {**_MOVE, "bijective": True}
 
 OPS: dict[str, Op] = {
-    "pixel_shuffle": Op(kernel, ("self", "input"), stencil=_shuffle, apart=always, **_MOVE),
-    "pixel_unshuffle": Op(kernel, ("self", "input"), stencil=_unshuffle, apart=always, **_MOVE),
-    "channel_shuffle": Op(kernel, ("self", "input"), apart=always, **_MOVE),
+    "pixel_shuffle": Op(kernel, ("self", "input"), stencil=_shuffle, apart=always, **_SHUFFLE),
+    "pixel_unshuffle": Op(kernel, ("self", "input"), stencil=_unshuffle, apart=always, **_SHUFFLE),
+    "channel_shuffle": Op(kernel, ("self", "input"), apart=always, **_SHUFFLE),
     "im2col": Op(kernel, ("self", "input"), apart=always, repeats=True, **_MOVE),
     "unfold": Op(kernel, ("self", "input"), repeats=True, **_MOVE),
     "col2im": Op(summed, layer=_folded),

@@ -2,6 +2,7 @@
 
 OPS         name -> Op
 SAMPLES     name, or name and what is special, -> Sample
+traits      what is known of any call, affine or not, by its name
 piece_of    a call of one varying argument as a piece of an image map
 """
 
@@ -12,12 +13,24 @@ from ..errors import GeometryError, ShapeError
 from ..ir.graph import Call
 from . import conv, linear, moves, norm, pad, pointwise, pool, rearrange, resize
 from .op import Op, Sample
+from .others import OTHERS
 from .source import Source
+from .traits import Traits
 
 _FAMILIES = (conv, linear, norm, pointwise, pool, pad, resize, rearrange, moves)
 
 OPS: dict[str, Op] = {name: op for family in _FAMILIES for name, op in family.OPS.items()}
 SAMPLES: dict[str, Sample] = {name: sample for family in _FAMILIES for name, sample in family.SAMPLES.items()}
+
+
+_UNKNOWN = Traits()
+
+
+def traits(op: str) -> Traits:
+    """What is known of calls of a name; arithmetic on sizes is idle."""
+    if op.startswith("operator."):
+        return OTHERS["sym_size"]
+    return OPS.get(op) or OTHERS.get(op, _UNKNOWN)
 
 
 def piece_of(source: Source, call: Call) -> Piece | None:

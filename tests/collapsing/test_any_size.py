@@ -19,7 +19,6 @@ from typer.testing import CliRunner
 from algebraic_cnn import collapse
 from algebraic_cnn.apps.cli import app
 from algebraic_cnn.collapsing import any_size, lifting
-from algebraic_cnn.collapsing.cost import Prices
 from algebraic_cnn.collapsing.pipeline import Collapse
 from algebraic_cnn.errors import ShapeError, UncertifiedError
 from algebraic_cnn.ir.dynamic_shapes import dimensions
@@ -28,6 +27,7 @@ from algebraic_cnn.ir.onnx.writing import save_onnx
 from algebraic_cnn.ir.programs import load_program, save_program
 from algebraic_cnn.ir.resizing import Length, at
 from algebraic_cnn.ir.trace import export, trace
+from algebraic_cnn.ops.traits import Prices
 
 #: Prices under which products alone count.
 PRODUCTS_ALONE = Prices(call=1e-9, kernel=0.0, product=1.0, matrix=1e9, lone=1.0, byte=0.0)

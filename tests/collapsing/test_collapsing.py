@@ -14,7 +14,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval  # what torch.fx's fuse call
 
 from algebraic_cnn import collapse
 from algebraic_cnn.algebra.forms import Dense
-from algebraic_cnn.collapsing.cost import Prices
 from algebraic_cnn.collapsing.measurement import Race
 from algebraic_cnn.derivation.methods import METHODS
 from algebraic_cnn.errors import (
@@ -26,6 +25,7 @@ from algebraic_cnn.errors import (
     UnknownNameError,
 )
 from algebraic_cnn.models import resnet34
+from algebraic_cnn.ops.traits import Prices
 from tests.collapsed import ops, randomised, relative_error
 from tests.narrow import Block
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from algebraic_cnn import collapse
 from algebraic_cnn.collapsing import strips
-from algebraic_cnn.collapsing.cost import Prices
 from algebraic_cnn.errors import UncertifiedError
+from algebraic_cnn.ops.traits import Prices
 from tests.collapsed import ops, randomised, relative_error
 
 #: Prices under which products alone count.

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from algebraic_cnn import LinearCNN, certify, collapse
 from algebraic_cnn.algebra.forms import Dense
-from algebraic_cnn.collapsing.cost import Prices
+from algebraic_cnn.ops.traits import Prices
 
 SKIPS = [{(0, 2): 1.0, (1, 3): 0.5}, {(0, 2): 1.0, (1, 3): 1.0, (0, 3): -1.0, (2, 4): 2.0}]
 

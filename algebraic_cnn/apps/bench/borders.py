@@ -21,11 +21,11 @@ from torch import Tensor, nn
 
 from ...algebra.stencils.folding import offset, stencil
 from ...algebra.stencils.pieces import settled
-from ...collapsing.cost import Prices
 from ...collapsing.pipeline import collapse
 from ...derivation.junctions import joined, network_of
 from ...ir.spelling import plain
 from ...ir.trace import trace
+from ...ops.traits import Prices
 from ...rings.ring import Float
 from .patterns import randomised
 

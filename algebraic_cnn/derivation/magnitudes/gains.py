@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from ...ir.graph import Call, Graph, Ref
+from ...ops.registry import OPS
 from ...ops.watched import Values, Watched
 from ...rings.ring import Float, Majorant
 from .norms import conv_norm, matrix_norm
@@ -58,10 +59,10 @@ def _gain(call: Call, values: Values, name: str, names: list[str], magnitudes: W
         return Gain(1.0, 1.0)
     modulus = _schur(call, values, name, names, magnitudes)
     weight = call.bound().get("weight")
-    if not isinstance(weight, Ref) or not call.op.startswith(("conv", "linear")):
+    if not isinstance(weight, Ref) or OPS[call.op].contraction != "weight":
         return Gain(modulus, modulus)
     numbers = graph.constants[weight.name]
-    close = matrix_norm(numbers) if call.op == "linear" else _conv(call, numbers, values[name])
+    close = matrix_norm(numbers) if numbers.ndim == 2 else _conv(call, numbers, values[name])
     return Gain(min(close, modulus), modulus)
 
 
@@ -85,7 +86,7 @@ def _conv(call: Call, weight: Tensor, x: Tensor) -> float:
     """The symbol's bound; taps that only ever meet padding do not count, and 0 if all do."""
     arguments = call.bound()
     spatial = weight.ndim - 2
-    transposed = "transpose" in call.op or bool(arguments.get("transposed"))
+    transposed = arguments.get("transposed", "output_padding" in arguments)
     dilation = _each(arguments["dilation"], spatial)
     if transposed:
         return conv_norm(weight, arguments["groups"], [n or 1 for n in call.shape[-spatial:]], dilation)

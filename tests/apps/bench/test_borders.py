@@ -9,8 +9,8 @@ from torch import nn
 from algebraic_cnn import collapse
 from algebraic_cnn.apps.bench.borders import CASES, borders, table
 from algebraic_cnn.collapsing import cut
-from algebraic_cnn.collapsing.cost import Prices
 from algebraic_cnn.errors import UncertifiedError
+from algebraic_cnn.ops.traits import Prices
 from tests.collapsed import ops, randomised, relative_error
 
 #: Prices under which every call is one unit, whatever it computes.
