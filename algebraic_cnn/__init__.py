@@ -20,7 +20,8 @@ __version__ = "0.1.0"
 _HOME = {
     "errors": (
         "AlgebraicError ShapeError GeometryError NotAffineError TrainingModeError TraceError TooLargeError "
-        "NonFiniteError DataError UnknownNameError HomotopyError UncertifiedError MissingExtraError"
+        "NonFiniteError DataError UnknownNameError HomotopyError ResistedError UncertifiedError "
+        "MissingExtraError"
     ),
     "rings.ring": "Float PrimeField Rationals",
     "toeplitz": (

@@ -14,6 +14,7 @@ source line of the model).  Each child also derives from the built-in exception 
     DataError           a missing, damaged or foreign file
     UnknownNameError    a name that is not in the list of names; `chosen` refuses it
     HomotopyError       a homotopy that cannot be followed: nothing to fade, a strength out of range, a way without end
+    ResistedError       one of those: the training is over, or was given up, with strengths that are not at their end
     UncertifiedError    a collapse whose certificate failed, and which is therefore not returned
     MissingExtraError   an optional dependency that is not installed
 """
@@ -109,6 +110,13 @@ def chosen(what: str, name: str, names: Iterable[str], *, where: object = None) 
 
 class HomotopyError(AlgebraicError, ValueError):
     """A homotopy that cannot be followed: nothing to fade, a strength out of range, a way that never ends."""
+
+
+class ResistedError(HomotopyError):
+    """Strengths that are not at their end when a training is over or given up: an outcome, not a mistake of the caller.
+
+    The model is left where it last was right, its strengths as the message says.
+    """
 
 
 class UncertifiedError(AlgebraicError, ArithmeticError):

@@ -12,7 +12,7 @@ From the ground up:
     warrant                                  the proof that the new network is the same function
     measurement                              the last word, by the clock
     report, result, any_size, pipeline       what was done; what is given back; collapse
-    backend                                  collapse inside torch.compile
+    watching, backend                        weights that change meanwhile; collapse inside torch.compile
 """
 
 from __future__ import annotations

@@ -24,12 +24,13 @@ from torch.export import Dim
 
 from ..certification.certificate import Certificate
 from ..certification.comparison import LEVELS
-from ..errors import AlgebraicError, TraceError, UnknownNameError
+from ..errors import AlgebraicError, TraceError, UnknownNameError, chosen
 from ..ir.dynamo import Captured, Compiler, captured, compiler, outside, plain
 from ..ir.graph import Ref
 from .pipeline import collapse
 from .report import GIVEN, Report
 from .result import Collapse
+from .watching import CONTENTS, Watch
 
 #: How often one graph is collapsed again because its weights changed: as often as torch compiles one again.
 AGAIN = 8
@@ -67,6 +68,7 @@ class Backend:
         certify: level of the certificate, "auto" being the modular one of every region; None for none.
         freezing: whether inductor may store weights as its kernels like them.
         measure: whether doubtful forms are raced, as in ``collapse``.
+        contents: how much of the weights is compared in every call, "sample" or "all".
         reports: what became of each graph, the last one last.
     """
 
@@ -74,6 +76,7 @@ class Backend:
     certify: str | None = "auto"
     freezing: bool = False
     measure: bool = True
+    contents: str = "sample"
     reports: list[GraphReport] = field(default_factory=list)
 
     def __call__(self, graph: fx.GraphModule, arguments: Sequence[Any], mode: str | None = None) -> Callable[..., Any]:
@@ -146,7 +149,7 @@ class Compiled:
         """Collapse the graph with the weights of now."""
         started, again = time.perf_counter(), self.count > 0
         self.count, self.network, self.fast, self.constants = self.count + 1, network, None, network.constants
-        self.state = _state(self.constants)
+        self.watch = Watch(self.constants, self.backend.contents)
         result = self.backend.collapsed(network, example)
         with torch.no_grad():
             module = plain(result.model, example, network.inner)
@@ -166,7 +169,7 @@ class Compiled:
 
     def _as_it_was(self, arguments: Sequence[Any]) -> bool:
         given = (arguments[place] for place in self.weights)
-        return all(map(operator.is_, given, self.constants)) and _state(self.constants) == self.state
+        return all(map(operator.is_, given, self.constants)) and self.watch.unchanged()
 
     def _again(self, arguments: Sequence[Any], tensors: Sequence[Tensor]) -> None:
         """Collapse the graph with other weights; if it cannot be, or was too often, it runs as it is."""
@@ -180,17 +183,13 @@ class Compiled:
             self.backend.reports.append(GraphReport(_reason(error), changed=True))
 
 
-def _state(constants: Sequence[Tensor]) -> tuple[list[int], list[int]]:
-    """What is another after a tensor was written, or given other memory."""
-    return [x._version for x in constants], [x.data_ptr() for x in constants]
-
-
 def backend(
     then: str | Compiler = "inductor",
     *,
     certify: str | None = "auto",
     freezing: bool = False,
     measure: bool = True,
+    contents: str = "sample",
 ) -> Backend:
     """A backend of ``torch.compile`` that collapses what Dynamo captures, and hands what is left to another.
 
@@ -203,12 +202,16 @@ def backend(
         certify: level of the certificate, "auto" being the modular one of every region; None for none.
         freezing: whether inductor may store the new weights as its kernels like them.
         measure: whether doubtful forms are raced, as in ``collapse``.
+        contents: what of the weights every call compares beside their versions and places: a "sample" of 32 entries of
+            each, or "all".  Only writes that torch does not count, through ``.data`` or NumPy, need it: one that
+            changes every entry is always noticed, one of a few entries surely by "all" alone.
 
     Returns:
         The backend, the same one for the same options; its ``reports`` say what became of each graph.
 
     Raises:
-        UnknownNameError: if there is no such backend or level, or ``freezing`` is asked of another one than inductor.
+        UnknownNameError: if there is no such backend, level or choice of contents, or ``freezing`` is asked of another
+            one than inductor.
 
     >>> algebraic = backend("eager", measure=False)
     >>> layers = torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.BatchNorm2d(8), torch.nn.ReLU()
@@ -222,12 +225,13 @@ def backend(
     compiler(then, freezing=freezing)
     if certify not in (None, *LEVELS):
         raise UnknownNameError("no such level", expected=(None, *LEVELS), got=certify, where="backend")
-    return _standing(then, certify, freezing, measure)
+    chosen("contents", contents, CONTENTS, where="backend")
+    return _standing(then, certify, freezing, measure, contents)
 
 
 @functools.cache
-def _standing(then: str | Compiler, certify: str | None, freezing: bool, measure: bool) -> Backend:
-    return Backend(then, certify, freezing, measure)
+def _standing(then: str | Compiler, certify: str | None, freezing: bool, measure: bool, contents: str) -> Backend:
+    return Backend(then, certify, freezing, measure, contents)
 
 
 def named(

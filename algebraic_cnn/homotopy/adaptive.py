@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 
-from ..errors import HomotopyError
+from ..errors import HomotopyError, ResistedError
 from .schedules import Schedule, require_way
 
 
@@ -89,7 +89,8 @@ class Adaptive(Schedule):
         """Judge the strength that was tried by its loss; the strength to try next.
 
         Raises:
-            HomotopyError: if there is no loss, or the way is given up; the message says where.
+            HomotopyError: if there is no loss.
+            ResistedError: if the way is given up; the message says where.
         """
         if loss is None:
             raise HomotopyError("an adaptive schedule steps by the loss", expected="step(loss)", where="Adaptive")
@@ -118,7 +119,8 @@ class Adaptive(Schedule):
             best = "no good one before" if self.best is None else f"best {self.best:.4g}"
             got = f"loss {loss:.4g} at {self.trying:.6g}, {best}"
             what = f"the path could not be followed beyond {self.accepted:.6g}"
-            raise HomotopyError(what, expected=f"a loss within {self.factor} of the best", got=got, where="Adaptive")
+            self.trying, self.rejected = self.accepted, True
+            raise ResistedError(what, expected=f"a loss within {self.factor} of the best", got=got, where="Adaptive")
         self.trying, self.tries, self.rejected = self._ahead(), 0, True
 
     def _ahead(self) -> float:

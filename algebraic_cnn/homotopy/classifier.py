@@ -123,8 +123,9 @@ def train(
         One record per epoch; its ``more`` has "skips" and "activations", name to strength, if there are any.
 
     Raises:
-        HomotopyError: if a schedule has no strength to move, would end only after the training, or is an adaptive one
-            that gave up or did not arrive; if there are two adaptive ones.
+        HomotopyError: if a schedule has no strength to move, or would end only after the training; if there are two
+            adaptive ones.
+        ResistedError: if an adaptive schedule gave up, or strengths are not at their ends when the training is over.
         UnknownNameError: if a plan names what the model does not have.
         NonFiniteError: if the loss is no longer a number; the checkpoint keeps the last good epoch.
         DataError: if the checkpoint is damaged or of another model.

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import HomotopyError
+from ..errors import HomotopyError, ResistedError
 from .adaptive import Adaptive
 from .checkpoint import momenta, put_back
 from .learned import Learned
@@ -97,7 +97,11 @@ class Follower:
         self._keep()
 
     def before_step(self) -> None:
-        """Move the strengths when it is time."""
+        """Move the strengths when it is time.
+
+        Raises:
+            ResistedError: if an adaptive schedule gives up; the model is back where it last was right.
+        """
         if len(self._losses) >= self._interval:
             self._judge()
 
@@ -135,14 +139,14 @@ class Follower:
         """Complain about an adaptive or learned schedule that has not arrived; the model stays as it was trained.
 
         Raises:
-            HomotopyError: if there is one.
+            ResistedError: if there is one.
         """
         for name, schedule in self._each().items():
             if len(self._losses) >= self._interval and not schedule.done:
                 schedule.step(self._mean())
             if isinstance(schedule, Adaptive) and not schedule.done:
                 sides = {"expected": schedule.end, "got": f"{schedule.accepted:.6g} after {schedule.last_step} steps"}
-                raise HomotopyError("the training ended before the schedule", **sides, where=name)
+                raise ResistedError("the training ended before the schedule", **sides, where=name)
         resisting = []
         for kind, name, schedule in self._learning():
             carriers(self._model, kind)[name].strength.requires_grad_(False).grad = None
@@ -150,7 +154,7 @@ class Follower:
                 resisting.append(f"{name} at {schedule.strengths[name]:.6g}")
         if resisting:
             expected = "more steps, penalty or growth"
-            raise HomotopyError("strengths resisted", expected=expected, got=", ".join(resisting))
+            raise ResistedError("strengths resisted", expected=expected, got=", ".join(resisting))
 
     def _learning(self) -> Iterator[tuple[Kind, str, Learned]]:
         """The strengths that are learned, with their schedules."""
@@ -187,13 +191,15 @@ class Follower:
         """Let every schedule take a step by the mean loss; whether the model was taken back."""
         mean = self._mean()
         self._losses = []
-        for schedule in self._each().values():
-            schedule.step(mean)
-        adaptive = [schedule for schedule in self._each().values() if isinstance(schedule, Adaptive)]
-        back = any(schedule.rejected for schedule in adaptive)
-        if back:
-            put_back(self._model, self._optimizer, _part(self._kept, "model/"), _part(self._kept, "momentum/"))
-        self._move()
+        try:
+            for schedule in self._each().values():
+                schedule.step(mean)
+        finally:  # one that gives up takes the model back, too
+            adaptive = [schedule for schedule in self._each().values() if isinstance(schedule, Adaptive)]
+            back = any(schedule.rejected for schedule in adaptive)
+            if back:
+                put_back(self._model, self._optimizer, _part(self._kept, "model/"), _part(self._kept, "momentum/"))
+            self._move()
         if any(schedule.tries == 0 for schedule in adaptive) and not back:
             self._keep()
         return back

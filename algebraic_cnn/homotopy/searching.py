@@ -98,8 +98,8 @@ def search_schedule(
         data: the images; the last of those to train on are held out, those to test on are not used.
         recipe: how every trial is trained.
         trials: how many, those that are in the storage already included.
-        sampler: "tpe" (Parzen estimators), "cmaes" (evolution of what is continuous; needs the package cmaes) or
-            "random".
+        sampler: "tpe" (Parzen estimators), "cmaes" (evolution of start and share; curve and order are drawn at random)
+            or "random".
         orders: name to the skips in the order in which they fade, none for together; those of `fading_orders` if
             absent.
         held_out: the share of the training images that judges.
@@ -164,7 +164,8 @@ def _study(optuna: Any, sampler: str, storage: Path | None, seed: int, pruning: 
     if sampler == "cmaes":
         required("cmaes", "search")
     kinds = {"tpe": "TPESampler", "cmaes": "CmaEsSampler", "random": "RandomSampler"}
-    study.sampler = getattr(optuna.samplers, kinds[sampler])(seed=seed)
+    more = {"warn_independent_sampling": False} if sampler == "cmaes" else {}  # curve and order: at random, on purpose
+    study.sampler = getattr(optuna.samplers, kinds[sampler])(seed=seed, **more)
     return study
 
 
@@ -187,7 +188,7 @@ def _accuracy_of(
 
     def judge(done: int, total: int, words: str) -> None:
         if done % per_epoch == 0 and done < total:
-            trial.report(_at_zero(model, data), done // per_epoch)
+            trial.report(accuracy_at_zero(model, data), done // per_epoch)
             if trial.should_prune():
                 raise optuna.TrialPruned
 
@@ -196,8 +197,12 @@ def _accuracy_of(
     return accuracy(model, data.test_images, data.test_labels)
 
 
-def _at_zero(model: nn.Module, data: Dataset) -> float:
-    """The accuracy of the network as it is, its skips at 0; nothing is changed."""
+def accuracy_at_zero(model: nn.Module, data: Dataset) -> float:
+    """The share of the test images that the network as it is classifies rightly with its skips at 0; it is left alone.
+
+    Raises:
+        HomotopyError: if no skip carries a strength.
+    """
     before = strengths(model, SkipStrength)
     set_strength(model, SkipStrength, 0.0)
     with mode(model, training=False):

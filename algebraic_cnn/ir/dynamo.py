@@ -188,7 +188,8 @@ def plain(module: nn.Module, example: Sequence[Tensor], like: fx.GraphModule) ->
         example: its inputs.
         like: a graph of Dynamo; results that lie channels last in memory there do so here.
     """
-    drawn = module if isinstance(module, fx.GraphModule) else emit(trace(module, tuple(example)))
+    with outside():  # the guards of another function's arguments would never hold
+        drawn = module if isinstance(module, fx.GraphModule) else emit(trace(module, tuple(example)))
     output = drawn.graph.output_node()
     with drawn.graph.inserting_before(output):
         values = zip(pytree.tree_leaves(output.args), pytree.tree_leaves(like.graph.output_node().args), strict=True)

@@ -12,6 +12,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
@@ -90,6 +91,7 @@ class ResNet(nn.Module):
         num_classes: number of scores.
         linear: leave out what is not affine.
         skip_strength: t of every residual add.
+        width: channels of the first stage; each of the next has twice as many as the one before.
     """
 
     def __init__(
@@ -100,24 +102,26 @@ class ResNet(nn.Module):
         num_classes: int = 10,
         linear: bool = False,
         skip_strength: float = 1.0,
+        width: int = 64,
     ) -> None:
         super().__init__()
 
-        def stage(c_in: int, width: int, depth: int, stride: int) -> nn.Sequential:
-            c_out = width * block.expansion
+        def stage(c_in: int, inner: int, depth: int, stride: int) -> nn.Sequential:
+            c_out = inner * block.expansion
             shapes = [(c_in, stride)] + [(c_out, 1)] * (depth - 1)
-            return nn.Sequential(*(block(c, width, s, linear, skip_strength) for c, s in shapes))
+            return nn.Sequential(*(block(c, inner, s, linear, skip_strength) for c, s in shapes))
 
-        self.conv1 = _conv(in_channels, 64, 7, 2)
-        self.bn1 = nn.BatchNorm2d(64)
+        wide = width * block.expansion
+        self.conv1 = _conv(in_channels, width, 7, 2)
+        self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.Identity() if linear else nn.ReLU()
         self.maxpool = nn.AvgPool2d(3, 2, padding=1) if linear else nn.MaxPool2d(3, 2, padding=1)
-        self.layer1 = stage(64, 64, depths[0], 1)
-        self.layer2 = stage(64 * block.expansion, 128, depths[1], 2)
-        self.layer3 = stage(128 * block.expansion, 256, depths[2], 2)
-        self.layer4 = stage(256 * block.expansion, 512, depths[3], 2)
+        self.layer1 = stage(width, width, depths[0], 1)
+        self.layer2 = stage(wide, 2 * width, depths[1], 2)
+        self.layer3 = stage(2 * wide, 4 * width, depths[2], 2)
+        self.layer4 = stage(4 * wide, 8 * width, depths[3], 2)
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
-        self.fc = nn.Linear(512 * block.expansion, num_classes)
+        self.fc = nn.Linear(8 * wide, num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -129,7 +133,9 @@ class ResNet(nn.Module):
         return self.fc(torch.flatten(self.avgpool(x), 1))
 
 
-def resnet18(in_channels: int = 1, num_classes: int = 10, linear: bool = False, skip_strength: float = 1.0) -> ResNet:
+def resnet18(
+    in_channels: int = 1, num_classes: int = 10, linear: bool = False, skip_strength: float = 1.0, width: int = 64
+) -> ResNet:
     """The residual network of 18 layers; torchvision's state dicts load into it.
 
     Args:
@@ -137,6 +143,7 @@ def resnet18(in_channels: int = 1, num_classes: int = 10, linear: bool = False, 
         num_classes: number of scores.
         linear: leave out the ReLUs, and average where a maximum was taken: the paper's linear CNN.
         skip_strength: t of every residual add.
+        width: channels of the first stage; each of the next has twice as many as the one before.
 
     Returns:
         Module from images (N, in_channels, H, W) to scores (N, num_classes).
@@ -147,10 +154,12 @@ def resnet18(in_channels: int = 1, num_classes: int = 10, linear: bool = False, 
     >>> sum(p.numel() for p in resnet18(in_channels=3, num_classes=1000).parameters())
     11689512
     """
-    return ResNet(BasicBlock, (2, 2, 2, 2), in_channels, num_classes, linear, skip_strength)
+    return ResNet(BasicBlock, (2, 2, 2, 2), in_channels, num_classes, linear, skip_strength, width)
 
 
-def resnet34(in_channels: int = 1, num_classes: int = 10, linear: bool = False, skip_strength: float = 1.0) -> ResNet:
+def resnet34(
+    in_channels: int = 1, num_classes: int = 10, linear: bool = False, skip_strength: float = 1.0, width: int = 64
+) -> ResNet:
     """The residual network of 34 layers, the paper's example; torchvision's state dicts load into it.
 
     Args:
@@ -158,6 +167,7 @@ def resnet34(in_channels: int = 1, num_classes: int = 10, linear: bool = False, 
         num_classes: number of scores.
         linear: leave out the ReLUs, and average where a maximum was taken: the paper's linear CNN.
         skip_strength: t of every residual add.
+        width: channels of the first stage; each of the next has twice as many as the one before.
 
     Returns:
         Module from images (N, in_channels, H, W) to scores (N, num_classes).
@@ -168,10 +178,12 @@ def resnet34(in_channels: int = 1, num_classes: int = 10, linear: bool = False, 
     >>> resnet34(linear=True).eval()(torch.zeros(2, 1, 28, 28)).shape
     torch.Size([2, 10])
     """
-    return ResNet(BasicBlock, (3, 4, 6, 3), in_channels, num_classes, linear, skip_strength)
+    return ResNet(BasicBlock, (3, 4, 6, 3), in_channels, num_classes, linear, skip_strength, width)
 
 
-def resnet50(in_channels: int = 1, num_classes: int = 10, linear: bool = False, skip_strength: float = 1.0) -> ResNet:
+def resnet50(
+    in_channels: int = 1, num_classes: int = 10, linear: bool = False, skip_strength: float = 1.0, width: int = 64
+) -> ResNet:
     """The residual network of 50 layers, of bottleneck blocks; torchvision's state dicts load into it.
 
     Args:
@@ -179,6 +191,7 @@ def resnet50(in_channels: int = 1, num_classes: int = 10, linear: bool = False, 
         num_classes: number of scores.
         linear: leave out the ReLUs, and average where a maximum was taken: the paper's linear CNN.
         skip_strength: t of every residual add.
+        width: channels of the first stage; each of the next has twice as many as the one before.
 
     Returns:
         Module from images (N, in_channels, H, W) to scores (N, num_classes).
@@ -189,8 +202,13 @@ def resnet50(in_channels: int = 1, num_classes: int = 10, linear: bool = False, 
     >>> sum(p.numel() for p in resnet50(in_channels=3, num_classes=1000).parameters())
     25557032
     """
-    return ResNet(Bottleneck, (3, 4, 6, 3), in_channels, num_classes, linear, skip_strength)
+    return ResNet(Bottleneck, (3, 4, 6, 3), in_channels, num_classes, linear, skip_strength, width)
 
 
-RESNETS: dict[str, Callable[..., ResNet]] = {"resnet18": resnet18, "resnet34": resnet34, "resnet50": resnet50}
-"""The residual networks by name."""
+RESNETS: dict[str, Callable[..., ResNet]] = {
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+    "resnet50": resnet50,
+    "resnet34-narrow": partial(resnet34, width=8),
+}
+"""The residual networks by name; the narrow one has an eighth of the channels, for many trainings on a processor."""

@@ -5,6 +5,7 @@ Weights and inputs are whole numbers in float64, so that no form of a region rou
 
 from __future__ import annotations
 
+import itertools
 import operator
 import re
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 import algebraic_cnn
 from algebraic_cnn import backend
 from algebraic_cnn.collapsing.backend import AGAIN, Backend, Compiled
+from algebraic_cnn.collapsing.watching import SAMPLE, Watch
 from algebraic_cnn.errors import UnknownNameError
 
 PACKAGE = Path(algebraic_cnn.__file__).parent
@@ -109,7 +111,29 @@ def plain_replaced(model: Any) -> None:
     model.plain = model.plain + 1
 
 
-CHANGES = [written, loaded, replaced, given_other_memory, buffer_replaced, plain_replaced]
+def written_behind_torch(model: Any) -> None:
+    model.first[0].weight.data.mul_(2)
+
+
+def written_by_numpy(model: Any) -> None:
+    weight = model.last[1].bias.detach().numpy()
+    weight += 1.0
+
+
+def scale_written_by_numpy(model: Any) -> None:
+    model.scale.numpy().fill(3.0)
+
+
+def assigned(model: Any) -> None:
+    model.load_state_dict(network().state_dict(), assign=True)
+
+
+def layer_replaced(model: Any) -> None:
+    model.last[1] = with_whole_numbers(nn.Conv2d(3, 2, 3, padding=1))
+
+
+UNCOUNTED = [written_behind_torch, written_by_numpy, scale_written_by_numpy]
+CHANGES = [written, loaded, replaced, given_other_memory, buffer_replaced, plain_replaced, assigned, *UNCOUNTED]
 
 
 @pytest.mark.parametrize(
@@ -141,6 +165,52 @@ def test_other_weights_are_noticed_where_torch_freezes_them(change: Callable[[nn
         fast(x)
         change(model)
         assert torch.equal(fast(x), model(x))
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float16, torch.bfloat16, torch.complex128, torch.bool])
+def test_every_entry_of_a_weight_can_be_watched(kind: torch.dtype) -> None:
+    weight = torch.zeros(4, 5, 6, dtype=kind)[:, 1:, ::2].transpose(0, 2)
+    watch = Watch([weight], contents="all")
+    bits = weight.data
+    for place in itertools.product(*map(range, weight.shape)):
+        assert watch.unchanged()
+        bits[place] = 1
+        assert not watch.unchanged(), place
+        bits[place] = 0
+    assert watch.unchanged()
+
+
+@pytest.mark.parametrize("entries", [1, SAMPLE, SAMPLE + 1, 1000])
+def test_a_sample_notices_what_changes_every_entry_and_the_whole_what_changes_one(entries: int) -> None:
+    weight = torch.zeros(entries)
+    sample, everything = Watch([weight]), Watch([weight], contents="all")
+    weight.data[-1] = 1.0
+    assert not everything.unchanged()
+    weight.data.add_(1.0)
+    assert not sample.unchanged()
+
+
+def test_a_backend_that_compares_everything_notices_one_entry() -> None:
+    model = with_whole_numbers(nn.Sequential(nn.Conv2d(4, 8, 3), nn.Conv2d(8, 8, 1)))
+    x = whole(1, 4, 5, 5)
+    fast, own = through(model, contents="all")
+    fast(x)
+    for number in (100, 287):
+        model.get_parameter("0.weight").data.view(-1)[number] += 1
+        assert torch.equal(fast(x), model(x))
+    assert len(own.reports) == 3
+
+
+@pytest.mark.parametrize("change", [written_behind_torch, written_by_numpy])
+def test_the_test_notices_a_backend_that_looks_at_versions_alone(
+    change: Callable[[nn.Module], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Watch, "unchanged", lambda self: self._before == self._marks())
+    model, x = network(), whole(1, 2, 6, 6)
+    fast, _ = through(model)
+    fast(x)
+    change(model)
+    assert not torch.equal(fast(x), model(x))
 
 
 @pytest.mark.parametrize("change", [written, replaced])
@@ -295,6 +365,117 @@ def test_a_result_lies_in_memory_as_the_models_does() -> None:
     assert own.reports[-1].why == ""
 
 
+def to_float(model: nn.Module) -> None:
+    model.float()
+
+
+def without_gradients(model: nn.Module) -> None:
+    model.requires_grad_(False)
+
+
+def training(model: nn.Module) -> None:
+    model.train()
+
+
+def trained_a_little(model: nn.Module) -> None:
+    model.train()
+    for parameter in model.parameters():
+        parameter.sub_(1.0)
+    model.eval()
+
+
+@pytest.mark.parametrize(
+    "change", [to_float, without_gradients, training, trained_a_little, layer_replaced, assigned]
+)
+def test_whatever_happens_to_a_model_the_result_is_torchs(change: Callable[[nn.Module], None]) -> None:
+    model, x = network(), whole(2, 2, 6, 6)
+    fast, _ = through(model, certify=None)
+    assert torch.equal(fast(x), model(x))
+    change(model)
+    x = x.to(next(model.parameters()).dtype)
+    if change is to_float:
+        model.get_submodule("").plain = model.get_submodule("").plain.float()
+    for _ in range(2):
+        got, expected = fast(x), model(x)
+        assert got.dtype == expected.dtype
+        assert torch.equal(got, expected)
+
+
+def test_a_hook_that_is_there_when_torch_compiles_is_seen() -> None:
+    model, x = network(), whole(1, 2, 5, 5)
+    before = model(x)
+    model.get_submodule("first.1").register_forward_hook(lambda module, given, out: out + 1)
+    fast, _ = through(model, certify=None)
+    assert not torch.equal(model(x), before)
+    assert torch.equal(fast(x), model(x))
+
+
+@pytest.mark.parametrize("name", ["x", "images", "input"])
+def test_a_network_that_becomes_one_matrix_may_call_its_argument_anything(name: str) -> None:
+    layers = with_whole_numbers(nn.Sequential(nn.Conv2d(2, 3, 3), nn.Conv2d(3, 2, 1), nn.Flatten(), nn.Linear(18, 2)))
+    space: dict[str, Any] = {"layers": layers}
+    exec(f"def predict({name}): return layers({name})", space)
+    fast, own = through(space["predict"], certify=None)
+    for n in (1, 2, 3):
+        x = whole(n, 2, 5, 5)
+        assert torch.equal(fast(x), layers(x))
+    assert {report.why for report in own.reports} == {""}
+
+
+def test_dropout_that_is_switched_on_and_off_again() -> None:
+    model = with_whole_numbers(nn.Sequential(nn.Conv2d(2, 3, 3), nn.Conv2d(3, 2, 1), nn.Dropout(0.5)))
+    x = whole(1, 2, 5, 5)
+    fast, _ = through(model, certify=None)
+    expected = model(x)
+    assert torch.equal(fast(x), expected)
+    model.train()
+    assert not torch.equal(fast(x), expected), "half of the entries are gone"
+    model.eval()
+    assert torch.equal(fast(x), expected)
+
+
+def test_two_models_and_a_second_compilation_do_not_meet() -> None:
+    one, other, x = network(), network(), whole(2, 2, 6, 6)
+    own = Backend(then="eager", measure=False, certify=None)
+    fast = [torch.compile(model, backend=own) for model in (one, other, one)]
+    for _ in range(2):
+        for compiled, model in zip(fast, (one, other, one), strict=True):
+            assert torch.equal(compiled(x), model(x))
+        written_behind_torch(other)
+    assert not torch.equal(one(x), other(x))
+
+
+@pytest.mark.parametrize("how", [{"fullgraph": True}, {"dynamic": True}, {"dynamic": False}])
+def test_every_way_to_compile(how: dict[str, Any]) -> None:
+    model = network()
+    own = Backend(then="eager", measure=False, certify=None)
+    fast = torch.compile(model, backend=own, **how)
+    for n in (2, 3):
+        x = whole(n, 2, 6, 6)
+        assert torch.equal(fast(x), model(x))
+    assert {report.why for report in own.reports} == {""}
+
+
+def test_a_batch_that_is_marked_as_dynamic_is_collapsed_once() -> None:
+    model = network()
+    fast, own = through(model)
+    for n in (4, 2, 9):
+        x = whole(n, 2, 6, 6)
+        torch._dynamo.mark_dynamic(x, 0)
+        assert torch.equal(fast(x), model(x))
+    assert [report.why for report in own.reports] == [""]
+
+
+@pytest.mark.parametrize("guard", [torch.no_grad, torch.inference_mode])
+def test_weights_written_between_calls_of_every_mode(guard: Callable[[], Any]) -> None:
+    model, x = network(), whole(1, 2, 5, 5)
+    fast, _ = through(model)
+    for _ in range(3):
+        with guard():
+            assert torch.equal(fast(x), model(x))
+        written(model)
+
+
 def test_the_users_modules_and_weights_are_left_alone() -> None:
     model, x = network(), whole(1, 2, 5, 5)
     before = {
@@ -333,6 +514,7 @@ def test_the_same_options_are_the_same_backend() -> None:
         ({"then": "inducter"}, "no such backend"),
         ({"then": "eager", "freezing": True}, "freezing are inductor's"),
         ({"certify": "modulo"}, "no such level"),
+        ({"contents": "some"}, "unknown contents"),
     ],
 )
 def test_names_that_there_are_not(options: dict[str, Any], what: str) -> None:

@@ -23,7 +23,7 @@ from algebraic_cnn.homotopy import (
     with_skip_strength,
 )
 from algebraic_cnn.homotopy.classifier import Recipe
-from algebraic_cnn.homotopy.searching import _at_zero
+from algebraic_cnn.homotopy.searching import accuracy_at_zero
 from algebraic_cnn.homotopy.strengths import SkipStrength
 
 from .networks import basic, built, images
@@ -81,7 +81,7 @@ def test_ways_end_within_their_budget(kind: str, names: tuple[str, ...]) -> None
 def test_a_network_is_judged_without_its_skips_and_left_alone() -> None:
     model = make().train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    found = _at_zero(model, DATA)
+    found = accuracy_at_zero(model, DATA)
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     set_skip_strength(model, 0.0)
@@ -106,6 +106,16 @@ def test_a_search_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert second.accuracy == max(finished) >= first.accuracy
     again = search_schedule(make, DATA, recipe=RECIPE, trials=4, storage=path)
     assert again == second
+
+
+def test_evolution_searches_too() -> None:
+    pytest.importorskip("optuna")
+    pytest.importorskip("cmaes")
+    found = search_schedule(make, DATA, recipe=RECIPE, trials=3, sampler="cmaes", pruning=False)
+    starts = [trial["way"]["start"] for trial in found.trials]
+    assert len(set(starts)) == 3
+    assert all(0.25 <= start <= 1 for start in starts)
+    assert found.accuracy == max(trial["accuracy"] for trial in found.trials)
 
 
 def test_the_best_way_gives_its_accuracy_again() -> None:

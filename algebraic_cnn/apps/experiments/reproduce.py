@@ -134,13 +134,14 @@ def _schedules(setting: Setting) -> Drawn:
     config = setting.of(schedules.PRESETS)
     apart = replace(setting, place=replace(setting.place, folder=str(Path(setting.place.folder, "schedules"))))
     apart.trained(config, "schedules.jsonl", keep=True)
-    searched = schedules.search(config, apart.place, setting.progress) if schedules.SEARCHED in config.lines else None
+    lines = [line for line in schedules.SEARCHED if line in config.lines]
+    searched = {line: schedules.search(config, apart.place, line, setting.progress) for line in lines}
     ways = schedules.ways(config, apart.place, searched)
     jobs = {key: config.job(way, key[1]) for key, way in ways.items()}
     done = apart.ran(list(jobs.values()), "schedules.jsonl")
     by_job = dict(zip(jobs, done, strict=True))
     trained = {line: [by_job[line, seed] for seed in config.seeds] for line in config.lines}
-    return schedules.table(config, trained), schedules.picture(config, trained), "schedules/schedules.jsonl"
+    return schedules.table(trained), schedules.picture(config, trained), "schedules/schedules.jsonl"
 
 
 EXPERIMENTS: dict[str, Callable[[Setting], Drawn]] = {

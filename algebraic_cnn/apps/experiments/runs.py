@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from ...certification.certificate import versions
-from ...errors import GeometryError, UnknownNameError, chosen
+from ...errors import GeometryError, ResistedError, UnknownNameError, chosen
 from ...homotopy import (
     Adaptive,
     Constant,
@@ -32,13 +32,16 @@ from ...homotopy import (
     Step,
     Way,
     find_activations,
+    skip_strengths,
     train,
     with_activation_strength,
     with_skip_strength,
 )
+from ...homotopy.checkpoint import read_checkpoint
 from ...homotopy.classifier import Progress as Steps
-from ...homotopy.classifier import Recipe
+from ...homotopy.classifier import Recipe, accuracy
 from ...homotopy.following import Plan
+from ...homotopy.searching import accuracy_at_zero
 from ...models.data import Dataset, load_dataset
 from ...models.resnet import RESNETS
 from .sweep import sweep
@@ -126,8 +129,9 @@ def job_of(
 def run_job(
     job: Mapping[str, Any], place: Place, progress: Steps | None = None, records: Path | None = None
 ) -> dict[str, Any]:
-    """Train what the job says; loss, accuracy and t of every epoch.
+    """Train what the job says; loss, accuracy and t of every epoch, and the accuracy with all skips at 0 at last.
 
+    Skips that resist are an outcome: the record names them under "resisted", with their strengths.
     Interrupted, it goes on from its checkpoint.  The network it ends with stays in the folder, see `network_of`.
 
     Args:
@@ -138,7 +142,7 @@ def run_job(
 
     Raises:
         DataError: if the images are missing or damaged.
-        HomotopyError: if an adaptive way does not arrive, or the training is too short for a schedule.
+        HomotopyError: if the training is too short for a schedule.
         NonFiniteError: if training diverges.
     """
     data = images_of(job["data"], place.data_root, job["images"], job["tests"])
@@ -150,21 +154,20 @@ def run_job(
     steps = max(1, int(FADING * total))
     kind = WAYS.get(job["way"]["kind"], Linear)
     fading = (Linear if kind is Constant else kind)(steps, 0.0, 1.0) if job["faded"] else None
-    done = train(
-        model,
-        data,
-        _plan(job["way"], steps, total),
-        activations=fading,
-        recipe=recipe,
-        interval=interval,
-        checkpoint=checkpoint_of(job, place),
-        records=records,
-        progress=progress,
-    )
-    names = ("epoch", "loss", "accuracy")
-    epochs = [{name: getattr(record, name) for name in names} | {"t": _mean(record.more["skips"])} for record in done]
+    checkpoint, resisted = checkpoint_of(job, place), {}
+    how: dict[str, Any] = {"recipe": recipe, "interval": interval, "checkpoint": checkpoint, "records": records}
+    try:
+        train(model, data, _plan(job["way"], steps, total), activations=fading, progress=progress, **how)
+    except ResistedError:
+        resisted = {name: t for name, t in skip_strengths(model).items() if t}
+    epochs = [_epoch(record) for record in read_checkpoint(checkpoint).notes["records"]] if checkpoint.is_file() else []
+    ends = {
+        "accuracy": accuracy(model, data.test_images, data.test_labels),
+        "at_zero": accuracy_at_zero(model, data),
+        "resisted": resisted,
+    }
     made_with = {"versions": versions(), "threads": torch.get_num_threads(), "device": place.device}
-    return {"epochs": epochs, "accuracy": done[-1].accuracy, **made_with}
+    return {"epochs": epochs, **ends, **made_with}
 
 
 def run_jobs(
@@ -214,8 +217,6 @@ def network_of(job: Mapping[str, Any], place: Place) -> tuple[nn.Module, Dataset
     Raises:
         DataError: if the run was not finished there.
     """
-    from ...homotopy.checkpoint import read_checkpoint
-
     data = images_of(job["data"], place.data_root, job["images"], job["tests"])
     model = start_of(job, data)
     model.load_state_dict(read_checkpoint(checkpoint_of(job, place)).model)
@@ -270,5 +271,8 @@ def checkpoint_of(job: Mapping[str, Any], place: Place) -> Path:
     return Path(place.folder, "runs", f"{name}.safetensors")
 
 
-def _mean(strengths: Mapping[str, float]) -> float:
-    return sum(strengths.values()) / len(strengths)
+def _epoch(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a figure wants of an epoch."""
+    strengths = record["more"]["skips"]
+    found = {name: record[name] for name in ("epoch", "loss", "accuracy")}
+    return found | {"t": sum(strengths.values()) / len(strengths)}

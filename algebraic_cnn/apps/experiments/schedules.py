@@ -1,12 +1,14 @@
 """All schedules at one budget: accuracy at t = 0 beside the ResNet and the network that never had skips.
 
 line        what a network is trained along: a fixed t, a curve from 1 to 0, adaptive, learned, an order, searched
+at zero     the accuracy with all skips at 0 after the training, whether they are there or resisted
 budget      epochs, images and seeds are the same for all; the search is told the same epochs for each of its trials
 orders      "deepest first" and "cheapest first", by what each skip is worth to the ResNet of the same seed
 """
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,17 +17,19 @@ from typing import TYPE_CHECKING, Any
 from ...homotopy import fading_orders, search_schedule
 from ...homotopy.classifier import Recipe
 from ..plots import new_figure
-from .figures import by_epoch, said, say, summary
+from .figures import said, say, spread, summary
 from .runs import Place, Progress, images_of, job_of, network_of, start_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Records = Sequence[Mapping[str, Any]]
-RESNET, NEVER, SEARCHED = "ResNet, t = 1", "never skips, t = 0", "searched"
+RESNET, NEVER = "ResNet, t = 1", "never skips, t = 0"
+#: Line to the sampler of its search.
+SEARCHED = {"searched, TPE": "tpe", "searched, CMA-ES": "cmaes"}
 ORDERS = ("deepest first", "cheapest first")
 CURVES = ("linear", "cosine", "exponential", "step", "adaptive", "learned")
-LINES = (RESNET, NEVER, *CURVES, *ORDERS, SEARCHED)
+LINES = (RESNET, NEVER, *CURVES, *ORDERS, *SEARCHED)
 #: Images by which skips are judged for their order.
 _JUDGES = 1000
 
@@ -37,10 +41,11 @@ class Config:
     Attributes:
         preset: what the sizes are called.
         trials: how often each line is trained.
-        searches: trials of the search.
+        searches: trials of each search.
         seed: of the first trial; the next ones have the next seeds.
         lines: what is compared.
         shared: the other choices of every job.
+        digits: what is chosen otherwise on the digits, which are fewer.
     """
 
     preset: str
@@ -49,6 +54,7 @@ class Config:
     seed: int = 0
     lines: tuple[str, ...] = LINES
     shared: dict[str, Any] = field(default_factory=dict)
+    digits: dict[str, Any] = field(default_factory=dict)
 
     @property
     def seeds(self) -> range:
@@ -57,23 +63,25 @@ class Config:
 
     def job(self, way: Mapping[str, Any], seed: int) -> dict[str, Any]:
         """The training along a way."""
-        return job_of(way=way, seed=seed, **self.shared)
+        return job_of(way=way, seed=seed, **self.shared | (self.digits if self.shared.get("data") == "digits" else {}))
 
     def jobs(self) -> list[dict[str, Any]]:
         """The ResNets, which the orders need first."""
         return [self.job({"kind": "constant", "start": 1.0}, seed) for seed in self.seeds]
 
 
+_NARROW = {"model": "resnet34-narrow", "images": 10_000, "epochs": 4, "batch_size": 64}
+_DIGITS = {"images": None, "tests": None, "epochs": 12}
 PRESETS = {
-    "quick": Config(
-        "quick", 3, 12, shared={"model": "resnet18", "images": 2000, "tests": 1000, "epochs": 5, "batch_size": 32}
-    ),
-    "paper": Config("paper", 3, 40, shared={"model": "resnet34", "images": 10_000, "epochs": 10}),
+    "quick": Config("quick", 3, 8, shared=_NARROW, digits=_DIGITS),
+    "paper": Config("paper", 3, 40, shared={"model": "resnet34", "images": 10_000, "epochs": 10}, digits=_DIGITS),
 }
 
 
-def ways(config: Config, place: Place, searched: Mapping[str, Any] | None) -> dict[tuple[str, int], Mapping[str, Any]]:
-    """(line, seed) to the way of t; the ResNets are trained already.
+def ways(
+    config: Config, place: Place, searched: Mapping[str, Mapping[str, Any]]
+) -> dict[tuple[str, int], Mapping[str, Any]]:
+    """(line, seed) to the way of t; the ResNets are trained already, the searches done.
 
     Raises:
         DataError: if they are not.
@@ -84,9 +92,9 @@ def ways(config: Config, place: Place, searched: Mapping[str, Any] | None) -> di
         for line in config.lines:
             if line in ORDERS:
                 found[line, seed] = {"kind": "linear", "start": 1.0, "names": list(orders[line])}
-            elif line == SEARCHED and searched is not None:
-                found[line, seed] = searched
-            elif line != SEARCHED:
+            elif line in SEARCHED:
+                found[line, seed] = searched[line]
+            else:
                 kind = "constant" if line in (RESNET, NEVER) else line
                 found[line, seed] = {"kind": kind, "start": 0.0 if line == NEVER else 1.0}
     return found
@@ -97,8 +105,8 @@ def _orders(config: Config, place: Place, seed: int) -> dict[str, tuple[str, ...
     return fading_orders(network, data.train_images[:_JUDGES], data.train_labels[:_JUDGES])
 
 
-def search(config: Config, place: Place, progress: Progress | None = None) -> dict[str, Any]:
-    """The way that a search finds, at the same number of epochs; what is in its file goes on.
+def search(config: Config, place: Place, line: str, progress: Progress | None = None) -> dict[str, Any]:
+    """The way that the search of a line finds, at the same number of epochs; what is in its file goes on.
 
     Raises:
         MissingExtraError: if the extra "search" is not installed.
@@ -112,7 +120,8 @@ def search(config: Config, place: Place, progress: Progress | None = None) -> di
         data,
         recipe=recipe,
         trials=config.searches,
-        storage=Path(place.folder, f"search-{config.preset}-{job['data']}.log"),
+        sampler=SEARCHED[line],
+        storage=Path(place.folder, f"search-{SEARCHED[line]}-{config.preset}-{job['data']}.log"),
         seed=config.seed,
         progress=progress,
     )
@@ -120,32 +129,40 @@ def search(config: Config, place: Place, progress: Progress | None = None) -> di
     return {"kind": best.kind, "start": best.start, "share": best.share, "names": list(best.names)}
 
 
-def table(config: Config, trained: Mapping[str, Records]) -> list[dict[str, Any]]:
-    """One row for each line: mean and standard deviation of the accuracy after the last epoch, in percent."""
-    return [
-        {"way": line} | summary([100 * record["accuracy"] for record in records]) for line, records in trained.items()
-    ]
+def table(trained: Mapping[str, Records]) -> list[dict[str, Any]]:
+    """One row for each line: its accuracy at t = 0 after the last epoch, mean and standard deviation in percent.
+
+    "as trained" is the mean accuracy with the strengths that the training ended with; "resisted" counts the trials in
+    which a skip was not at 0 then.
+    """
+    rows = []
+    for line, records in trained.items():
+        known = summary([100 * record["at_zero"] for record in records])
+        known["as trained"] = 100 * statistics.fmean(record["accuracy"] for record in records)
+        rows.append({"way": line} | known | {"resisted": sum(bool(record["resisted"]) for record in records)})
+    return rows
 
 
 def picture(config: Config, trained: Mapping[str, Records]) -> Figure:
-    """Accuracy over the epochs, and the loss of training along t."""
-    figure = new_figure((12, 4.6))
-    over, along = figure.subplots(1, 2)
+    """The accuracy at t = 0 of every line and trial, and the loss of training along t, mean of the trials."""
+    figure = new_figure((13, 4.8))
+    ends, along = figure.subplots(1, 2, width_ratios=(1.1, 1))
+    names = list(trained)[::-1]
+    for row, line in enumerate(names):
+        values = [100 * record["at_zero"] for record in trained[line]]
+        ends.plot(values, [row] * len(values), "o", color="0.6", markersize=4)
+        ends.errorbar(statistics.fmean(values), row, xerr=spread(values), marker="|", color="C0", capsize=3)
+    ends.set_yticks(range(len(names)), names)
+    ends.set(title="Accuracy at t = 0 after the training", xlabel="test accuracy (%)")
     for line, records in trained.items():
-        points = by_epoch(records)
-        over.plot([x for x, _ in points], [sum(values) / len(values) for _, values in points], marker="o", label=line)
         if line not in (RESNET, NEVER):
-            for record in records[:1]:
-                epochs = record["epochs"]
-                along.plot(
-                    [epoch["t"] for epoch in epochs], [epoch["loss"] for epoch in epochs], marker="o", label=line
-                )
-    over.set(title="Accuracy", xlabel="epoch", ylabel="test accuracy (%)")
-    along.set(title="Loss along t, first seed", xlabel="mean skip strength t", ylabel="training loss")
+            epochs = list(zip(*(record["epochs"] for record in records), strict=False))
+            means = ([statistics.fmean(trial[name] for trial in each) for each in epochs] for name in ("t", "loss"))
+            along.plot(*means, marker="o", label=line)
+    along.set(title="Loss along t, epoch by epoch", xlabel="mean skip strength t", ylabel="training loss", yscale="log")
     along.invert_xaxis()
-    for axes in (over, along):
+    along.legend(fontsize="x-small")
+    for axes in (ends, along):
         axes.grid(alpha=0.3)
-        axes.legend(fontsize="x-small")
-    first = next(iter(trained.values()))[0]["job"]
-    say(figure, said(config.preset, first, config.trials))
+    say(figure, said(config.preset, next(iter(trained.values()))[0]["job"], config.trials))
     return figure

@@ -162,7 +162,7 @@ def tiny_presets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(race, "_NAMES", {"eager": "eager"})
     monkeypatch.setattr(race, "through_relu", lambda model: model)
     monkeypatch.setattr(race, "_original", lambda config, trained: trained)
-    lines = (schedules.RESNET, "learned", "cheapest first", schedules.SEARCHED)
+    lines = (schedules.RESNET, "learned", "cheapest first", "searched, TPE")
     longer = few | {"model": "resnet18", "epochs": 3}
     monkeypatch.setitem(schedules.PRESETS, "quick", schedules.Config("quick", 1, 1, lines=lines, shared=longer))
     monkeypatch.setitem(race.PRESETS, "quick", race.Config("quick", 2, 1, batches=(2,), seconds=0.0, shared=few))
@@ -189,7 +189,7 @@ def test_everything_is_reproduced_and_nothing_is_run_twice(tmp_path: Path, monke
     assert by_name["original, eager"]["saved"] == by_name["original, eager"]["lost"] == 0.0
     assert [by_name[f"{level}, collapsed"]["trials"] for level in ("no skips", "no skips, stage 4")] == [2, 1]
     compared = {row["way"]: row for row in outcomes["schedules"]["rows"]}
-    assert list(compared)[0::3] == [schedules.RESNET, schedules.SEARCHED]
+    assert list(compared)[0::3] == [schedules.RESNET, "searched, TPE"]
     _, *faded = read_records(tmp_path / "schedules" / "schedules.jsonl")
     assert [record["epochs"][-1]["t"] for record in faded] == [0.0] * 3, "every way ends without skips"
     kept = [len(list((tmp_path / folder).iterdir())) for folder in ("runs", "race/runs")]

@@ -1,0 +1,78 @@
+"""The comparison of schedules: what resists is recorded, and what is counted is the network without its skips."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from algebraic_cnn import GeometryError, HomotopyError
+from algebraic_cnn.apps.experiments import runs, schedules
+from algebraic_cnn.apps.experiments.runs import Place, images_of, job_of, network_of, run_job
+from algebraic_cnn.homotopy import Adaptive, Learned, Linear, set_skip_strength
+
+FEW = {"data": "digits", "images": 64, "tests": 40, "epochs": 2, "batch_size": 16, "model": "resnet34-narrow"}
+
+
+class GivesUp(Adaptive):
+    """Its second strength is never good enough."""
+
+    def step(self, loss: float | None = None) -> float:
+        return super().step(1.0 if self.last_step == 0 else math.inf)
+
+
+@pytest.mark.parametrize(
+    ("plan", "expected"),
+    [
+        (Learned(rate=1e-4, penalty=1e-4), lambda t: 0.9 < t < 1),
+        (GivesUp(smallest=0.1), lambda t: t == 1.0),
+    ],
+)
+def test_skips_that_resist_are_an_outcome(
+    plan: Any, expected: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "_plan", lambda way, steps, total: plan)
+    monkeypatch.setattr(runs, "PER_EPOCH", 2)
+    job, place = job_of(**FEW, way={"kind": "linear", "start": 1.0}), Place(folder=str(tmp_path))
+    record = run_job(job, place)
+    assert len(record["resisted"]) == 16, "all skips of a ResNet34"
+    assert all(map(expected, record["resisted"].values()))
+    assert len(record["epochs"]) == (1 if isinstance(plan, GivesUp) else 2)
+    rows = schedules.table({"some": [record, record | {"resisted": {}}]})
+    assert rows[0]["resisted"] == 1
+    assert rows[0]["accuracy"] == pytest.approx(100 * record["at_zero"])
+
+
+def test_at_zero_is_the_network_without_its_skips(tmp_path: Path) -> None:
+    job, place = job_of(**FEW, way={"kind": "constant", "start": 1.0}), Place(folder=str(tmp_path))
+    record = run_job(job, place)
+    model, data = network_of(job, place)
+    found = {}
+    for t in (0.0, 1.0):
+        set_skip_strength(model, t)
+        with torch.no_grad():
+            found[t] = float((model(data.test_images).argmax(1) == data.test_labels).double().mean())
+    assert (record["at_zero"], record["accuracy"]) == (found[0.0], found[1.0])
+    assert record["resisted"] == {}, "a constant strength is where it ought to be"
+
+
+def test_a_mistake_is_no_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "_plan", lambda way, steps, total: Linear(1000))
+    with pytest.raises(HomotopyError, match="ends only after the training"):
+        run_job(job_of(**FEW), Place(folder=str(tmp_path)))
+    with pytest.raises(GeometryError, match="images and epochs"):
+        job_of(epochs=0)
+
+
+def test_digits_are_fewer_and_get_more_epochs() -> None:
+    config = schedules.PRESETS["quick"]
+    jobs = [
+        schedules.Config("quick", 1, 1, shared=config.shared | {"data": data}, digits=config.digits).jobs()[0]
+        for data in ("mnist", "digits")
+    ]
+    assert [job["images"] for job in jobs] == [10_000, None]
+    assert jobs[0]["epochs"] < jobs[1]["epochs"]
+    assert len(images_of("digits", None, jobs[1]["images"]).train_labels) == 1437
