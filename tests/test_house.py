@@ -25,6 +25,17 @@ TORCH_FREE = [*GROUND, *"files rings toeplitz algebra ops.layers apps.cli apps.p
 #: Files of these rooms that are torch modules, or compute with tensors alone; what imports them does so in a function.
 OF_TORCH = ["algebra.forms", "rings.residues"]
 LONGEST = 350
+#: Files outside ops/ and ir/ that ask which op a call is, how often, and why they may.
+ASK = {
+    "apps.bench.reparameterised": (2, "counts the convolutions and norms that a table shows"),
+    "certification.recheck.spelling": (3, "spells a network in the language of the extracted checker"),
+    "collapsing.drafting": (1, "torch's overloads of the calls that we write"),
+    "collapsing.lifting": (4, "reads calls that we wrote ourselves"),
+    "collapsing.strips": (3, "which pieces run on a part of an image"),
+    "collapsing.writing": (4, "names calls that we wrote ourselves"),
+    "derivation.function_space": (10, "which parameters are letters of a polynomial map"),
+    "derivation.whole": (5, "which pieces are the same map of every image size"),
+}
 
 
 def modules() -> Iterator[tuple[str, str]]:
@@ -140,6 +151,38 @@ def circles(sources: dict[str, str]) -> list[str]:
     return []
 
 
+def ops_asked(source: str) -> int:
+    """How many expressions ask which ATen call a call is: by comparison, by the start of its name, in a table."""
+    return sum(map(_asks, ast.walk(ast.parse(source))))
+
+
+def _asks(node: ast.AST) -> bool:
+    if isinstance(node, ast.Compare):
+        sides = [node.left, *node.comparators]
+        return any(map(_is_op, sides)) and any(_names_aten(side) for side in sides if not _is_op(side))
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        if node.func.attr in ("startswith", "endswith") and _is_op(node.func.value):
+            return any(map(_names_aten, node.args))
+        return node.func.attr == "get" and _is_op(node.args[0]) and ast.unparse(node.func.value) not in _REGISTRY
+    return isinstance(node, ast.Subscript) and _is_op(node.slice) and ast.unparse(node.value) not in _REGISTRY
+
+
+_REGISTRY = ("OPS", "OTHERS")
+_OF_FX = {"call_function", "placeholder", "output", "get_attr"}
+
+
+def _is_op(node: ast.AST) -> bool:
+    return (isinstance(node, ast.Attribute) and node.attr == "op") or (isinstance(node, ast.Name) and node.id == "op")
+
+
+def _names_aten(node: ast.AST) -> bool:
+    """Whether it is a name of torch's own, or a table; not arithmetic on sizes, nor what torch.fx calls a kind."""
+    words = [leaf.value for leaf in ast.walk(node) if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str)]
+    if words:
+        return any(word not in _OF_FX and not word.startswith(("operator.", "sym_")) for word in words)
+    return isinstance(node, ast.Name) and node.id.isupper() and node.id not in _REGISTRY
+
+
 def own(module: str) -> str:
     """The dotted name by which a file is imported."""
     return module.removesuffix(".__init__")
@@ -223,6 +266,27 @@ def test_a_circle_is_noticed_inside_a_function_too(late: str) -> None:
 def test_the_house_is_in_order(rule: Callable[[str, str], list[str]]) -> None:
     complaints = [complaint for module, source in modules() for complaint in rule(module, source)]
     assert not complaints, "\n".join(complaints)
+
+
+def test_what_is_known_of_an_op_stands_in_its_entry() -> None:
+    rooms = {module: source for module, source in modules() if module.split(".")[0] not in ("ops", "ir")}
+    asking = {module: count for module, source in rooms.items() if (count := ops_asked(source))}
+    assert asking == {module: count for module, (count, _) in ASK.items()}
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ('call.op == "relu"', 1),
+        ('call.op in ("relu", "elu") or other.op != "neg"', 2),
+        ('call.op in _TABLE and _TABLE[call.op] and _TABLE.get(op, "")', 3),
+        ('call.op.startswith(("conv", "linear"))', 1),
+        ('call.op in OPS and OPS[call.op].exact and node.op == "placeholder"', 0),
+        ('call.op == "operator.getitem" or traits(call.op).view or one.op == other.op', 0),
+    ],
+)
+def test_a_question_for_an_op_is_noticed(source: str, count: int) -> None:
+    assert ops_asked(source) == count
 
 
 CLEAN = '"""One idea."""\n\nfrom __future__ import annotations\n\n'

@@ -102,9 +102,8 @@ class Backend:
         free = tuple(dict.fromkeys(axes, Dim.AUTO) for axes in network.axes)
         images = any(axis for axes in network.axes for axis in axes)
         with outside(), torch.inference_mode(False):
-            level = "modular" if self.certify == "auto" else self.certify
             shapes = free if images else None
-            result = collapse(network, zeros, dynamic_shapes=shapes, certify=level, measure=self.measure)
+            result = collapse(network, zeros, dynamic_shapes=shapes, certify=self.certify, measure=self.measure)
         for loss in _losses(network, result):
             raise TraceError(loss, where="torch.compile")
         return result

@@ -93,7 +93,7 @@ def collapse_onnx(
         path: the file.
         shapes: of some inputs by name, for which forms are chosen; axes that are free in the file stay free.  Where
             the file takes one length alone along an axis that it calls free, nothing is rewritten unless that is said.
-        certify: level of the certificate, or None for none.
+        certify: level of the certificate, "auto" being the modular one of every region; None for none.
         method: how dense maps are derived, as in ``derive``.
         prices: of the cost model; default those of an ordinary CPU.
         memory_budget: bytes that a dense map and its probes may take.
@@ -108,6 +108,7 @@ def collapse_onnx(
         UncertifiedError: if the certificate refutes the collapse.
         TooLargeError, NonFiniteError: as ``derive`` raises them.
     """
+    certify = "modular" if certify == "auto" else certify
     model = read_model(path)
     read = network(model, shapes, path)
     pinned: list[str] = []

@@ -83,7 +83,7 @@ def collapse(
             are chosen at the example's size; a least length that is not said is what they need, as the report says.
         dtype: of the result, or its name; default that of the model.
         method: how dense maps are derived, as in ``derive``.
-        certify: level of the certificate, or None for none.
+        certify: level of the certificate, "auto" being the modular one of every region; None for none.
         measure: whether a form that spends more of something (multiply-adds, bytes or calls) must also stand a race
             against the calls that it replaces; without it the result depends on the cost model alone, the same on
             every machine.
@@ -114,7 +114,7 @@ def collapse(
     >>> str(collapse(block, torch.zeros(1, 3, 16, 16), dynamic_shapes=(free,), measure=False).sizes)
     'axis 2 of input: 2 or more'
     """
-    _require_names(method, certify)
+    level = _level(method, certify)
     dtype, memory_budget = None if dtype is None else floating(dtype), bytes_allowed(memory_budget)
     clock = [time.perf_counter()]
     traced = trace(model, example, dynamic_shapes=dynamic_shapes)
@@ -125,7 +125,7 @@ def collapse(
     affine = network_of(graph).affine
     require_finite(graph, affine, dtype or graph.dtype)
     kept = watched(graph, affine)
-    job = Job(graph, dtype or graph.dtype, method, certify, prices or Prices(), memory_budget, sample, kept)
+    job = Job(graph, dtype or graph.dtype, method, level, prices or Prices(), memory_budget, sample, kept)
     written = job.rewritten()
     found = None
     if sample is None and not bound and job.is_dense(written) and _takes_every_batch(graph):
@@ -305,7 +305,9 @@ def _spans(clock: list[float], names: tuple[str, ...]) -> dict[str, float]:
     return dict(zip(names, spans, strict=True))
 
 
-def _require_names(method: str, level: str | None) -> None:
+def _level(method: str, level: str | None) -> str | None:
+    """The level that a name stands for, both names being known."""
     for name, names in ((method, ("auto", *METHODS)), (level, (None, *LEVELS))):
         if name not in names:
             raise UnknownNameError("no such method or level", expected=names, got=name, where="collapse")
+    return "modular" if level == "auto" else level

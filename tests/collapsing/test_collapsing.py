@@ -344,6 +344,12 @@ def test_bad_input_is_refused_in_our_words() -> None:
         collapse(randomised(Block(2)).float(), x, measure=False).model(torch.zeros(1, 2, 7, 7))
 
 
+def test_the_automatic_level_is_the_modular_certificate_of_every_region() -> None:
+    model, x = nn.Sequential(nn.Conv2d(2, 2, 3), nn.Conv2d(2, 2, 3), nn.ReLU()).eval(), torch.zeros(1, 2, 6, 6)
+    certificates = [collapse(model, x, certify=level, measure=False).certificate for level in ("auto", "modular")]
+    assert [found and (found.level, found.ok) for found in certificates] == [("modular", True)] * 2
+
+
 # -- what is cheaper apart stays apart ---------------------------------------------------------------------------------
 
 KEPT = {

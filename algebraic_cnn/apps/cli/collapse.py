@@ -42,7 +42,7 @@ def collapse_command(
     ] = None,
     onnx: Annotated[Path | None, typer.Option(help="Where to write the collapsed program for others (.onnx).")] = None,
     level: Annotated[
-        str, typer.Option("--level", "--certify", help="How to certify: sampled, bounded, modular, rational or none.")
+        str, typer.Option("--level", "--certify", help="auto, sampled, bounded, modular, rational or none.")
     ] = "modular",
     method: Annotated[str, typer.Option(help="How to derive W and B: " + ", ".join(METHODS) + ".")] = "auto",
     dtype: Annotated[str | None, typer.Option(help="Of the result: float32, ... Default: the model's own.")] = None,

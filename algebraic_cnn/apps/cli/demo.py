@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import AsJson, DataRoot, Device, Seed, place_of
+from .options import AsJson, Data, DataRoot, Device, Seed, place_of
 from .screen import bars, duration, show, table
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def demo_command(
-    data: Annotated[str, typer.Option(help="Images to learn: digits (embedded) or mnist.")] = "digits",
+    data: Data = "digits",
     data_root: DataRoot = None,
     model: Annotated[str, typer.Option(help="resnet18, resnet34 or resnet50, made linear.")] = "resnet34",
     epochs: Annotated[int | None, typer.Option(help="Passes over the images. Default: what the data needs.")] = None,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder of MNIST's four IDX files.")]
+Data = Annotated[str, typer.Option(help="Images to learn: digits (embedded) or mnist.")]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1, ...")]
 MemoryBudget = Annotated[float, typer.Option(help="Gigabytes that an explicit array may take.", min=0)]
 

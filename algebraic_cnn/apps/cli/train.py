@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...errors import chosen
-from .options import AsJson, DataRoot, Device, Seed, place_of
+from .options import AsJson, Data, DataRoot, Device, Seed, place_of
 from .screen import bars, print_json
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def train_command(
     model: Annotated[str, typer.Option(help="resnet18, resnet34 or resnet50.")] = "resnet18",
-    data: Annotated[str, typer.Option(help="Images to learn: digits (embedded) or mnist.")] = "digits",
+    data: Data = "digits",
     data_root: DataRoot = None,
     images: Annotated[int | None, typer.Option(help="Train on the first so many. Default: all.")] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the images.")] = 10,
