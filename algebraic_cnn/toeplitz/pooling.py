@@ -70,7 +70,7 @@ def avg_pool_matrix(
     if divisor == 0:
         raise GeometryError("the divisor must not be zero", got=0, where="divisor_override")
     rows = [
-        _pool_axis(n, k, s, p, ceil_mode, count_include_pad)
+        pool_rows(n, k, s, p, ceil_mode, count_include_pad)
         for n, k, s, p in zip(input_shape[1:], kernel, steps, pads, strict=True)
     ]
     if divisor is not None:
@@ -140,8 +140,20 @@ def adaptive_rows(n: int, m: int) -> list[Row]:
     return [dict.fromkeys(window, Fraction(1, len(window))) for window in windows]
 
 
-def _pool_axis(n: int, kernel: int, stride: int, pad: int, ceil_mode: bool, count_pad: bool) -> list[Row]:
-    """The rows of one axis, its windows laid as torch lays them."""
+def pool_rows(n: int, kernel: int, stride: int, pad: int, ceil_mode: bool, count_pad: bool) -> list[Row]:
+    """The rows of one axis, its windows laid as torch lays them.
+
+    Args:
+        n: number of inputs.
+        kernel: length of a window.
+        stride: between windows.
+        pad: padded positions at both ends.
+        ceil_mode: whether a last window may reach further.
+        count_pad: whether padded positions count.
+
+    Raises:
+        GeometryError: if the padding is more than half the kernel, or there is no window.
+    """
     if 2 * pad > kernel:
         raise GeometryError("padding is larger than half the kernel", expected=kernel // 2, got=pad, where="padding")
     room = n + 2 * pad - kernel

@@ -81,7 +81,7 @@ def interpolate_matrix(
         raise GeometryError("interpolation needs positions on both sides", got=(spatial, sizes), where="size")
     real = np.float32 if entry_dtype(dtype, format).itemsize < 8 else np.float64
     rows = [
-        _axis_rows(n, m, f, mode, bool(align_corners), real) for n, m, f in zip(spatial, sizes, factors, strict=True)
+        axis_rows(n, m, f, mode, bool(align_corners), real) for n, m, f in zip(spatial, sizes, factors, strict=True)
     ]
     return separable_matrix(input_shape, rows, dtype=dtype, format=format, memory_budget=memory_budget)
 
@@ -113,10 +113,19 @@ def _sizes(
     return tuple(floor(n * f) for n, f in zip(spatial, factors, strict=True)), factors
 
 
-def _axis_rows(
+def axis_rows(
     n: int, m: int, factor: float | None, mode: str, align_corners: bool, real: type[np.floating[Any]]
 ) -> list[Row]:
-    """The rows of one axis from n inputs to m outputs."""
+    """The rows of one axis from n inputs to m outputs.
+
+    Args:
+        n: number of inputs.
+        m: number of outputs.
+        factor: outputs per input where it was given; else n and m say it.
+        mode: as for ``interpolate_matrix``.
+        align_corners: as for ``interpolate_matrix``.
+        real: the float dtype in which nearest neighbours are chosen.
+    """
     if mode == "area":
         return adaptive_rows(n, m)
     if mode.startswith("nearest"):

@@ -111,14 +111,14 @@ MUTANTS: dict[str, tuple[Any, str, Any, Callable[[], bool]]] = {
     ),
     "windows count padding": (
         pooling,
-        "_pool_axis",
-        lambda *a, original=pooling._pool_axis: original(*a[:-1], True),
+        "pool_rows",
+        lambda *a, original=pooling.pool_rows: original(*a[:-1], True),
         pooling_agrees,
     ),
     "windows floor": (
         pooling,
-        "_pool_axis",
-        lambda *a, original=pooling._pool_axis: original(*a[:-2], False, a[-1]),
+        "pool_rows",
+        lambda *a, original=pooling.pool_rows: original(*a[:-2], False, a[-1]),
         pooling_agrees,
     ),
     "other cubic": (resampling, "_cubic", lambda t: (Fraction(0), 1 - t, t, Fraction(0)), interpolation_agrees),
