@@ -126,7 +126,9 @@ def collapse_onnx(
                 pinned.append(error.missing)
                 continue
             new, left = model, str(error)
-        new = tidied(new)
+        new, plainly = tidied(new), tidied(model)
+        if len(new.graph.node) > len(plainly.graph.node):
+            new, left = plainly, "Rewritten, the file would have more nodes."
         return OnnxCollapse(new, report, certificate, (len(model.graph.node), len(new.graph.node)), left)
 
 

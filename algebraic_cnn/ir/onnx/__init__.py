@@ -2,7 +2,7 @@
 
 From the ground up:
 
-    model                      bytes -> ModelProto, bounded and checked
+    outside, model             bytes -> ModelProto, bounded and checked; numbers in other files of its folder
     values, builder            what values are while a file is read; calls written one by one
     nodes, opaque              a node while it is read; a node that is not read
     inputs                     the inputs, and which of their sizes are free

@@ -21,7 +21,7 @@ from torch.utils import _pytree as pytree
 
 from ..graph import Call, Ref, Rows, unused
 from ..nodes import op_of
-from .values import Bound, Size, Sizes, Unread, Value
+from .values import Bound, Refused, Size, Sizes, Unread, Value
 
 #: Lengths of the batch axis at the trials.
 BATCHES = (2, 3, 5)
@@ -78,7 +78,7 @@ class Builder:
         """One call: its value, or a list of values.
 
         Raises:
-            Unread: if torch refuses the call at every trial.
+            Refused: if torch refuses the call at the first trial.
             Bound: if it refuses it at some.
         """
         leaves = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Value | Size)]
@@ -185,7 +185,7 @@ class Builder:
             except (RuntimeError, ValueError, IndexError, TypeError) as error:
                 if trial:
                     raise Bound(f"{self.place[0]}: {_reason(error)}") from error
-                raise Unread(_reason(error)) from error
+                raise Refused(_reason(error)) from error
 
     def _append(self, name: str, target: Any, args: Any, kwargs: Any, shells: Sequence[Tensor]) -> None:
         shape = self._shape(shells) if shells else ()

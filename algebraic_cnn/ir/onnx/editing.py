@@ -104,7 +104,7 @@ class _Edit:
         self.now = {name: name for name in (*self.network.graph.inputs, *self.network.graph.constants)}
         for call in self.network.graph.calls:
             if all(name in self.now for name in call.refs()):
-                here = found.get(_key(call, self.now))
+                here = found.get(_key(call, self.now)) or self._size_alike(call)
                 if here is not None:
                     self.same.setdefault(here, call.name)
                     self.stayed.add(call.name)
@@ -116,6 +116,11 @@ class _Edit:
             value = self.network.values.get(tensor)
             if isinstance(value, Value) and value.constant is None and value.name in self.now:
                 self.wished.setdefault(self.now[value.name], tensor)
+
+    def _size_alike(self, call: Call) -> str | None:
+        """The size of the same name, where the new graph asks it of another value of that length."""
+        other = self.by_name.get(call.name)
+        return call.name if other is not None and _is_size(call) and _is_size(other) else None
 
     def write(self) -> None:
         """Write every call of the new graph, then what the file's outputs and unread nodes need."""
@@ -159,7 +164,8 @@ class _Edit:
             if call.op.startswith("onnx::") or not inner:
                 return
         if call.op not in SPELLINGS:
-            raise Unwritten(f"{call.op} has no spelling")
+            self._moved(call)
+            return
         wished = self.wished.get(call.name, "")
         out = (
             wished if wished and wished not in self.made.values() else self.pen.fresh(f"{call.module or call.name}_new")
@@ -198,6 +204,30 @@ class _Edit:
             value = self.network.values.get(name)
             if isinstance(value, Value) and value.constant is None and value.name in self.now:
                 self.made.setdefault(self.now[value.name], name)
+
+    def _moved(self, call: Call) -> None:
+        """A call without a spelling: the node that it was, on what it is given now.
+
+        Raises:
+            Unwritten: if it was no node of its own.
+        """
+        old = next((each for each in self.network.graph.calls if each.name == call.name and each.op == call.op), None)
+        place = self.network.makers.get(call.name, -1)
+        pairs = [] if old is None else list(zip(old.refs(), call.refs(), strict=False))
+        if not pairs or place in self.copied or self._live(place) != [call.name]:
+            raise Unwritten(f"{call.op} has no spelling")
+        now = dict(pairs)
+        self.copied.add(place)
+        node = required("onnx", "onnx").NodeProto()
+        node.CopyFrom(self.proto[place])
+        for number, name in enumerate(node.input):
+            value = self.network.values.get(name)
+            if isinstance(value, Value) and value.name in now and value.constant is None:
+                node.input[number] = self.tensor(now[value.name])
+            elif name:
+                node.input[number] = self._old_tensor(name)
+        self.pen.nodes.append(node)
+        self.made[call.name] = node.output[0]
 
     def _old_tensor(self, name: str) -> str:
         """What a tensor of the file is called now."""

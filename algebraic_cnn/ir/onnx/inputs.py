@@ -28,8 +28,9 @@ from .model import read_model
 from .nodes import dtype_of
 from .values import Value
 
-#: The length of a free axis in the example, and what it is a multiple of, where only that is taken.
-_EXAMPLE, _STEP = 64, 32
+#: Lengths of a free axis in the example, tried in this order: images, then signals; and what they are multiples of,
+#: where only that is taken.
+EXAMPLES, _STEP = (64, 1024), 32
 
 #: What is a name for a size: some exporters call all of them "?".
 _NAMED = re.compile(r"[A-Za-z_]")
@@ -42,20 +43,22 @@ class Rung:
     Attributes:
         step: lengths go by steps of so many.
         bound: names of sizes that have the length of the example alone.
+        example: the length of a free axis of which nobody said one.
     """
 
     step: int = 1
     bound: frozenset[str] = frozenset()
+    example: int = EXAMPLES[0]
 
 
-def rungs(symbols: Sequence[str]) -> Iterator[Rung]:
+def rungs(symbols: Sequence[str], example: int = EXAMPLES[0]) -> Iterator[Rung]:
     """From all lengths to none: first multiples, then without one of them, without all but the batch, without all."""
     images = [symbol for symbol in symbols if symbol != "N"]
-    yield Rung()
-    yield Rung(_STEP)
-    yield from (Rung(_STEP, frozenset([symbol])) for symbol in images if len(images) > 1)
-    yield Rung(_STEP, frozenset(images))
-    yield Rung(_STEP, frozenset([*images, "N"]))
+    yield Rung(example=example)
+    yield Rung(_STEP, example=example)
+    yield from (Rung(_STEP, frozenset([symbol]), example) for symbol in images if len(images) > 1)
+    yield Rung(_STEP, frozenset(images), example)
+    yield Rung(_STEP, frozenset([*images, "N"]), example)
 
 
 @dataclass(eq=False)
@@ -74,6 +77,7 @@ class Inputs:
         bound: lengths of the sizes that are free in the file and were not taken as free.
         unsaid: axes among them for which nobody said a length, in words.
         rung: how free they were taken.
+        guessed: whether nobody said the length of some free axis.
     """
 
     names: tuple[str, ...]
@@ -87,6 +91,7 @@ class Inputs:
     bound: dict[str, int] = field(default_factory=dict)
     unsaid: list[str] = field(default_factory=list)
     rung: Rung = field(default_factory=Rung)
+    guessed: bool = False
 
     def value(self, builder: Builder, name: str, argument: str) -> Value | None:
         """An input as a value; None where torch has no such numbers."""
@@ -219,7 +224,8 @@ def _symbol(found: Inputs, place: tuple[int, int], param: str, asked: int | None
     """A free size by its name, that of an earlier one where the file calls both alike; its length where it is bound."""
     name = f"n{place[0]}_{place[1]}"
     name = found.params.setdefault(param, name) if _NAMED.match(param) else name
-    start = asked or _EXAMPLE
+    start = asked or rung.example
+    found.guessed = found.guessed or asked is None
     if name in rung.bound:
         found.bound[name] = start
         if asked is None:

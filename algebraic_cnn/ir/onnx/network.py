@@ -23,7 +23,7 @@ from ...errors import TraceError
 from ...extras import required
 from ..graph import Call, Graph, Ref, needed
 from .builder import Builder
-from .inputs import Inputs, Rung, inputs_of, rungs
+from .inputs import EXAMPLES, Inputs, Rung, inputs_of, rungs
 from .nodes import Attributes, Given, Node, attribute, dtype_of, require_read
 from .opaque import NoShape, Opaque, captured, subgraphs
 from .tables.boundaries import BOUNDARIES
@@ -31,11 +31,14 @@ from .tables.constants import CONSTANTS, tensor_of
 from .tables.functions import FUNCTIONS
 from .tables.moves import MOVES
 from .tables.resizing import RESIZING
+from .tables.runtime import RUNTIME
 from .tables.sums import SUMS
 from .tables.windows import WINDOWS
-from .values import Bound, Unread, Value
+from .values import Bound, Refused, Unread, Value
 
+#: By domain; of ONNX Runtime's own, what it writes when it optimises a graph.
 TABLE = {**BOUNDARIES, **CONSTANTS, **MOVES, **RESIZING, **SUMS, **WINDOWS}
+TABLES = {"": TABLE, "com.microsoft": RUNTIME}
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +56,7 @@ class Network:
         kinds: dtypes of tensors of the file, as shape inference says.
         calls: those of the graph, and those that it does not need.
         constants: likewise.
+        refused: nodes that torch refuses at the example's sizes: a longer example may be what they want.
     """
 
     model: Any
@@ -65,6 +69,7 @@ class Network:
     kinds: Mapping[str, torch.dtype | None]
     calls: Sequence[Call]
     constants: Mapping[str, torch.Tensor]
+    refused: Sequence[int] = ()
 
     def with_outputs(self, names: Sequence[str]) -> Network:
         """The network whose graph computes some more values."""
@@ -100,12 +105,20 @@ def network(
         TraceError: if the file takes none of the sizes that were tried.
     """
     inferred = _inferred(model)
-    why = Bound("")
-    for rung in rungs(list(inputs_of(model, shapes or {}, Rung(), where).lengths)):
-        try:
-            return _Reading(model, inputs_of(model, shapes or {}, rung, where), inferred).network()
-        except Bound as error:
-            why = error
+    why, best = Bound(""), None
+    for example in EXAMPLES:
+        for rung in rungs(list(inputs_of(model, shapes or {}, Rung(), where).lengths), example):
+            try:
+                found = _Reading(model, inputs_of(model, shapes or {}, rung, where), inferred).network()
+            except Bound as error:
+                why = error
+                continue
+            best = found if best is None or len(found.why) < len(best.why) else best
+            if not found.refused or not found.inputs.guessed:
+                return found
+            break
+    if best is not None:
+        return best
     raise TraceError(
         f"the file takes no sizes that were tried ({why})", expected="a shape for every input", where=where
     )
@@ -124,6 +137,7 @@ class _Reading:
     cut: list[int] = field(default_factory=list)
     extra: dict[str, Value] = field(default_factory=dict)
     asked: list[Ref] = field(default_factory=list)
+    refused: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.builder = Builder(self.inputs.lengths, self.inputs.trials)
@@ -158,18 +172,20 @@ class _Reading:
         mark = b.mark()
         given = tuple(self.values.get(each) if each else None for each in proto.input)
         try:
-            if domain or proto.op_type not in TABLE or next(subgraphs(proto), None) is not None:
+            table = TABLES.get(domain, {})
+            if proto.op_type not in table or next(subgraphs(proto), None) is not None:
                 raise Unread("the tables do not have it")
             if any(each and value is None for each, value in zip(proto.input, given, strict=True)):
                 raise Unread("it is given what is not known")
-            read = self._node(proto, domain, given)
-            found = TABLE[proto.op_type](b, read)
+            read = self._node(proto, "", given)
+            found = table[proto.op_type](b, read)
             require_read(read.attributes)
             found = found if isinstance(found, list) else [found]
         except (Unread, LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             # a node whose attributes or inputs are not those of its operator
             b.forget(mark)
             self.why[place] = str(error)
+            self.refused += [place] if isinstance(error, Refused) else []
             found = self._opaque(place, proto)
         self.makers.update((call.name, place) for call in b.calls[mark:])
         names = list(proto.output)
@@ -267,9 +283,8 @@ class _Reading:
             paths=paths,
         )
         kinds = {name: dtype_of(kind) for name, kind in self.kinds.items()}
-        return Network(
-            self.model, made, self.values, self.makers, self.why, self.cut, inputs, kinds, b.calls, b.constants
-        )
+        read = (self.model, made, self.values, self.makers, self.why, self.cut, inputs, kinds, b.calls, b.constants)
+        return Network(*read, self.refused)
 
 
 def _inferred(model: Any) -> Any:

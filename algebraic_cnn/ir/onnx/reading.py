@@ -39,7 +39,8 @@ def load_onnx(
 
     Raises:
         MissingExtraError: if the extra "onnx" is not installed.
-        DataError: if the file is missing, damaged, too large, no ONNX model, or keeps numbers in other files.
+        DataError: if the file is missing, damaged, too large, no ONNX model, or keeps numbers outside
+            its folder.
         ShapeError: if a shape does not fit its input.
         TraceError: if torch cannot run an operator of it; names the operator and its node.
     """

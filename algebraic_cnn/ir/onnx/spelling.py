@@ -81,6 +81,21 @@ def _two(op: str) -> Spelling:
     return write
 
 
+def _compared(op: str) -> Spelling:
+    def write(pen: Pen, call: Call) -> None:
+        one, other = call.args[:2]
+        dtype = pen.dtypes.get(one.name, torch.float32)
+        number = other if isinstance(other, Ref) else torch.tensor(other, dtype=dtype)
+        name = pen.ref(number) if isinstance(number, Ref) else pen.constant(number, f"{pen.out}_number")
+        pen.put(op, [pen.ref(one), name], pen.out)
+
+    return write
+
+
+def _where(pen: Pen, call: Call) -> None:
+    pen.put("Where", [pen.ref(value, call) for value in call.args[:3]], pen.out)
+
+
 def _matmul(pen: Pen, call: Call) -> None:
     a = call.bound()
     pen.put("MatMul", [pen.ref(a["self"]), pen.ref(a.get("other", a.get("mat2")))], pen.out)
@@ -250,9 +265,12 @@ SPELLINGS: dict[str, Spelling] = {
     "batch_norm": _batch_norm,
     "cat": _cat,
     "div": _two("Div"),
+    "eq": _compared("Equal"),
     "flatten": _flatten,
     "index_select": _index_select,
     "linear": _linear,
+    "logical_or": _compared("Or"),
+    "lt": _compared("Less"),
     "mean": _reduced("ReduceMean", 18),
     "mul": _two("Mul"),
     "neg": _one("Neg"),
@@ -262,4 +280,5 @@ SPELLINGS: dict[str, Spelling] = {
     "sub": _two("Sub"),
     "sum": _reduced("ReduceSum", 13),
     "unsqueeze": _axes("Unsqueeze"),
+    "where": _where,
 }

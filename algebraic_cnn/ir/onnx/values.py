@@ -4,6 +4,7 @@
     Size        a number that the free sizes of the inputs decide
     Sizes       an array of such numbers, as ONNX computes shapes: a NumPy array of objects
     Unread      why a node is not read: it stays as it is, whatever it computes
+    Refused     that torch does not take it at the sizes of the example
     Bound       why sizes that were tried as free ones are not free
 
 A file is read at several trials at once: every free size has another length in each.  What is the same in all of them
@@ -27,6 +28,10 @@ Sizes = NDArray[np.object_]
 
 class Unread(Exception):
     """A node that is not read, and why."""
+
+
+class Refused(Unread):
+    """A node that torch refuses at the sizes of the example."""
 
 
 class Bound(Exception):

@@ -2,6 +2,7 @@
 
 save_onnx     module or program -> .onnx, written whole
 require_whole, require_inside    what a file must be before its numbers are read
+tensors_of    every array of a model
 session       .onnx -> a session of ONNX Runtime, with as many threads as torch has
 quiet         the exporter's talk kept off the screen
 """
@@ -86,21 +87,27 @@ def require_whole(content: bytes, model: Any, where: object) -> None:
 
 
 def require_inside(message: Any, where: object) -> None:
-    """Refuse numbers that are not in the file, or not as many as are said to be.
+    """Refuse arrays of not as many numbers as are said to be.
 
     Args:
-        message: a model or a part of it.
+        message: a model or a part of it, its outside numbers gathered.
         where: the file, for the error.
 
     Raises:
         DataError: if there are such.
     """
+    for tensor in tensors_of(message):
+        _require_array(required("onnx", "onnx"), tensor, where)
+
+
+def tensors_of(message: Any) -> Iterator[Any]:
+    """Every array of a model or of a part of it, those of attributes and subgraphs too."""
     onnx, Message = required("onnx", "onnx"), required("google.protobuf.message", "onnx").Message
     waiting = [message]
     while waiting:
         part = waiting.pop()
         if isinstance(part, onnx.TensorProto):
-            _require_array(onnx, part, where)
+            yield part
             continue
         for field, value in part.ListFields():
             if field.message_type is not None:
@@ -108,20 +115,30 @@ def require_inside(message: Any, where: object) -> None:
 
 
 def _require_array(onnx: Any, tensor: Any, where: object) -> None:
-    """One array: here, of numbers, and of as many as its axes say."""
+    """One array: here, and of as many numbers as its axes say."""
     where = f"{where}, {tensor.name[:80] or 'a constant'}"
-    if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.HasField("segment"):
-        raise DataError("keeps numbers in other files, which are not read", where=where)
-    if tensor.data_type not in onnx.helper.get_all_tensor_dtypes() or min(tensor.dims, default=0) < 0:
+    kinds = onnx.helper.get_all_tensor_dtypes()
+    if tensor.HasField("segment") or tensor.data_type not in kinds or min(tensor.dims, default=0) < 0:
         raise DataError("no array of numbers", where=where)
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
-    if dtype.kind not in "biufc":
-        raise DataError("no array of numbers", got=str(dtype), where=where)
     wanted = math.prod(tensor.dims)
-    field = onnx.helper.tensor_dtype_to_field(tensor.data_type)
-    found = len(tensor.raw_data) / dtype.itemsize if tensor.HasField("raw_data") else len(getattr(tensor, field))
-    if found != wanted * (2 if dtype.kind == "c" and not tensor.HasField("raw_data") else 1):
-        raise DataError("not as many numbers as its axes say", expected=f"{wanted:,}", got=f"{found:g}", where=where)
+    if tensor.data_type == onnx.TensorProto.STRING:
+        found, wanted_here = len(tensor.string_data), wanted
+    else:
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+        packed = _PACKED.get(onnx.TensorProto.DataType.Name(tensor.data_type), 0)
+        field = getattr(tensor, onnx.helper.tensor_dtype_to_field(tensor.data_type))
+        raw = tensor.HasField("raw_data")
+        found = len(tensor.raw_data) if raw else len(field)
+        each = dtype.itemsize if raw else 2 if dtype.kind == "c" else 1
+        wanted_here = -(-wanted // packed) if packed else wanted * each
+    if found != wanted_here:
+        raise DataError(
+            "not as many numbers as its axes say", expected=f"{wanted_here:,}", got=f"{found:,}", where=where
+        )
+
+
+#: Numbers of less than a byte, and how many share one.
+_PACKED = {"UINT4": 2, "INT4": 2, "FLOAT4E2M1": 2, "UINT2": 4, "INT2": 4}
 
 
 def require_onnx(path: str | os.PathLike[str]) -> Path:

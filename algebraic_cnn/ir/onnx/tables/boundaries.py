@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..builder import Builder
 from ..nodes import Node, Reader
 from ..values import Unread, Value, numbers_of
-from .sums import reduced
+from .sums import axes_of, reduced
 from .windows import pads_of
 
 _ATEN = torch.ops.aten
@@ -47,6 +48,9 @@ def _many(target: Any) -> Reader:
 
 def _clip(b: Builder, node: Node) -> Value:
     x, ends = node.x(), []
+    bounds = [node.optional(place) for place in (1, 2)]
+    if any(bound is not None and bound.constant is None for bound in bounds):
+        return b.call(_ATEN.clamp.Tensor, x, *bounds)
     for place, name in ((1, "min"), (2, "max")):
         ends.append(numbers_of(node.sizes(place))[0] if node.has(place) else node.get(name))
     low, high = ends
@@ -104,6 +108,8 @@ def _prelu(b: Builder, node: Node) -> Value:
 
 def _layer_norm(b: Builder, node: Node) -> Value:
     node.only()
+    if node.get("stash_type", 1) != 1:
+        raise Unread("a normalisation in another precision")
     x, weight, bias = node.floating(), node.x(1), node.optional(2)
     axis = node.get("axis", -1) % x.rank
     lengths = x.shape[axis:]
@@ -158,6 +164,43 @@ def _not(b: Builder, node: Node) -> Value:
     return b.call(_ATEN.logical_not.default, node.x())
 
 
+def _one_hot(b: Builder, node: Node) -> Value:
+    """Of depth n: where i or i - n is the entry, the second value, else the first."""
+    x, depth, values = node.x(), int(numbers_of(node.sizes(1))[0]), node.x(2)
+    axis = node.get("axis", -1) % (x.rank + 1)
+    shape = [-1, *[1] * (x.rank - axis)]
+    x = b.call(_ATEN.unsqueeze.default, x, axis)
+    ways = [torch.arange(depth), torch.arange(depth) - depth]
+    hits = [b.call(_ATEN.eq.Tensor, x, b.constant(way.reshape(shape))) for way in ways]
+    off, on = (b.call(_ATEN.select.int, values, 0, place) for place in (0, 1))
+    return b.call(_ATEN.where.self, b.call(_ATEN.logical_or.default, *hits), on, off)
+
+
+def _square_sum(b: Builder, node: Node) -> Value:
+    x = node.floating()
+    axes = axes_of(node, x)
+    square = b.call(_ATEN.mul.Tensor, x, x)
+    return square if axes is None else b.call(_ATEN.sum.dim_IntList, square, axes, bool(node.get("keepdims", 1)))
+
+
+def _product(b: Builder, node: Node) -> Any:
+    if isinstance(node.given[0], np.ndarray):
+        if node.given[0].ndim != 1:
+            raise Unread("a product of rows of sizes")
+        total: Any = 1
+        for n in node.given[0]:
+            total = total * n
+        if (node.ints("axes", 1) or [0]) != [0]:
+            raise Unread("a product along another axis")
+        found = np.empty((1,) if node.get("keepdims", 1) else (), dtype=object)
+        found[...] = total
+        return found
+    x = node.x()
+    for axis in sorted(axes_of(node, x) or (), reverse=True):
+        x = b.call(_ATEN.prod.dim_int, x, axis, bool(node.get("keepdims", 1)))
+    return x
+
+
 _ENTRIES = {
     "Abs": "abs", "Acos": "acos", "Asin": "asin", "Atan": "atan", "Cos": "cos", "Cosh": "cosh", "Erf": "erf",
     "Exp": "exp", "HardSwish": "hardswish", "Log": "log", "Mish": "mish", "Reciprocal": "reciprocal", "Relu": "relu",
@@ -188,11 +231,14 @@ BOUNDARIES: dict[str, Reader] = {
     "MaxPool": _max_pool,
     "Min": _many(_ATEN.minimum.default),
     "Not": _not,
+    "OneHot": _one_hot,
     "Or": _two(_ATEN.logical_or.default),
     "PRelu": _prelu,
     "Pow": _power,
     "ReduceMax": reduced(_ATEN.amax.default, floating=False),
     "ReduceMin": reduced(_ATEN.amin.default, floating=False),
+    "ReduceProd": _product,
+    "ReduceSumSquare": _square_sum,
     "Softmax": _softmax(_ATEN.softmax.int),
     "Where": _where,
 }

@@ -100,11 +100,25 @@ def _rounded(function: Any, target: Any) -> Reader:
 def _range(b: Builder, node: Node) -> Value:
     bounds = [node.sizes(place).reshape(-1)[0] for place in range(3)]
     dtypes = {given.dtype for given in node.given if isinstance(given, Value)} or {torch.int64}
-    if any(isinstance(n, float) for n in bounds) or any(d.is_floating_point for d in dtypes) or len(dtypes) > 1:
-        raise Unread("a range of floats")
+    floats = any(_numbers_of_all(n, float) for n in bounds) or any(d.is_floating_point for d in dtypes)
+    if floats:
+        if not all(_whole(n) for n in bounds):
+            raise Unread("a range of floats that are not whole")
+        steps = b.call(_ATEN.arange.start_step, *map(whole, bounds), dtype=torch.int64, device=torch.device("cpu"))
+        return b.call(_ATEN.to.dtype, steps, next((d for d in dtypes if d.is_floating_point), torch.float32))
+    if len(dtypes) > 1:
+        raise Unread("a range of several dtypes")
     if any(isinstance(n, Size) for n in bounds):
         return b.call(_ATEN.arange.start_step, *bounds, dtype=dtypes.pop(), device=torch.device("cpu"))
     return b.constant(torch.arange(*bounds, dtype=dtypes.pop()))
+
+
+def _numbers_of_all(n: Any, kind: type) -> bool:
+    return any(isinstance(each, kind) for each in (n.numbers if isinstance(n, Size) else (n,)))
+
+
+def _whole(n: Any) -> bool:
+    return all(each == int(each) for each in (n.numbers if isinstance(n, Size) else (n,)))
 
 
 CONSTANTS: dict[str, Reader] = {

@@ -39,6 +39,7 @@ def _target(b: Builder, node: Node, x: Value) -> list[Any]:
 
 
 def _reshape(b: Builder, node: Node) -> Any:
+    node.get("allowzero")
     if _sized(node):
         return node.sizes(0).reshape([int(n) for n in numbers_of(node.sizes(1))])
     x = node.x()
@@ -167,7 +168,7 @@ def _gather(b: Builder, node: Node) -> Any:
     x, index = node.x(), node.x(1)
     axis = axis % x.rank
     if index.constant is None:
-        raise Unread("places that depend on the input")
+        return _looked_up(b, x, axis, index)
     if index.rank == 0:
         return b.call(_ATEN.select.int, x, axis, int(index.constant))
     n, places = x.shape[axis], index.constant.reshape(-1).long()
@@ -178,6 +179,16 @@ def _gather(b: Builder, node: Node) -> Any:
         return y
     before, after = ([b.length(x, place) for place in span] for span in (range(axis), range(axis + 1, x.rank)))
     return b.call(_ATEN.reshape.default, y, [*before, *index.constant.shape, *after])
+
+
+def _looked_up(b: Builder, x: Value, axis: int, index: Value) -> Value:
+    """Rows at places that depend on the input; negative ones count from the end."""
+    n = b.length(x, axis)
+    later = b.call(_ATEN.where.self, b.call(_ATEN.lt.Scalar, index, 0), b.call(_ATEN.add.Tensor, index, n), index)
+    y = b.call(_ATEN.index_select.default, x, axis, b.call(_ATEN.reshape.default, later, [-1]))
+    before, after = ([b.length(x, place) for place in span] for span in (range(axis), range(axis + 1, x.rank)))
+    places = [b.length(index, place) for place in range(index.rank)]
+    return b.call(_ATEN.reshape.default, y, [*before, *places, *after])
 
 
 def _expand(b: Builder, node: Node) -> Value:
