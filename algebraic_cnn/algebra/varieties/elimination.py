@@ -1,7 +1,9 @@
 """Elimination: the rank of a large matrix modulo a prime, and the kernel of a sparse system over the rationals.
 
-panel       a few columns of the matrix: their pivots are found entry by entry
-update      the rows that are left, minus multiples of the pivot rows: one product of matrices, so BLAS does it
+block       columns of the matrix whose pivots are found first, panel by panel, in a copy of them alone
+panel       a few columns of a block: their pivots are found entry by entry
+update      the rows that are left, minus multiples of the pivot rows: one product of matrices, so BLAS does it; some
+            rows at a time, so that what is reduced is still in the cache
 solved      unknown to what it is in terms of the free ones
 """
 
@@ -9,14 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...rings.prime_field import PrimeField
 
-#: Columns of a panel; sums of so many products must be exact in the field.
+#: Columns of a panel.
 PANEL = 64
+#: Columns of a block; sums of so many products must be exact in the field, and the matrix is written once for each.
+BLOCK = 256
+#: Entries that are updated at a time.
+_CACHED = 2**20
 
 Row = Mapping[int, Fraction]
 
@@ -29,21 +36,42 @@ def rank(matrix: NDArray[np.float64], field: PrimeField) -> int:
     >>> rank(np.array([[1.0, 2.0, 3.0], [2.0, 4.0, -2.0]]), PrimeField(7))
     2
     """
-    found = 0
-    for start in range(0, matrix.shape[1], PANEL):
-        if not len(matrix):
+    found, left = 0, np.arange(len(matrix))
+    for start in range(0, matrix.shape[1], BLOCK):
+        rows, columns = _independent(matrix[left, start : start + BLOCK], field)
+        rows, columns = left[rows], start + np.array(columns, dtype=int)
+        found, left = found + len(rows), np.setdiff1d(left, rows)
+        if not len(left):
             break
-        panel, rest = matrix[:, start : start + PANEL], matrix[:, start + PANEL :]
-        rows, columns = _pivots(panel.copy(), field)
-        if not rows:
-            continue
-        found += len(rows)
-        left = np.setdiff1d(np.arange(len(matrix)), rows)
-        pivots = panel[:, columns]
-        multiples = field.matmul(pivots[left], _inverse(pivots[rows], field))
-        matrix[left, start + PANEL :] = field.reduce(rest[left] - field.matmul(multiples, rest[rows]))
-        matrix = matrix[left]
+        _eliminate(matrix, rows, columns, left, slice(start + BLOCK, None), field)
     return found
+
+
+def _independent(block: NDArray[np.float64], field: PrimeField) -> tuple[list[int], list[int]]:
+    """Rows and columns of a largest invertible part; the block is used up."""
+    rows: list[int] = []
+    columns: list[int] = []
+    left = np.arange(len(block))
+    for start in range(0, block.shape[1], PANEL):
+        some, where = _pivots(block[left, start : start + PANEL], field)
+        pivots, places = left[some], start + np.array(where, dtype=int)
+        rows, columns, left = rows + pivots.tolist(), columns + places.tolist(), np.setdiff1d(left, pivots)
+        _eliminate(block, pivots, places, left, slice(start + PANEL, None), field)
+    return rows, columns
+
+
+def _eliminate(
+    matrix: NDArray[np.float64], rows: Any, columns: Any, left: Any, rest: slice, field: PrimeField
+) -> None:
+    """Make the columns of the rows that are left 0, by multiples of other rows; only the rest is written."""
+    if not len(rows) or not matrix[:, rest].shape[1]:
+        return
+    inverse, pivots = _inverse(matrix[np.ix_(rows, columns)], field), matrix[rows, rest]
+    step = max(1, _CACHED // pivots.shape[1])
+    for start in range(0, len(left), step):
+        part = left[start : start + step]
+        multiples = field.matmul(matrix[np.ix_(part, columns)], inverse)
+        matrix[part, rest] = field.reduce(matrix[part, rest] - field.matmul(multiples, pivots))
 
 
 def _pivots(panel: NDArray[np.float64], field: PrimeField) -> tuple[list[int], list[int]]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ...rings.prime_field import PrimeField
 from .architecture import Activation, Architecture, Matrix, Step, Strength, Sum, Weights
-from .elimination import PANEL
+from .elimination import BLOCK
 
 Residues = NDArray[np.float64]
 #: Entries of a temporary array, at most.
@@ -160,7 +160,7 @@ def _horner(coefficients: Any, x: Residues, field: PrimeField) -> Residues:
 
 def longest_sum(architecture: Architecture) -> int:
     """The largest number of products that are summed before a reduction."""
-    longest = PANEL
+    longest = BLOCK
     for step in architecture.steps:
         if isinstance(step, Weights | Matrix) and len(step.rows):
             longest = max(longest, int(np.bincount(step.rows).max()) + 1, int(np.bincount(step.columns).max()) + 1)

@@ -10,13 +10,15 @@ import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algebraic_cnn.algebra.varieties.elimination import PANEL, kernel, rank
+from algebraic_cnn.algebra.varieties.elimination import BLOCK, PANEL, kernel, rank
 from algebraic_cnn.rings.prime_field import PrimeField
 
 F = PrimeField(8388593)
 
 
-@pytest.mark.parametrize(("m", "n", "r"), [(5, 4, 3), (1, 9, 1), (9, 1, 1), (200, 150, 80), (150, 200, 150)])
+@pytest.mark.parametrize(
+    ("m", "n", "r"), [(5, 4, 3), (1, 9, 1), (9, 1, 1), (200, 150, 80), (150, 200, 150), (300, 600, 290)]
+)
 def test_the_rank_of_a_product_is_its_inner_length(m: int, n: int, r: int) -> None:
     generator = np.random.default_rng(m)
     left, right = (F.embed(generator.integers(0, F.p, shape)) for shape in ((m, r), (r, n)))
@@ -32,6 +34,13 @@ def test_columns_without_pivots_are_passed_over() -> None:
     matrix = np.zeros((3, 2 * PANEL + 2))
     matrix[0, 1], matrix[2, PANEL + 3], matrix[1, -1] = 1, -2, 5
     assert rank(matrix, F) == 3
+    wide = np.zeros((9, 2 * BLOCK + 2))
+    wide[range(4), [1, PANEL, BLOCK, 2 * BLOCK]] = 1, 2, -3, 4
+    wide[4:8] = wide[:4] * 5
+    wide[8] = wide[:4].sum(axis=0)
+    assert rank(wide.copy(), F) == 4
+    wide[8, -1] = 1
+    assert rank(wide, F) == 5
     assert rank(np.zeros((4, 4)), F) == 0
 
 
