@@ -87,8 +87,11 @@ def summary(values: Sequence[float]) -> dict[str, Any]:
 
 
 def by_epoch(records: Sequence[Mapping[str, Any]]) -> Points:
-    """(epoch, accuracies of the trials in percent) of records of the same job but for the seed."""
-    epochs = zip(*(record["epochs"] for record in records), strict=True)
+    """(epoch, accuracies of the trials in percent) of records of the same job but for the seed.
+
+    Only epochs that all of them have: a training may have been given up.
+    """
+    epochs = zip(*(record["epochs"] for record in records), strict=False)
     return [(trials[0]["epoch"], [100 * trial["accuracy"] for trial in trials]) for trials in epochs]
 
 

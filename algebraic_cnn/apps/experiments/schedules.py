@@ -74,6 +74,7 @@ _NARROW = {"model": "resnet34-narrow", "images": 10_000, "epochs": 4, "batch_siz
 _DIGITS = {"images": None, "tests": None, "epochs": 12}
 PRESETS = {
     "quick": Config("quick", 3, 8, shared=_NARROW, digits=_DIGITS),
+    "medium": Config("medium", 3, 12, shared=_NARROW | {"epochs": 10}, digits=_DIGITS | {"epochs": 25}),
     "paper": Config("paper", 3, 40, shared={"model": "resnet34", "images": 10_000, "epochs": 10}, digits=_DIGITS),
 }
 

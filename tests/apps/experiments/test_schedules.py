@@ -11,6 +11,7 @@ import torch
 
 from algebraic_cnn import GeometryError, HomotopyError
 from algebraic_cnn.apps.experiments import runs, schedules
+from algebraic_cnn.apps.experiments.reproduce import PRESETS
 from algebraic_cnn.apps.experiments.runs import Place, images_of, job_of, network_of, run_job
 from algebraic_cnn.homotopy import Adaptive, Learned, Linear, set_skip_strength
 
@@ -65,6 +66,25 @@ def test_a_mistake_is_no_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         run_job(job_of(**FEW), Place(folder=str(tmp_path)))
     with pytest.raises(GeometryError, match="images and epochs"):
         job_of(epochs=0)
+
+
+def test_every_preset_of_the_other_figures_is_here() -> None:
+    assert tuple(schedules.PRESETS) == PRESETS
+    assert all(config.preset == name for name, config in schedules.PRESETS.items())
+
+
+def test_the_picture_shows_every_line_and_trial() -> None:
+    """The loss along t is the mean of the epochs that all trials have; one of these was given up after its first."""
+    epochs = [{"epoch": e, "loss": loss, "t": t} for e, loss, t in ((1, 2.0, 1.0), (2, 1.0, 0.5))]
+    job = job_of(**FEW)
+    one = {"job": job, "epochs": epochs, "at_zero": 0.5}
+    other = {"job": job, "epochs": [{"epoch": 1, "loss": 4.0, "t": 0.5}], "at_zero": 0.25}
+    config = schedules.Config("tiny", 2, 1)
+    figure = schedules.picture(config, {schedules.RESNET: [one, one], "linear": [one, one], "adaptive": [one, other]})
+    ends, along = figure.axes
+    assert [label.get_text() for label in ends.get_yticklabels()] == ["adaptive", "linear", schedules.RESNET]
+    drawn = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in along.lines}
+    assert drawn == {"linear": ([1.0, 0.5], [2.0, 1.0]), "adaptive": ([0.75], [3.0])}
 
 
 def test_digits_are_fewer_and_get_more_epochs() -> None:
