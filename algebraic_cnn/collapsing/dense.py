@@ -40,15 +40,10 @@ def dense(piece: Piece, given: Emit, memory_budget: int, method: str = "auto") -
         def W(ring: Ring) -> Array:
             return np.asarray(affine(ring).to("dense").W)
 
-        batch = piece.source[0]
         weight = draft.constant(like, "W", (m, n), W)
         bias = draft.constant(like, "b", (m,), lambda ring: affine(ring).b)
-        if len(piece.source) > 2:
-            x = draft.call(like, "reshape", x, [-1, n], shape=(batch, n))
-        y = draft.call(like, "linear", x, weight, bias, shape=(batch, m))
-        if len(piece.shape) == 2:
-            return y
-        return draft.call(like, "reshape", y, [-1, *piece.shape[1:]], shape=piece.shape)
+        x = draft.reshaped(like, x, (piece.source[0], n))
+        return draft.reshaped(like, draft.call(like, "linear", x, weight, bias), piece.shape)
 
     return emit
 

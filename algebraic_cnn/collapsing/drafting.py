@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
+from torch.utils import _pytree as pytree
 
 from ..algebra.stencils.pieces import Array
 from ..ir.graph import Call, Graph, Ref, Size, unused
@@ -28,6 +30,21 @@ _OVERLOADS = {
     "conv_transpose3d": "input",
     "flatten": "using_ints",
 }
+
+
+@dataclass(frozen=True)
+class _Value:
+    """A value of which the shape alone is known."""
+
+    shape: tuple[int, ...]
+
+
+@lru_cache(maxsize=4096)
+def _result(target: Any, spec: Any, leaves: tuple[Any, ...]) -> tuple[int, ...]:
+    """The shape of what a call returns."""
+    filled = (torch.empty(leaf.shape, device="meta") if isinstance(leaf, _Value) else leaf for leaf in leaves)
+    args, kwargs = pytree.tree_unflatten(filled, spec)
+    return tuple(target(*args, **kwargs).shape)
 
 
 @dataclass(eq=False)
@@ -58,10 +75,33 @@ class Draft:
         self.recipes[name] = recipe
         return Ref(name)
 
-    def call(self, like: Call, op: str, *args: Any, shape: Size, **kwargs: Any) -> Ref:
-        """An ATen call in the place, and under the source line, of one of the model's."""
+    def call(self, like: Call, op: str, *args: Any, shape: Size | None = None, **kwargs: Any) -> Ref:
+        """An ATen call in the place, and under the source line, of one of the model's.
+
+        Args:
+            like: that call.
+            op: the name of the new one.
+            args: its arguments.
+            shape: of the result; inferred where the arguments tell it, as sizes that are values themselves do not.
+            kwargs: its arguments by name.
+        """
         target = getattr(getattr(torch.ops.aten, op), _OVERLOADS.get(op, "default"))
+        shape = self.inferred(target, args, kwargs) if shape is None else shape
         return self._append(Call(self.fresh(like.name), op, target, args, kwargs, shape, like.where, like.module))
+
+    def reshaped(self, like: Call, x: Ref, shape: Size) -> Ref:
+        """The same numbers under another shape: the first axis is as long as it must be."""
+        return x if self.shapes[x.name] == shape else self.call(like, "reshape", x, [-1, *shape[1:]], shape=shape)
+
+    def inferred(self, target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Size:
+        """The shape of what a call returns, as torch says; a first axis that grows with the batch stays."""
+        leaves, spec = pytree.tree_flatten((args, dict(kwargs)))
+        shapes = [self.shapes[leaf.name] if isinstance(leaf, Ref) else () for leaf in leaves]
+        grows = next((shape[:1] for shape in shapes if shape and type(shape[0]) is not int), ())
+        sizes = (tuple(1 if n is None else int(n) for n in shape) for shape in shapes)
+        known = (_Value(size) if isinstance(leaf, Ref) else leaf for leaf, size in zip(leaves, sizes, strict=True))
+        found = _result(target, spec, tuple(known))
+        return (*grows, *found[len(grows) :])
 
     def repeat(self, call: Call, values: Mapping[str, Ref]) -> Ref:
         """A call of the model, as it is, on other values."""

@@ -21,7 +21,6 @@ import numpy as np
 from ..algebra.stencils.folding import offset, stencil
 from ..algebra.stencils.kernels import transposed_padding, weight_of_phases
 from ..algebra.stencils.lattice import Axis
-from ..algebra.stencils.moves import with_length
 from ..algebra.stencils.phases import Grouping, channels
 from ..algebra.stencils.pieces import Array, Form, Offset, Piece, form
 from ..algebra.stencils.stencil import Footprint
@@ -67,15 +66,13 @@ class Work:
         """A constant of the draft."""
         return self.draft.constant(self.like, what, shape, lambda ring: recipe(ring).reshape(shape))
 
-    def call(self, op: str, *args: object, shape: Size) -> Ref:
+    def call(self, op: str, *args: object) -> Ref:
         """A call of the draft."""
-        return self.draft.call(self.like, op, *args, shape=shape)
+        return self.draft.call(self.like, op, *args)
 
     def shaped(self, x: Ref, shape: Size) -> Ref:
         """The same numbers under another shape."""
-        if self.draft.shapes[x.name] == shape:
-            return x
-        return self.call("reshape", x, [-1, *shape[1:]], shape=shape)
+        return self.draft.reshaped(self.like, x, shape)
 
 
 def runs(piece: Piece) -> bool:
@@ -128,9 +125,9 @@ def _scaled(work: Work, x: Ref) -> Ref:
     """x s + c."""
     shape, channels = work.piece.shape, work.whole.footprint.c_out
     own = (channels,) if work.whole.last else (channels, *[1] * (len(shape) - 2))
-    y = work.call("mul", x, work.number("scale", own, work.taps), shape=shape)
+    y = work.call("mul", x, work.number("scale", own, work.taps))
     if work.whole.offset == Offset.CHANNEL:
-        return work.call("add", y, work.number("bias", own, work.offset), shape=shape)
+        return work.call("add", y, work.number("bias", own, work.offset))
     return _with_map(work, y)
 
 
@@ -138,7 +135,7 @@ def _matrix(work: Work, x: Ref) -> Ref:
     """x W^T + b along the last axis; axes of length 1 beside it may come or go."""
     c_out, c_in = work.whole.footprint.c_out, work.whole.footprint.c_in
     weight = work.number("weight", (c_out, c_in), work.taps)
-    y = work.call("linear", x, weight, _bias(work), shape=(*work.draft.shapes[x.name][:-1], c_out))
+    y = work.call("linear", x, weight, _bias(work))
     return work.shaped(_with_map(work, y), work.piece.shape)
 
 
@@ -149,7 +146,7 @@ def _pixel(work: Work, x: Ref) -> Ref:
     if work.whole.offset:
         bias = work.number("bias", (fp.c_out,), work.offset)
     weight = work.number("weight", (fp.c_out, fp.c_in), work.taps)
-    y = work.call("linear", work.shaped(x, (work.batch, fp.c_in)), weight, bias, shape=(work.batch, fp.c_out))
+    y = work.call("linear", work.shaped(x, (work.batch, fp.c_in)), weight, bias)
     return work.shaped(y, work.piece.shape)
 
 
@@ -167,8 +164,7 @@ def _map(work: Work, shape: Size) -> Ref:
 
 
 def _with_map(work: Work, y: Ref) -> Ref:
-    shape = work.draft.shapes[y.name]
-    return work.call("add", y, _map(work, shape), shape=shape) if work.whole.offset == Offset.MAP else y
+    return work.call("add", y, _map(work, work.draft.shapes[y.name])) if work.whole.offset == Offset.MAP else y
 
 
 def _convolution(
@@ -182,11 +178,9 @@ def _convolution(
     padding = [before for before, _ in pads]
     if any(before != after or before < 0 for before, after in pads):
         flat = [n for pad in reversed(pads) for n in pad]
-        padded = (work.batch, fp.c_in, *(axis.n + sum(pad) for axis, pad in zip(axes, pads, strict=True)))
-        x, padding = work.call("constant_pad_nd", x, flat, shape=padded), [0] * len(pads)
+        x, padding = work.call("constant_pad_nd", x, flat), [0] * len(pads)
     options = [axis.down for axis in axes], padding, [axis.step for axis in axes], fp.groups
-    shape = (work.batch, fp.c_out * copies, *(axis.m for axis in axes))
-    return work.call(f"conv{len(axes)}d", x, weight, _bias(work, copies), *options, shape=shape)
+    return work.call(f"conv{len(axes)}d", x, weight, _bias(work, copies), *options)
 
 
 def _pads(axis: Axis) -> tuple[int, int]:
@@ -216,9 +210,8 @@ def _transposed(work: Work, x: Ref) -> Ref:
     weight = work.number("weight", size, lambda ring: weight_of_phases(work.taps(ring), fp))
     padding, extra = zip(*map(transposed_padding, fp.axes), strict=True)
     options = [axis.up for axis in fp.axes], list(padding), list(extra), fp.groups
-    shape = (work.batch, fp.c_out, *(axis.m for axis in fp.axes))
     op = f"conv_transpose{len(kernel)}d"
-    return work.call(op, x, weight, _bias(work), *options, shape=shape)
+    return work.call(op, x, weight, _bias(work), *options)
 
 
 def _phased(work: Work, x: Ref) -> Ref:
@@ -230,9 +223,8 @@ def _phased(work: Work, x: Ref) -> Ref:
     y = _convolution(work, x, axes, math.prod(ups), lambda ring: channels(work.taps(ring), fp, groupings))
     y = interleaved(work.draft, y, ups, work.like)
     for place, (axis, before) in enumerate(zip(fp.axes, befores, strict=True), 2):
-        shape = work.draft.shapes[y.name]
-        if shape[place] != axis.m:
-            y = work.call("slice", y, place, before, before + axis.m, shape=with_length(shape, place, axis.m))
+        if work.draft.shapes[y.name][place] != axis.m:
+            y = work.call("slice", y, place, before, before + axis.m)
     return y
 
 
@@ -243,9 +235,8 @@ def interleaved(draft: Draft, y: Ref, ups: Sequence[int], like: Call) -> Ref:
     if set(ups) <= {1}:
         return y
     batch = draft.shapes[y.name][0]
-    split = (batch, c, *ups, *lengths)
-    y = draft.call(like, "reshape", y, [-1, *split[1:]], shape=split)
+    y = draft.reshaped(like, y, (batch, c, *ups, *lengths))
     order = [0, 1, *(axis for i in range(d) for axis in (2 + d + i, 2 + i))]
-    y = draft.call(like, "permute", y, order, shape=tuple(split[axis] for axis in order))
+    y = draft.call(like, "permute", y, order)
     sizes = [u * n for u, n in zip(ups, lengths, strict=True)]
-    return draft.call(like, "reshape", y, [-1, c, *sizes], shape=(batch, c, *sizes))
+    return draft.reshaped(like, y, (batch, c, *sizes))

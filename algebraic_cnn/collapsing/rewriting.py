@@ -85,7 +85,7 @@ def _junction(
         number = piece.number if isinstance(piece, Scaling) else None
         terms.append((x, number) if number is not None else (plan.emit(draft, x, call), 1.0))
     axis = len(call.shape) - 1 if junction.last else 1
-    return together(draft, junction.kind, terms, call.shape, call, axis)
+    return together(draft, junction.kind, terms, call, axis)
 
 
 def _named(draft: Draft, name: str, value: Ref) -> Ref:

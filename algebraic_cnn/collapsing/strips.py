@@ -17,15 +17,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
-from torch.utils import _pytree as pytree
 
 from ..algebra.stencils.folding import offset, stencil
 from ..algebra.stencils.lattice import Axis
-from ..algebra.stencils.moves import keeps_axes, with_length
+from ..algebra.stencils.moves import keeps_axes
 from ..algebra.stencils.phases import Grouping, channels
 from ..algebra.stencils.pieces import Array, Atom, Offset, Piece, atoms, form
-from ..ir.graph import Call, Ref, Size
+from ..ir.graph import Call, Ref
 from ..rings.ring import Ring
 from .drafting import Draft, Emit
 from .realisation import interleaved
@@ -95,9 +93,7 @@ def ringed(piece: Piece, given: Emit) -> Emit | None:
             values = [value for value in values if value is not None]
             if len(values) == 1:
                 return values[0]
-            shape = list(draft.shapes[values[0].name])
-            shape[depth + 2] = axis.m
-            return draft.call(like, "cat", values, depth + 2, shape=tuple(shape))
+            return draft.call(like, "cat", values, depth + 2)
 
         return part([])
 
@@ -139,8 +135,7 @@ def _inside(draft: Draft, x: Ref, piece: Piece, bands: Sequence[Band], like: Cal
     if whole and whole.offset:
         bias = draft.constant(like, "bias", size[:1], _value_at(piece, [band.first for band in bands]))
     options = [axis.down for axis in fp.axes], [0] * len(bands), [each.step for each in groupings], fp.groups
-    shape = (draft.shapes[x.name][0], size[0], *(stop - first for first, stop in ranges))
-    y = draft.call(like, f"conv{len(bands)}d", x, weight, bias, *options, shape=shape)
+    y = draft.call(like, f"conv{len(bands)}d", x, weight, bias, *options)
     return interleaved(draft, y, ups, like)
 
 
@@ -166,7 +161,7 @@ def _strip(draft: Draft, x: Ref, given: Emit, bands: Sequence[Band], like: Call)
     y = given(draft, x, like)
     for place in range(made, len(draft.calls)):
         call = draft.calls[place]
-        draft.calls[place] = replace(call, shape=_shape(draft, call))
+        draft.calls[place] = replace(call, shape=draft.inferred(call.target, call.args, call.kwargs))
         draft.shapes[call.name] = draft.calls[place].shape
     return _cut(draft, y, [b.skip for b in bands], [b.skip + b.stop - b.first for b in bands], like)
 
@@ -175,19 +170,5 @@ def _cut(draft: Draft, x: Ref, starts: Sequence[int], ends: Sequence[int], like:
     for axis, (start, end) in enumerate(zip(starts, ends, strict=True), 2):
         shape = draft.shapes[x.name]
         if (start, end) != (0, shape[axis]):
-            shorter = with_length(shape, axis, end - start)
-            x = draft.call(like, "slice", x, axis, start, end, shape=shorter)
+            x = draft.call(like, "slice", x, axis, start, end)
     return x
-
-
-def _shape(draft: Draft, call: Call) -> Size:
-    """The shape that a call gives now, as torch says without computing."""
-
-    def value(leaf: object) -> object:
-        if not isinstance(leaf, Ref):
-            return leaf
-        return torch.empty([1 if n is None else n for n in draft.shapes[leaf.name]], device="meta")
-
-    args, kwargs = pytree.tree_map(value, (call.args, dict(call.kwargs)))
-    with torch.no_grad():
-        return (call.shape[0], *call.target(*args, **kwargs).shape[1:])

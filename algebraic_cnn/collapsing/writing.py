@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ..algebra.stencils.circular import Pairs
 from ..algebra.stencils.pieces import Atom, Branches, Move, Piece, Scaling, Tangle, atoms, chained
-from ..ir.graph import Call, Ref, Size
+from ..ir.graph import Call, Ref
 from .drafting import Draft, Emit
 from .realisation import realise
 
@@ -43,22 +44,22 @@ def beside(piece: Branches, emits: Sequence[Emit]) -> Emit:
         for place, part in enumerate(piece.parts):
             if isinstance(part, Scaling) and part.number is not None:
                 terms[place] = (x, part.number)
-        return together(draft, piece.kind, terms, piece.shape, like)
+        return together(draft, piece.kind, terms, like)
 
     return emit
 
 
 def together(
-    draft: Draft, kind: str, terms: Sequence[tuple[Ref, float]], shape: Size, like: Call, axis: int = 1
+    draft: Draft, kind: str, terms: Sequence[tuple[Ref, float]], like: Call, axis: int = 1
 ) -> Ref:
     """Writes the sum of multiples of values, or their concatenation."""
     if kind == "cat" and len(terms) > 1:
-        return draft.call(like, "cat", [multiplied(draft, value, s, like) for value, s in terms], axis, shape=shape)
+        return draft.call(like, "cat", [multiplied(draft, value, s, like) for value, s in terms], axis)
     first = next((place for place, (_, s) in enumerate(terms) if s == 1), 0)
     total = multiplied(draft, *terms[first], like)
     for value, s in (*terms[:first], *terms[first + 1 :]):
-        more = {} if s == 1 else {"alpha": s}
-        total = draft.call(like, "add", total, value, shape=shape, **more)
+        more: dict[str, Any] = {} if s == 1 else {"alpha": s}
+        total = draft.call(like, "add", total, value, **more)
     return total
 
 
@@ -66,7 +67,7 @@ def multiplied(draft: Draft, x: Ref, number: float, like: Call) -> Ref:
     """Writes x times a number."""
     if number == 1:
         return x
-    return draft.call(like, "mul", x, number, shape=draft.shapes[x.name])
+    return draft.call(like, "mul", x, number)
 
 
 def around(stencil: Piece, moves: Sequence[Move | Atom], moves_last: bool) -> Emit:
@@ -78,7 +79,7 @@ def around(stencil: Piece, moves: Sequence[Move | Atom], moves_last: bool) -> Em
             if isinstance(move, Atom):
                 x = draft.repeat(replace(move.call, shape=move.shape), dict.fromkeys(move.call.refs(), x))
             elif move.order is not None:
-                x = draft.call(like, "permute", x, list(move.order), shape=move.shape)
+                x = draft.call(like, "permute", x, list(move.order))
             else:
                 x = draft.call(like, "reshape", x, [-1, *move.shape[1:]], shape=move.shape)
         return x if moves_last else realise(draft, x, stencil, like) or x
@@ -91,9 +92,7 @@ def wrapped(pairs: Pairs, maps: Sequence[Piece]) -> Emit:
 
     def emit(draft: Draft, x: Ref, like: Call) -> Ref:
         if any(map(any, pairs)):
-            shape = draft.shapes[x.name]
-            longer = (*shape[:2], *((n or 0) + sum(pair) for n, pair in zip(shape[2:], pairs, strict=True)))
-            x = draft.call(like, "pad", x, [n for pair in reversed(pairs) for n in pair], "circular", shape=longer)
+            x = draft.call(like, "pad", x, [n for pair in reversed(pairs) for n in pair], "circular")
         return realise(draft, x, chained(maps), like) or x
 
     return emit
