@@ -11,7 +11,7 @@ From the ground up:
     rounding       the error that rounding explains, proved
     parts, box     between calls that are not affine; over a box of inputs
     bounded, accuracy, modular, rational, automatic    the levels, and how far float64 is from the exact map
-    comparison     certify
+    comparison     compare, which certify asks (collapsing/certifying.py)
     recheck        certificates as files, decided anew by a program that was extracted from a proof
 """
 

@@ -32,6 +32,9 @@ from ..rings.ring import Float
 
 Network = Graph | AffineMap
 
+#: Shows something of two networks from the ground up: a ``Certificate``, or None if it does not hold.
+Claim = Callable[["Check"], Any]
+
 
 @dataclass(frozen=True, eq=False)
 class Check:
@@ -48,6 +51,7 @@ class Check:
         inputs: where to compare outputs, (N, *in_shape); None for random inputs.
         box: bounds of inputs between which outputs are compared, numbers or tensors of shape in_shape.
         level: the name of the check.
+        claim: what can be shown of the two where they are not equal over the rationals, if anything.
     """
 
     original: Network
@@ -60,6 +64,7 @@ class Check:
     inputs: Tensor | None = None
     box: tuple[Any, Any] | None = None
     level: str = "auto"
+    claim: Claim | None = None
 
     @property
     def alike(self) -> bool:

@@ -28,6 +28,7 @@ from ..algebra.affine import AffineMap
 from ..derivation.methods import MEMORY_BUDGET, METHODS
 from ..derivation.samples import require_samples_apart
 from ..errors import ShapeError, UnknownNameError
+from ..ir.choices import Choices, choices_of
 from ..ir.graph import Graph
 from ..ir.model_files import Named, aligned, load_network, load_pair
 from ..ir.sized import sized
@@ -38,11 +39,14 @@ from ..toeplitz.arguments import bytes_allowed
 from .automatic import automatic, refuted
 from .bounded import bounded, sampled
 from .certificate import Certificate, fingerprint
-from .check import Check, Network, device, signature
+from .check import Check, Claim, Network, device, signature
 from .identity import batches_of
 from .interface import unlike_inputs, unlike_outputs
 from .modular import modular
 from .rational import rational
+
+#: Of a network that says of itself that it is a collapse, where rounding had to be bounded.
+_UNCLAIMED = " The other carries the choices of a collapse, but is not, bit for bit, what they make of the original."
 
 LEVELS: dict[str, Callable[[Check], Certificate]] = {
     "auto": automatic,
@@ -53,7 +57,7 @@ LEVELS: dict[str, Callable[[Check], Certificate]] = {
 }
 
 
-def certify(
+def compare(
     original: Any,
     collapsed: Any,
     example: Any = None,
@@ -66,40 +70,15 @@ def certify(
     box: tuple[Any, Any] | None = None,
     memory_budget: int = MEMORY_BUDGET,
     progress: Progress | None = None,
+    claim: Callable[[Choices], Claim] | None = None,
 ) -> Certificate:
-    """Whether two networks in evaluation mode are the same function.
+    """Whether two networks in evaluation mode are the same function: ``certify``, which says what the arguments are.
 
-    Args:
-        original: a module, an exported program, a traced ``Graph``, an ``AffineMap``, or the path of a .pt2, .onnx or
-            .npz file.  Where both are ONNX files, inputs and outputs of the same names belong together.
-        collapsed: the other one, likewise.
-        example: an input tensor (N, *in_shape); not needed where neither is a module.
-        level: "auto", "sampled", "bounded", "modular" or "rational".
-        points: how hard to look.  At level "modular" the probability of error is at most 2^(-10 points), whatever
-            number of random primes and inputs that takes; at other levels the number of random inputs.
-        seed: seed of the primes and inputs; the stated probability is over it.  None draws it from the system.  Whoever
-            knows the seed beforehand can make two different networks that pass: give one only to repeat a check.
-        method: how ``collapsed`` was derived, as ``derive`` was told; only then can it be equal to the last bit.
-        inputs: the inputs (N, *in_shape) at which level "bounded" compares outputs; default ``points`` random ones.
-        box: two bounds, numbers or tensors of shape in_shape; level "bounded" then speaks of all inputs between them.
-        memory_budget: bytes that a derivation may take.
-        progress: called with (points done, points in all).
-
-    Returns:
-        The certificate; ``ok`` is the verdict, ``str`` the sentence, ``witness`` a difference if there is one.
+    ``claim`` says what can be shown of the two if the second carries these choices of a collapse.
 
     Raises:
-        NotAffineError: if one of them is not affine; names the call and its source line.
-        ShapeError: if their input or output shapes differ, ``points`` is not positive, ``seed`` is negative, or inputs
-            or box do not fit.
-        UnknownNameError: if there is no such level or method, or a path has another ending.
-        DataError, MissingExtraError: as ``load_network`` raises them.
-        TrainingModeError, TraceError, TooLargeError, NonFiniteError: as ``derive`` raises them.
-
-    >>> import torch
-    >>> layer = torch.nn.Linear(2, 1).double().eval()
-    >>> certify(layer, layer, torch.zeros(1, 2).double()).ok
-    True
+        ShapeError, UnknownNameError, NotAffineError, TrainingModeError, TraceError: as ``certify`` says.
+        DataError, MissingExtraError, TooLargeError, NonFiniteError: likewise.
     """
     if level not in LEVELS:
         raise UnknownNameError("no such level", expected=tuple(LEVELS), got=level, where="certify")
@@ -119,11 +98,15 @@ def certify(
     _require_comparable(networks, level)
     silent = progress or (lambda done, total: None)
     check = Check(networks[0], networks[1], points, seed, method, memory_budget, silent, inputs, box, level)
+    if claim is not None and second.choices is not None:
+        check = replace(check, claim=claim(second.choices))
     certificate = _unlike(check) or LEVELS[level](check)
     if certificate.undecided and level != "auto" and box is None:
         certificate = refuted(certificate, check) or certificate
     prints = (fingerprint(networks[0]), fingerprint(networks[1]))
     certificate = replace(certificate, statement=certificate.statement + _at_sizes(first, second))
+    if check.claim is not None and certificate.bound is not None:
+        certificate = replace(certificate, statement=certificate.statement + _UNCLAIMED)
     seconds = time.perf_counter() - start
     return replace(
         certificate, fingerprints=prints, points=points, seed=seed, seconds=seconds, networks=(networks[0], networks[1])
@@ -178,6 +161,8 @@ def _require_comparable(networks: Sequence[Network], level: str) -> None:
 
 def _named(model: Any, example: Any) -> Named:
     """The traced network; the example takes the model's dtype, so that two precisions can be compared."""
+    if isinstance(model, Named):
+        return model
     if isinstance(model, Graph | AffineMap):
         return Named(model)
     if isinstance(model, str | os.PathLike):
@@ -188,4 +173,4 @@ def _named(model: Any, example: Any) -> Named:
         return x.to(floats[0].dtype) if floats and isinstance(x, Tensor) and x.is_floating_point() else x
 
     given = tuple(map(cast, example)) if isinstance(example, tuple | list) else cast(example)
-    return Named(trace(model, given))
+    return Named(trace(model, given), choices=choices_of(model))

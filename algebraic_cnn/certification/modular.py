@@ -1,11 +1,12 @@
 """The level "modular": identities decided modulo random primes at random points.
 
-    identical   the two networks are the same function over the rationals (identity.py)
-    rounded     W and b given are those of the original, derived in float64 and rounded once, equal to the last bit;
-                and at least half of the bits of that derivation are right (accuracy.py)
-    Euler       that derivation is right as a computation over the rationals: f(x) = f_W(x) + f(0) and
-                <u, f_W(x)> = <grad <u, f_W>(x), x>.  A polynomial map satisfies Euler's identity if and only if it is
-                linear, and then its backward pass is its adjoint; so each probe gives a column or a row of W.
+identical   the two networks are the same function over the rationals (identity.py)
+claimed     what is known to the caller of how the one was made of the other, shown again (``Check.claim``)
+rounded     W and b given are those of the original, derived in float64 and rounded once, equal to the last bit;
+            and at least half of the bits of that derivation are right (accuracy.py)
+Euler       that derivation is right as a computation over the rationals: f(x) = f_W(x) + f(0) and
+            <u, f_W(x)> = <grad <u, f_W>(x), x>.  A polynomial map satisfies Euler's identity if and only if it is
+            linear, and then its backward pass is its adjoint; so each probe gives a column or a row of W.
 """
 
 from __future__ import annotations
@@ -30,7 +31,12 @@ from .trials import Trials, difference
 def modular(check: Check) -> Certificate:
     """Whether two networks are the same function over Q, or one is the other's map rounded once."""
     certificate = identical(check)
-    if certificate.ok or certificate.undecided or certificate.interface or not check.alike:
+    if certificate.ok or certificate.interface:
+        return certificate
+    claimed = check.claim(check) if check.claim is not None else None
+    if claimed is not None:
+        return claimed
+    if certificate.undecided or not check.alike:
         return certificate
     given = stated(check.collapsed, check.memory_budget)
     return certificate if given is None or given.W.dtype == object else _rounded(check, given)

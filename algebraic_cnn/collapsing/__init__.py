@@ -11,7 +11,9 @@ From the ground up:
     kept                                     what must stay as it was, and why
     warrant                                  the proof that the new network is the same function
     measurement                              the last word, by the clock
-    report, result, any_size, pipeline       what was done; what is given back; collapse
+    report, result, any_size                 what was done; what is given back; all image sizes at once
+    job, pipeline                            one collapse; collapse
+    certifying                               certify, which knows a collapse again
     watching, backend                        weights that change meanwhile; collapse inside torch.compile
 """
 

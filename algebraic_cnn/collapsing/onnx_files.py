@@ -32,8 +32,8 @@ from ..ir.spelling import plain
 from ..ops.traits import Prices
 from ..rings.ring import Float
 from .any_size import sampled, seams_of
+from .job import Job
 from .kept import watched
-from .pipeline import Job
 from .report import Report, report_of
 from .rewriting import Rewrite
 from .warrant import changed, overflowing

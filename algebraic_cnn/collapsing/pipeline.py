@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -26,17 +26,15 @@ from torch.export import ExportedProgram
 from ..algebra.forms import Dense, floating
 from ..certification.certificate import Certificate
 from ..certification.check import device as device_of
-from ..certification.comparison import LEVELS
-from ..certification.comparison import certify as certify_networks
+from ..certification.comparison import LEVELS, compare
 from ..derivation.junctions import network_of
 from ..derivation.methods import MEMORY_BUDGET, METHODS, cheapest, derive_graph
-from ..derivation.samples import apart
-from ..errors import UncertifiedError, UnknownNameError
+from ..errors import UnknownNameError
+from ..ir.choices import carrying
 from ..ir.dynamic_shapes import left_bound
 from ..ir.emission import emit
 from ..ir.fingerprints import fingerprint
 from ..ir.graph import Graph
-from ..ir.image_sizes import ImageSizes
 from ..ir.spelling import plain
 from ..ir.trace import trace
 from ..ops.evaluate import Progress
@@ -44,18 +42,15 @@ from ..ops.precision import out_of_range
 from ..ops.traits import Prices
 from ..rings.ring import Float
 from ..toeplitz.arguments import bytes_allowed
-from .any_size import Sampled, proven, sampled, seams_of
-from .cut import Cutter
+from .any_size import sampled
 from .drafting import in_dtype
-from .elsewhere import Elsewhere
+from .job import Job, required, settled
 from .kept import require_finite, watched
 from .measurement import Race, doubtful, race, runner, timed, values_of
-from .passes import PassReport, arranged
 from .report import report_of
 from .result import Collapse
-from .rewriting import Rewrite, rewrite
-from .tangles import untangled
-from .warrant import Examples, changed, overflowing, parameters, vanishing, warrant
+from .rewriting import Rewrite
+from .warrant import changed, parameters, vanishing
 
 
 def collapse(
@@ -126,16 +121,19 @@ def collapse(
     require_finite(graph, affine, dtype or graph.dtype)
     kept = watched(graph, affine)
     job = Job(graph, dtype or graph.dtype, method, level, prices or Prices(), memory_budget, sample, kept)
-    written = job.rewritten()
+    written, careful = job.rewritten(), frozenset[str]()
     found = None
     if sample is None and not bound and job.is_dense(written) and _takes_every_batch(graph):
         found = _densely(job, written, measure, progress, clock)
-        written = written if found else job.rewritten(careful=written.network.affine)
+        careful = frozenset() if found else frozenset(written.network.affine)
+        written = job.rewritten(careful) if careful else written
         del clock[2:]
-    return _printed(found or _partly(job, written, measure, bound, clock), traced)
+    return _printed(found or _partly(job, written, careful, measure, bound, clock), traced)
 
 
-def _partly(job: Job, written: Rewrite, measure: bool, bound: str, clock: list[float]) -> Collapse:
+def _partly(
+    job: Job, written: Rewrite, careful: frozenset[str], measure: bool, bound: str, clock: list[float]
+) -> Collapse:
     """The network with its regions rewritten."""
     graph, sample = job.graph, job.sample
     values = lru_cache(lambda batch, names: values_of(graph, names, batch))
@@ -147,12 +145,8 @@ def _partly(job: Job, written: Rewrite, measure: bool, bound: str, clock: list[f
         races = timed(pairs, tried, values(1, written.network.seams))
     times = {pair.region.names: race for pair, race in zip(pairs, races, strict=True)}
     slow = {name for names, race in times.items() if race.lost for name in names}
-    written = job.rewritten(careful=slow) if slow else written
-    after = written.rewritten.over(Float(), dtype=job.dtype)
-    while beyond := overflowing(written, after):
-        job = replace(job, kept={**job.kept, **beyond})
-        written = job.rewritten(careful=slow)
-        after = written.rewritten.over(Float(), dtype=job.dtype)
+    careful |= slow
+    job, written, after = settled(job, careful, None if slow else written)
     after = replace(after, parameters=parameters(written))
     clock.append(time.perf_counter())
     sizes, certificate = job.certificate(written, lambda batch: values(batch, written.network.seams))
@@ -165,77 +159,8 @@ def _partly(job: Job, written: Rewrite, measure: bool, bound: str, clock: list[f
     if certificate is not None:
         certificate = replace(certificate, fingerprints=("", fingerprint(in_dtype(after, job.dtype))))
     model = emit(after, dtype=None if job.dtype == graph.dtype else job.dtype)
+    carrying(model, job.choices(careful))
     return Collapse(model, report, certificate, graph, job.method, job.memory_budget, sizes, job.kept)
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """What ``collapse`` was asked for."""
-
-    graph: Graph
-    dtype: torch.dtype
-    method: str
-    level: str | None
-    prices: Prices
-    memory_budget: int
-    sample: Sampled | None = None
-    kept: Mapping[str, str] = field(default_factory=dict)
-
-    def rewritten(self, careful: Set[str] = frozenset()) -> Rewrite:
-        """The network in its cheapest forms; for some values only in forms that spend more of nothing."""
-        cutter = Cutter.of(self.graph, prices=self.prices, memory_budget=self.memory_budget, method=self.method)
-        if self.sample is not None:
-            cutter = replace(cutter, elsewhere=Elsewhere.of(self.sample.others))
-        network, passes = arranged(network_of(self.graph, self.kept), cutter)
-        written = rewrite(network, cutter, careful)
-        simpler = untangled(written, cutter, careful)
-        written = written if simpler is None else rewrite(simpler, cutter, careful)
-        tangles = 0 if simpler is None else len(network.junctions) - len(simpler.junctions)
-        does = "regions whose skips overlap become one matrix, where that costs less"
-        return replace(written, passes=(*passes, PassReport("untangle", does, tangles), _cut(written)))
-
-    def is_dense(self, written: Rewrite) -> bool:
-        """Whether the whole network became one matrix."""
-        plans = [plan for plans in written.plans.values() for plan in plans]
-        mergers = [merger.form for plan in plans for merger in plan.mergers]
-        single = len(self.graph.inputs) == len(self.graph.outputs) == 1
-        affine = single and not written.network.boundaries and not written.network.missed
-        return affine and mergers == ["dense"] and len(plans) == 1 and apart(self.graph, self.graph.device)
-
-    def certificate(self, written: Rewrite, seams: Examples) -> tuple[ImageSizes | None, Certificate | None]:
-        """The image sizes that the result takes, if more than one, and the certificate that was asked for.
-
-        Raises:
-            UncertifiedError: if it does not say yes.
-        """
-        if self.sample is not None:
-            sizes, certificate = proven(self.sample, written, self._judge, few=self.level == "rational")
-            return sizes, _required(certificate) if self.level else None
-        if self.level is None:
-            return None, None
-        if self.level == "modular":
-            return None, _required(warrant(written, seams))
-        return None, _required(self._judge(written))
-
-    def _judge(self, written: Rewrite) -> Certificate:
-        """The certificate of one image size; modular where none was asked for, as sizes depend on it."""
-        if self.level in (None, "modular"):
-            return warrant(written, seams_of(written))
-        before = written.network.graph
-        after = written.rewritten.over(Float(), dtype=before.dtype)
-        found = certify_networks(before, after, level=self.level, memory_budget=self.memory_budget)
-        if self.dtype == before.dtype:
-            return found
-        said = f" Its numbers are then rounded to {str(self.dtype).removeprefix('torch.')}."
-        return replace(found, statement=found.statement + said)
-
-
-def _cut(written: Rewrite) -> PassReport:
-    """What became of the pieces: how many were merged into another form, and why the others were not."""
-    plans = [plan for plans in written.plans.values() for plan in plans]
-    missed = dict.fromkeys(reason for plan in plans for reason in plan.refusals)
-    does = "every piece is computed in its cheapest form"
-    return PassReport("cut", does, sum(bool(plan.mergers) for plan in plans), tuple(missed))
 
 
 def _takes_every_batch(graph: Graph) -> bool:
@@ -263,10 +188,10 @@ def _densely(
     if job.level is not None:
         example = dense.weight.new_zeros(graph.batch or 1, *dense.in_shape)
         options = {"level": job.level, "method": job.method, "memory_budget": job.memory_budget}
-        certificate = certify_networks(graph, dense, example, **options)
+        certificate = compare(graph, dense, example, **options)
         if not certificate.ok and certificate.witness is None:
             return None  # the numbers of the map cancel too far to be derived in float64
-        _required(certificate)
+        required(certificate)
         W, b = (torch.from_numpy(np.asarray(array, dtype=np.float64)) for array in (affine.to("dense").W, affine.b))
         certificate = _noting(certificate, out_of_range(torch.cat([W.flatten(), b]), job.dtype))
     clock.append(time.perf_counter())
@@ -292,12 +217,6 @@ def _noting(certificate: Certificate | None, lost: str) -> Certificate | None:
     if certificate is None or not lost:
         return certificate
     return replace(certificate, statement=f"{certificate.statement} Of the new numbers, {lost}.")
-
-
-def _required(certificate: Certificate) -> Certificate:
-    if not certificate.ok:
-        raise UncertifiedError("the collapse is not the network", got=str(certificate), where="collapse")
-    return certificate
 
 
 def _spans(clock: list[float], names: tuple[str, ...]) -> dict[str, float]:

@@ -117,7 +117,7 @@ def parameters(rewrite: Rewrite) -> dict[str, bool]:
 Examples = Callable[[int], Mapping[str, Tensor]]
 
 
-def warrant(rewrite: Rewrite, examples: Examples, *, seed: int | None = None) -> Certificate:
+def warrant(rewrite: Rewrite, examples: Examples, *, seed: int | None = None, error: float = ERROR) -> Certificate:
     """Whether every region of the rewritten network is the region of the network, but for one rounding of numbers.
 
     A region that surely treats samples apart is run on one sample, any other on batches of two sizes.
@@ -126,6 +126,7 @@ def warrant(rewrite: Rewrite, examples: Examples, *, seed: int | None = None) ->
         rewrite: the network and what it became.
         examples: batch size -> a value of the right shape for every seam.
         seed: of the primes and points; None draws one from the system.
+        error: a false collapse passes with at most this probability.
 
     Returns:
         The certificate; ``error_probability`` bounds the probability, over the primes and points, of a false "yes".
@@ -134,7 +135,7 @@ def warrant(rewrite: Rewrite, examples: Examples, *, seed: int | None = None) ->
     generator = np.random.default_rng(seed)
     pairs, shell = changed(rewrite), rewrite.rewritten.shell()
     found = Certificate("", "modular", True, seed=seed, fingerprints=(fingerprint(rewrite.network.graph), ""))
-    primes, error = [], 0.0
+    primes, odds = [], 0.0
     for pair in pairs:
         new = pair.new(shell)
         sums = max(terms(pair.original), terms(new))
@@ -143,8 +144,8 @@ def warrant(rewrite: Rewrite, examples: Examples, *, seed: int | None = None) ->
         magnitudes = rewrite.rewritten.over(Majorant(), within=new)
         height = max(_height(pair, magnitudes, examples(batch)) for batch in batches)
         chance = min(1.0, unlucky(height, sums) + 1 / low)
-        count = math.ceil(math.log(ERROR / len(pairs)) / math.log(chance)) if chance < 1 else _MOST
-        error += chance**count
+        count = math.ceil(math.log(error / len(pairs)) / math.log(chance)) if chance < 1 else _MOST
+        odds += chance**count
         for batch in batches * count:
 
             def trial(field: PrimeField, pair: Pair = pair, new: Graph = new, batch: int = batch) -> Witness | None:
@@ -160,7 +161,7 @@ def warrant(rewrite: Rewrite, examples: Examples, *, seed: int | None = None) ->
         return replace(found, statement="every call is as it was.")
     what = f"each of the {len(pairs)} rewritten regions is the same function over the rational numbers as before, "
     what += "its numbers then computed in float64 and rounded once."
-    return replace(found, statement=what, error_probability=min(1.0, error), primes=tuple(primes), points=len(primes))
+    return replace(found, statement=what, error_probability=min(1.0, odds), primes=tuple(primes), points=len(primes))
 
 
 #: A network that takes no two of so many batch sizes is compared at the one that it takes.

@@ -9,6 +9,7 @@ From the ground up:
     inlining, nodes, inplace     regions, nodes and in-place calls of a program as ordinary calls
     unwritten                    memory that is overwritten before anybody reads it
     interpreter                  the one loop over the calls of a network
+    choices                      what a collapse chose, carried by its result
     exporting, trace             from a model to a program, and to a Graph
     resizing, sized              the same network at other sizes, and at one batch size
     spelling, canonical          one form for what torch lets one write in many ways

@@ -22,6 +22,7 @@ from torch.fx.experimental import _config
 from ..errors import AlgebraicError, ShapeError, TraceError, TrainingModeError
 from .agreement import Comparison, Memory
 from .batch_sizes import Sizes, allowed, narrow
+from .choices import carrying, choices_of
 from .dynamic_shapes import binding, per_argument, violated
 from .histories import Unfollowed
 from .refusal import quiet, refusal
@@ -75,6 +76,7 @@ def export(
         finally:
             memory.restore()
         if training or signatures or _is_the_model(program, model, arguments, memory, free, dynamic_shapes):
+            carrying(program, choices_of(model))
             return program
     instead = violated(failure)
     if instead is not None:

@@ -18,6 +18,7 @@ import torch
 
 from ..algebra.affine import AffineMap
 from ..errors import UnknownNameError
+from .choices import Choices, carrying, choices_of
 from .graph import Graph
 from .onnx.inputs import agreed, onnx_shapes
 from .onnx.model import read_model
@@ -38,12 +39,14 @@ class Named:
         inputs: a name for every input.
         outputs: a name for every output.
         sizes: the sizes at which it is looked at, in words, where the file takes others as well.
+        choices: of the collapse that made it, as far as it carries them.
     """
 
     network: Graph | AffineMap
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     sizes: str = ""
+    choices: Choices | None = None
 
 
 def load_pair(
@@ -92,8 +95,10 @@ def load_network(
     if torch.device(device).type != "cpu":
         from torch.export.passes import move_to_device_pass
 
+        choices = choices_of(program)
         program = move_to_device_pass(program, device)
-    return Named(trace(program))
+        carrying(program, choices)
+    return Named(trace(program), choices=choices_of(program))
 
 
 def _onnx_file(path: Path, shapes: Mapping[str, Sequence[int | None]], device: torch.device | str) -> Named:

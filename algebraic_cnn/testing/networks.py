@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..certification.comparison import certify
+from ..collapsing.certifying import certify
 from ..collapsing.pipeline import collapse
 from ..errors import ShapeError, UncertifiedError
 from ..models import LinearCNN, SkipSpec

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from algebraic_cnn.algebra.affine import AffineMap
-from algebraic_cnn.certification.comparison import certify
+from algebraic_cnn.collapsing.certifying import certify
 from algebraic_cnn.derivation.methods import derive
 from algebraic_cnn.ir.graph import Graph
 from algebraic_cnn.ir.trace import trace

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from ...certification.certificate import versions
 from ...certification.check import native
-from ...certification.comparison import certify
+from ...collapsing.certifying import certify
 from ...files.records import append_record, read_records
 from ...ir.graph import Graph
 from .defects import IN_COLLAPSE, IN_NETWORK, SIDE, collapsed, network

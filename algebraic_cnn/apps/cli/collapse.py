@@ -109,7 +109,7 @@ def certify_command(
     apart([original, other, check], [save, cert])
 
     from ...certification.certificate import Certificate
-    from ...certification.comparison import certify
+    from ...collapsing.certifying import certify
     from ...ir.model_files import aligned, load_pair
 
     first, second = load_pair(original, other, device_of(device))
@@ -117,7 +117,7 @@ def certify_command(
     if check is not None:
         Certificate.load(check).require_networks(*networks)
     budget = bytes_of(memory_budget)
-    certificate = certify(*networks, level=level, points=points, seed=seed, memory_budget=budget)
+    certificate = certify(first, second, level=level, points=points, seed=seed, memory_budget=budget)
     if save is not None:
         certificate.save(save)
     if cert is not None:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ...certification.certificate import Certificate, versions
-from ...certification.comparison import certify
+from ...collapsing.certifying import certify
 from ...collapsing.measurement import interleaved_seconds
 from ...collapsing.pipeline import collapse
 from ...errors import MissingExtraError

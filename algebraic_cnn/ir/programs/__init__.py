@@ -30,6 +30,7 @@ from ...errors import DataError, UnknownNameError
 from ...files import limits, read_bytes, write_bytes
 from ...files.archives import entries, packed, sha256
 from ...files.plain_json import parsed
+from ..choices import carrying, choices_of, read, spelled
 from ..refusal import quiet
 from .declared import Reading, conforming
 from .payloads import plain_samples, require_inside
@@ -42,6 +43,7 @@ _NOT_RUN = "refused, for reading it could run code"
 #: The folder in which everything stands in an archive of ours, which must carry a sum.
 _ROOT = "algebraic_cnn"
 _SEAL = "extra/algebraic_cnn.sha256"
+_CHOICES = "extra/algebraic_cnn.choices.json"
 
 
 def save_program(program: ExportedProgram, path: str | os.PathLike[str]) -> Path:
@@ -63,6 +65,9 @@ def save_program(program: ExportedProgram, path: str | os.PathLike[str]) -> Path
     written = entries(buffer.getvalue(), path, limit=limits.PROGRAM)
     records = {name.partition("/")[2]: written[name] for name in written}
     records.pop(".data/serialization_id", None)  # a sum that torch does not check
+    choices = choices_of(program)
+    if choices is not None:
+        records[_CHOICES] = spelled(choices)
     records[_SEAL] = sha256(records)
     return write_bytes(path, packed({f"{_ROOT}/{name}": content for name, content in records.items()}))
 
@@ -90,6 +95,7 @@ def load_program(path: str | os.PathLike[str]) -> ExportedProgram:
     records = _records(read_bytes(path, limit=limits.PROGRAM, expected="a .pt2 file"), path)
     try:
         checked = _checked(records, path)
+        choices = read(records[_CHOICES], path) if _CHOICES in records else None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{_NOT_RUN}, or no program that torch.export saved", got=_line(error), where=path) from error
     del records
@@ -99,6 +105,7 @@ def load_program(path: str | os.PathLike[str]) -> ExportedProgram:
         program.call_spec  # torch looks at the nesting of inputs and outputs only now  # noqa: B018
     except Exception as error:  # a foreign archive makes torch raise errors of any class
         raise DataError(f"not a program that torch.export saved ({_line(error)})", where=path) from error
+    carrying(program, choices)
     return program
 
 

@@ -1,0 +1,189 @@
+"""One collapse: what was asked for, the network in its cheapest forms, and the certificate of it.
+
+Job        what ``collapse`` was asked for, or what a result says that it was made by
+Said       the choices that a result carries, as plain data
+settled    the network rewritten, in numbers that its dtype can hold
+required   a certificate that says yes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from ..algebra.forms import floating
+from ..certification.certificate import Certificate
+from ..certification.comparison import compare
+from ..derivation.junctions import network_of
+from ..derivation.methods import METHODS
+from ..derivation.samples import apart
+from ..errors import DataError, UncertifiedError
+from ..files.plain_json import built, spelled
+from ..ir.choices import Choices
+from ..ir.graph import Graph
+from ..ir.image_sizes import ImageSizes
+from ..ir.spelling import plain
+from ..ops.traits import Prices
+from ..rings.ring import Float
+from ..toeplitz.arguments import bytes_allowed
+from .any_size import Sampled, proven, seams_of
+from .cut import Cutter
+from .elsewhere import Elsewhere
+from .kept import require_finite, watched
+from .passes import PassReport, arranged
+from .rewriting import Rewrite, rewrite
+from .tangles import untangled
+from .warrant import Examples, overflowing, warrant
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a result says of how it was made.
+
+    Attributes:
+        dtype: of its numbers, by name.
+        method: how dense maps were derived.
+        memory_budget: bytes that they might take.
+        prices: of the cost model.
+        careful: values for which only forms counted that spend more of nothing.
+    """
+
+    dtype: str
+    method: str
+    memory_budget: int
+    prices: Prices
+    careful: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What ``collapse`` was asked for."""
+
+    graph: Graph
+    dtype: torch.dtype
+    method: str
+    level: str | None
+    prices: Prices
+    memory_budget: int
+    sample: Sampled | None = None
+    kept: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def repeating(cls, choices: Choices, traced: Graph, memory_budget: int) -> tuple[Job, frozenset[str]]:
+        """A collapse as its result says that it was made, of a network as ``trace`` gives it; where it was careful.
+
+        Args:
+            choices: as ``choices`` says them, from an unknown hand.
+            traced: the network.
+            memory_budget: bytes that may be taken, whatever the choices say.
+
+        Raises:
+            DataError: if they are no choices.
+            NonFiniteError, TraceError: as ``collapse`` raises them.
+        """
+        try:
+            said = built(Said, choices)
+        except ValueError as error:
+            raise DataError(f"no choices of a collapse ({error})", where="choices") from error
+        graph = plain(traced)
+        affine = network_of(graph).affine
+        dtype = floating(said.dtype)
+        require_finite(graph, affine, dtype)
+        budget = min(bytes_allowed(said.memory_budget), memory_budget)
+        method = said.method if said.method in METHODS else "auto"
+        job = cls(graph, dtype, method, None, said.prices, budget, None, watched(graph, affine))
+        return job, frozenset(said.careful)
+
+    def choices(self, careful: Set[str]) -> Choices:
+        """What ``repeating`` needs, as plain data."""
+        dtype = str(self.dtype).removeprefix("torch.")
+        return spelled(Said(dtype, self.method, self.memory_budget, self.prices, tuple(sorted(careful))))
+
+    def rewritten(self, careful: Set[str] = frozenset()) -> Rewrite:
+        """The network in its cheapest forms; for some values only in forms that spend more of nothing."""
+        cutter = Cutter.of(self.graph, prices=self.prices, memory_budget=self.memory_budget, method=self.method)
+        if self.sample is not None:
+            cutter = replace(cutter, elsewhere=Elsewhere.of(self.sample.others))
+        network, passes = arranged(network_of(self.graph, self.kept), cutter)
+        written = rewrite(network, cutter, careful)
+        simpler = untangled(written, cutter, careful)
+        written = written if simpler is None else rewrite(simpler, cutter, careful)
+        tangles = 0 if simpler is None else len(network.junctions) - len(simpler.junctions)
+        does = "regions whose skips overlap become one matrix, where that costs less"
+        return replace(written, passes=(*passes, PassReport("untangle", does, tangles), _cut(written)))
+
+    def is_dense(self, written: Rewrite) -> bool:
+        """Whether the whole network became one matrix."""
+        plans = [plan for plans in written.plans.values() for plan in plans]
+        mergers = [merger.form for plan in plans for merger in plan.mergers]
+        single = len(self.graph.inputs) == len(self.graph.outputs) == 1
+        affine = single and not written.network.boundaries and not written.network.missed
+        return affine and mergers == ["dense"] and len(plans) == 1 and apart(self.graph, self.graph.device)
+
+    def certificate(self, written: Rewrite, seams: Examples) -> tuple[ImageSizes | None, Certificate | None]:
+        """The image sizes that the result takes, if more than one, and the certificate that was asked for.
+
+        Raises:
+            UncertifiedError: if it does not say yes.
+        """
+        if self.sample is not None:
+            sizes, certificate = proven(self.sample, written, self._judge, few=self.level == "rational")
+            return sizes, required(certificate) if self.level else None
+        if self.level is None:
+            return None, None
+        if self.level == "modular":
+            return None, required(warrant(written, seams))
+        return None, required(self._judge(written))
+
+    def _judge(self, written: Rewrite) -> Certificate:
+        """The certificate of one image size; modular where none was asked for, as sizes depend on it."""
+        if self.level in (None, "modular"):
+            return warrant(written, seams_of(written))
+        before = written.network.graph
+        after = written.rewritten.over(Float(), dtype=before.dtype)
+        found = compare(before, after, level=self.level, memory_budget=self.memory_budget)
+        if self.dtype == before.dtype:
+            return found
+        said = f" Its numbers are then rounded to {str(self.dtype).removeprefix('torch.')}."
+        return replace(found, statement=found.statement + said)
+
+
+def settled(job: Job, careful: Set[str], written: Rewrite | None = None) -> tuple[Job, Rewrite, Graph]:
+    """The network rewritten, with its numbers in the result's dtype; regions stay where these would be beyond it.
+
+    Args:
+        job: what was asked for.
+        careful: values for which only forms count that spend more of nothing.
+        written: the network rewritten so, if it is known.
+
+    Returns:
+        The job with what has to stay, the network rewritten, and the same with numbers.
+    """
+    written = job.rewritten(careful) if written is None else written
+    after = written.rewritten.over(Float(), dtype=job.dtype)
+    while beyond := overflowing(written, after):
+        job = replace(job, kept={**job.kept, **beyond})
+        written = job.rewritten(careful)
+        after = written.rewritten.over(Float(), dtype=job.dtype)
+    return job, written, after
+
+
+def _cut(written: Rewrite) -> PassReport:
+    """What became of the pieces: how many were merged into another form, and why the others were not."""
+    plans = [plan for plans in written.plans.values() for plan in plans]
+    missed = dict.fromkeys(reason for plan in plans for reason in plan.refusals)
+    does = "every piece is computed in its cheapest form"
+    return PassReport("cut", does, sum(bool(plan.mergers) for plan in plans), tuple(missed))
+
+
+def required(certificate: Certificate) -> Certificate:
+    """The certificate, if it says yes.
+
+    Raises:
+        UncertifiedError: if it does not.
+    """
+    if not certificate.ok:
+        raise UncertifiedError("the collapse is not the network", got=str(certificate), where="collapse")
+    return certificate
