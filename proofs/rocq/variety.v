@@ -113,6 +113,49 @@ Qed.
 
 End Polyphase.
 
+(* J is the Jacobian, its entries polynomials with integer coefficients in the *)
+(* weights; at_point is a point modulo a prime, generic the inclusion in the  *)
+(* field of rational functions, whose rank is the dimension                   *)
+Section LowerBound.
+Variables (R : comRingType) (F K : fieldType).
+Variables (at_point : {rmorphism R -> F}) (generic : {rmorphism R -> K}).
+Hypothesis generic_inj : injective generic.
+
+Lemma mxsub_rank (L : fieldType) m n r q (s : 'I_r -> 'I_m) (t : 'I_q -> 'I_n)
+  (A : 'M[L]_(m, n)) : (\rank (mxsub s t A) <= \rank A)%N.
+Proof.
+have rows p k (u : 'I_p -> 'I_k) l (B : 'M[L]_(k, l)) :
+  (\rank (rowsub u B) <= \rank B)%N by rewrite rowsubE mxrankM_maxr.
+rewrite mxsubrc; apply: leq_trans (rows _ _ _ _ _) _.
+by rewrite -mxrank_tr trmx_mxsub -[X in (_ <= X)%N]mxrank_tr; apply: rows.
+Qed.
+
+Lemma unit_minor (L : fieldType) m n (A : 'M[L]_(m, n)) :
+  exists (s : 'I_(\rank A) -> 'I_m) (t : 'I_(\rank A) -> 'I_n),
+  mxsub s t A \in unitmx.
+Proof.
+have full : row_full (rowsub (maxrankfun A) A)^T.
+  by rewrite /row_full mxrank_tr; apply: maxrowsub_free.
+exists (maxrankfun A), (fullrankfun full).
+have := fullrowsub_unit full; move: (fullrankfun full) => t.
+by move=> unit; rewrite mxsubcr -unitmx_tr trmx_mxsub.
+Qed.
+
+(* the rank at a point modulo a prime is never more than the dimension *)
+Theorem rank_at_a_point m n (J : 'M[R]_(m, n)) :
+  (\rank (map_mx at_point J) <= \rank (map_mx generic J))%N.
+Proof.
+have [s [t]] := unit_minor (map_mx at_point J).
+rewrite -map_mxsub unitmxE det_map_mx unitfE => nz.
+apply: leq_trans (mxsub_rank s t _).
+rewrite mxrank_unit // -map_mxsub unitmxE det_map_mx unitfE.
+apply: contra_neq nz => zero; have -> : \det (mxsub s t J) = 0.
+  by apply: generic_inj; rewrite zero rmorph0.
+exact: rmorph0.
+Qed.
+
+End LowerBound.
+
 Print Assumptions skip_absorbed.
 Print Assumptions gl_symmetry.
 Print Assumptions skip_ties.
@@ -120,3 +163,4 @@ Print Assumptions skip_breaks.
 Print Assumptions polyphase_mul.
 Print Assumptions polyphase_coef.
 Print Assumptions last_layer_divides.
+Print Assumptions rank_at_a_point.
