@@ -29,7 +29,7 @@ LONGEST = 350
 ASK = {
     "apps.bench.reparameterised": (2, "counts the convolutions and norms that a table shows"),
     "certification.recheck.spelling": (3, "spells a network in the language of the extracted checker"),
-    "collapsing.drafting": (1, "torch's overloads of the calls that we write"),
+    "collapsing.building": (1, "torch's overloads of the calls that we write"),
     "collapsing.lifting": (4, "reads calls that we wrote ourselves"),
     "collapsing.strips": (3, "which pieces run on a part of an image"),
     "collapsing.writing": (4, "names calls that we wrote ourselves"),

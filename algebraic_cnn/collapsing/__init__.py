@@ -2,7 +2,7 @@
 
 From the ground up:
 
-    drafting, realisation, writing, dense    pieces as calls, with numbers that any ring can compute
+    building, realisation, writing, dense    pieces as calls, with numbers that any ring can compute
     strips, elsewhere, lifting               what a border needs, and the same form at every image size
     cost, plans, cut                         which form is cheapest, by a model of time
     averages, forks, addends                 maps of channels moved to where they cost less

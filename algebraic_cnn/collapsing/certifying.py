@@ -24,7 +24,7 @@ from ..ir.fingerprints import fingerprint
 from ..ir.graph import Graph
 from ..ops.evaluate import Progress
 from .any_size import seams_of
-from .drafting import in_dtype
+from .building import in_dtype
 from .job import Job, settled
 from .warrant import warrant
 

@@ -24,9 +24,9 @@ from ..algebra.stencils.pieces import Atom, Branches, Chain, Form, Move, Piece, 
 from ..derivation.samples import apart
 from ..ir.graph import Call, Graph, Ref, Size
 from ..ops.traits import Prices
+from .building import LIKE, Emit, GraphBuilder
 from .cost import Expense, expense
 from .dense import alone, dense
-from .drafting import LIKE, Draft, Emit
 from .elsewhere import Elsewhere
 from .lifting import Sheet, lifted
 from .plans import NEVER, Merger, Plan
@@ -92,17 +92,17 @@ class Cutter:
         match piece:
             case Chain(parts):
                 emits = [self.given(part) for part in parts]
-                return lambda draft, x, like: reduce(lambda y, emit: emit(draft, y, like), emits, x)
+                return lambda builder, x, like: reduce(lambda y, emit: emit(builder, y, like), emits, x)
             case Branches(_, parts):
                 return beside(piece, [self.given(part) for part in parts])
             case Tangle(calls=calls, seam=seam):
-                return lambda draft, x, like: repeated(draft, calls, {seam: x})
+                return lambda builder, x, like: repeated(builder, calls, {seam: x})
             case Scaling(number=number) if number is not None:
-                return lambda draft, x, like: multiplied(draft, x, number, like)
+                return lambda builder, x, like: multiplied(builder, x, number, like)
             case Atom(call=None):
-                return lambda draft, x, like: realise(draft, x, piece, like) or x
+                return lambda builder, x, like: realise(builder, x, piece, like) or x
         source = next(name for name in piece.call.refs() if name in self.dependent)
-        return lambda draft, x, like: draft.repeat(piece.call, {source: x})
+        return lambda builder, x, like: builder.repeat(piece.call, {source: x})
 
     def priced(self, piece: Piece, emit: Emit) -> Plan:
         """The plan that makes these calls."""
@@ -111,19 +111,19 @@ class Cutter:
     def _spent(self, piece: Piece, emit: Emit) -> Expense:
         return self._expense(self._tried(piece, emit))
 
-    def _tried(self, piece: Piece, emit: Emit) -> Draft:
-        draft = Draft(self.graph, ChainMap({"x": piece.source}, self.shapes))
-        emit(draft, Ref("x"), LIKE)
-        return draft
+    def _tried(self, piece: Piece, emit: Emit) -> GraphBuilder:
+        builder = GraphBuilder(self.graph, ChainMap({"x": piece.source}, self.shapes))
+        emit(builder, Ref("x"), LIKE)
+        return builder
 
-    def _expense(self, draft: Draft) -> Expense:
+    def _expense(self, builder: GraphBuilder) -> Expense:
         item = self.graph.dtype.itemsize
-        return expense(draft.calls, draft.shapes, batch=self.batch, item=item, prices=self.prices)
+        return expense(builder.calls, builder.shapes, batch=self.batch, item=item, prices=self.prices)
 
     def _chain(self, parts: Sequence[Piece], whole: Piece) -> Plan:
         placed = whole.parts if isinstance(whole, Chain) else (whole,)
         given = [self._spent(part, self.given(part)) for part in parts]
-        plans = [Plan(0.0, lambda draft, x, like: x)]
+        plans = [Plan(0.0, lambda builder, x, like: x)]
         for stop, part in enumerate(parts, 1):
             best = plans[-1].then(self.best(part))
             for start in range(stop - 2, -1, -1):
@@ -188,22 +188,22 @@ class Cutter:
             return self._ringed(piece, whole, before)
         calls = tuple(leaves(piece))
 
-        def emit(draft: Draft, x: Ref, like: Call) -> Ref:
-            return realise(draft, x, piece, calls[-1] if calls else like) or x
+        def emit(builder: GraphBuilder, x: Ref, like: Call) -> Ref:
+            return realise(builder, x, piece, calls[-1] if calls else like) or x
 
         return self._form(piece, emit, before)
 
     def _form(self, piece: Piece, emit: Emit, before: Expense | None, name: str = "") -> Plan:
         """The plan that makes these calls of a piece and calls them a form, or a plan of infinite cost."""
-        draft = self._tried(piece, emit)
-        if not draft.calls:
+        builder = self._tried(piece, emit)
+        if not builder.calls:
             return NEVER
         before = self._spent(piece, self.given(piece)) if before is None else before
-        after = self._expense(draft)
+        after = self._expense(builder)
         sure = after.within(before)
         if self.sure and not sure:
             return NEVER
-        merger = Merger(name or name_of(draft), tuple(leaves(piece)), before.total, after.total)
+        merger = Merger(name or name_of(builder), tuple(leaves(piece)), before.total, after.total)
         return Plan(after.total, emit, (merger,), sure=sure)
 
     def _ringed(self, piece: Piece, whole: Form, before: Expense | None) -> Plan:

@@ -17,7 +17,7 @@ from ..algebra.stencils.pieces import Array, Piece
 from ..derivation.methods import derive_graph
 from ..ir.graph import Call, Graph, Ref, needed
 from ..rings.ring import Float, Ring
-from .drafting import Draft, Emit
+from .building import Emit, GraphBuilder
 
 
 def dense(piece: Piece, given: Emit, memory_budget: int, method: str = "auto") -> Emit:
@@ -31,19 +31,19 @@ def dense(piece: Piece, given: Emit, memory_budget: int, method: str = "auto") -
     """
     n, m = (math.prod(int(length or 1) for length in shape[1:]) for shape in (piece.source, piece.shape))
 
-    def emit(draft: Draft, x: Ref, like: Call) -> Ref:
+    def emit(builder: GraphBuilder, x: Ref, like: Call) -> Ref:
         @lru_cache(maxsize=1)
         def affine(ring: Ring) -> AffineMap:
-            graph = alone(draft.graph, piece, given, like, ring)
+            graph = alone(builder.graph, piece, given, like, ring)
             return derive_graph(graph, ring, method, memory_budget=memory_budget)
 
         def W(ring: Ring) -> Array:
             return np.asarray(affine(ring).to("dense").W)
 
-        weight = draft.constant(like, "W", (m, n), W)
-        bias = draft.constant(like, "b", (m,), lambda ring: affine(ring).b)
-        x = draft.reshaped(like, x, (piece.source[0], n))
-        return draft.reshaped(like, draft.call(like, "linear", x, weight, bias), piece.shape)
+        weight = builder.constant(like, "W", (m, n), W)
+        bias = builder.constant(like, "b", (m,), lambda ring: affine(ring).b)
+        x = builder.reshaped(like, x, (piece.source[0], n))
+        return builder.reshaped(like, builder.call(like, "linear", x, weight, bias), piece.shape)
 
     return emit
 
@@ -58,12 +58,12 @@ def alone(graph: Graph, piece: Piece, given: Emit, like: Call, ring: Ring | None
         like: the call whose place and source line new calls take.
         ring: of numbers that the network does not have; default float64.
     """
-    draft = Draft(graph, ChainMap({"x": piece.source}, graph.shapes()))
-    out = given(draft, Ref("x"), like)
+    builder = GraphBuilder(graph, ChainMap({"x": piece.source}, graph.shapes()))
+    out = given(builder, Ref("x"), like)
     own = {name: Ref("x") for name in graph.dependent()}
-    sizes, used = needed(graph.calls, [name for call in draft.calls for name in call.refs()], own)
+    sizes, used = needed(graph.calls, [name for call in builder.calls for name in call.refs()], own)
     constants = {name: value for name, value in graph.constants.items() if name in used}
-    for name, recipe in draft.recipes.items():
+    for name, recipe in builder.recipes.items():
         constants[name] = torch.from_numpy(np.ascontiguousarray(recipe(ring or Float()))).to(graph.device)
-    calls = (*(call.renamed(own) for call in sizes), *draft.calls)
+    calls = (*(call.renamed(own) for call in sizes), *builder.calls)
     return Graph(("x",), (piece.source,), calls, constants, (out,), None, graph.batch, graph.dtype)

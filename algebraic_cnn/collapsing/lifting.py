@@ -25,7 +25,7 @@ from ..algebra.stencils.pieces import Array, Piece, form
 from ..ir.graph import Call, Graph, Ref, Size
 from ..ir.resizing import Length
 from ..rings.ring import Ring
-from .drafting import LIKE, Draft, Emit
+from .building import LIKE, Emit, GraphBuilder
 from .elsewhere import aligned
 from .writing import leaves
 
@@ -43,23 +43,23 @@ class Sheet:
 
     Attributes:
         piece: the piece at that size.
-        draft: the calls.
+        builder: the calls.
         out: the value that they give.
     """
 
     piece: Piece
-    draft: Draft
+    builder: GraphBuilder
     out: Ref
 
     @classmethod
     def of(cls, graph: Graph, piece: Piece, emit: Emit) -> Sheet:
         """The form of a piece, on a sheet of its own."""
-        draft = Draft(graph, ChainMap({"x": piece.source}, graph.shapes()))
-        return cls(piece, draft, emit(draft, Ref("x"), LIKE))
+        builder = GraphBuilder(graph, ChainMap({"x": piece.source}, graph.shapes()))
+        return cls(piece, builder, emit(builder, Ref("x"), LIKE))
 
     def shape(self, value: Any) -> Size:
         """The shape of a value."""
-        return self.draft.shapes[value.name]
+        return self.builder.shapes[value.name]
 
 
 def lifted(sheets: Sequence[Sheet]) -> Emit | None:
@@ -69,15 +69,15 @@ def lifted(sheets: Sequence[Sheet]) -> Emit | None:
         sheets: the form at several sizes, first the one where costs are compared.
     """
     first = sheets[0]
-    plans = {(tuple(call.op for call in sheet.draft.calls), sheet.out.name) for sheet in sheets}
+    plans = {(tuple(call.op for call in sheet.builder.calls), sheet.out.name) for sheet in sheets}
     if len(plans) > 1 or any(map(_counts_lengths, leaves(first.piece))):
         return None
 
-    def emit(draft: Draft, x: Ref, like: Call) -> Ref:
-        return _Lift(sheets, draft, like, {"x": x}).all()
+    def emit(builder: GraphBuilder, x: Ref, like: Call) -> Ref:
+        return _Lift(sheets, builder, like, {"x": x}).all()
 
     try:
-        Sheet.of(first.draft.graph, first.piece, emit)
+        Sheet.of(first.builder.graph, first.piece, emit)
     except _SizeBound:
         return None
     return emit
@@ -90,29 +90,29 @@ def _counts_lengths(call: Call) -> bool:
 
 @dataclass(eq=False)
 class _Lift:
-    """Sheets on their way into a draft.
+    """Sheets on their way into a builder.
 
     Attributes:
         sheets: the form at several sizes.
-        draft: where the calls go.
+        builder: where the calls go.
         like: the call whose place they take.
-        values: what the draft calls the values of the sheets.
+        values: what the builder calls the values of the sheets.
     """
 
     sheets: Sequence[Sheet]
-    draft: Draft
+    builder: GraphBuilder
     like: Call
     values: dict[str, Ref]
 
     def all(self) -> Ref:
         """Writes every call; the value of the last."""
-        for calls in zip(*(sheet.draft.calls for sheet in self.sheets), strict=True):
+        for calls in zip(*(sheet.builder.calls for sheet in self.sheets), strict=True):
             arguments = [(call.args, dict(call.kwargs)) for call in calls]
             args, kwargs = self._joint(arguments, calls)
             call = calls[0]
             place = {"where": call.where or self.like.where, "module": call.module or self.like.module}
             new = replace(call, args=args, kwargs=kwargs, **place)
-            self.values[call.name] = self.draft.repeat(replace(new, name=self.draft.fresh(self.like.name)), {})
+            self.values[call.name] = self.builder.repeat(replace(new, name=self.builder.fresh(self.like.name)), {})
         return self.values[self.sheets[0].out.name]
 
     def _joint(self, items: Sequence[Any], calls: Sequence[Call]) -> Any:
@@ -137,15 +137,15 @@ class _Lift:
         if name in self.values:
             return self.values[name]
         sheet = self.sheets[0]
-        if name not in sheet.draft.recipes:
+        if name not in sheet.builder.recipes:
             return items[0]
-        recipe, shape = sheet.draft.recipes[name], sheet.draft.shapes[name]
-        if len({each.draft.shapes[name] for each in self.sheets}) > 1:
+        recipe, shape = sheet.builder.recipes[name], sheet.builder.shapes[name]
+        if len({each.builder.shapes[name] for each in self.sheets}) > 1:
             if calls[0].op != "add":
                 raise _SizeBound
             return self._map(recipe, calls)
         what = name.removeprefix(f"{LIKE.name}_").rstrip("_0123456789")
-        self.values[name] = self.draft.constant(self.like, what, tuple(int(n or 0) for n in shape), recipe)
+        self.values[name] = self.builder.constant(self.like, what, tuple(int(n or 0) for n in shape), recipe)
         return self.values[name]
 
     def _bound(self, items: Sequence[int], calls: Sequence[Call]) -> int:
@@ -165,7 +165,7 @@ class _Lift:
         if calls[0].op != "reshape":
             raise _SizeBound
         x = self.values[calls[0].args[0].name]
-        for axis in range(1, len(self.draft.shapes[x.name])):
+        for axis in range(1, len(self.builder.shapes[x.name])):
             lengths = self._lengths(calls, axis)
             if len(set(lengths)) > 1 and all(n and item % n == 0 for item, n in zip(items, lengths, strict=True)):
                 factors = {item // n for item, n in zip(items, lengths, strict=True)}
@@ -178,8 +178,8 @@ class _Lift:
     def _computed(self, target: Any, *args: Any) -> Ref:
         """A number that the network works out from sizes."""
         op = "sym_size" if target is torch.ops.aten.sym_size.int else f"operator.{target.__name__}"
-        name = self.draft.fresh(f"{self.like.name}_size")
-        return self.draft.repeat(Call(name, op, target, args, {}, (), self.like.where, self.like.module), {})
+        name = self.builder.fresh(f"{self.like.name}_size")
+        return self.builder.repeat(Call(name, op, target, args, {}, (), self.like.where, self.like.module), {})
 
     def _map(self, recipe: Callable[[Ring], Array], calls: Sequence[Call]) -> Ref:
         """A bias map as a small one, its middle repeated as often as the value is long to which it is added."""
@@ -189,15 +189,15 @@ class _Lift:
         middles = [_Middle.of(axis.up, axis.m, *axis.interior) for axis in whole.footprint.axes]
         small = (whole.footprint.c_out, *(middle.stop + middle.last for middle in middles))
         keep = np.ix_(range(small[0]), *(middle.kept for middle in middles))
-        value = self.draft.constant(self.like, "bias_map", small, lambda ring: recipe(ring)[keep])
+        value = self.builder.constant(self.like, "bias_map", small, lambda ring: recipe(ring)[keep])
         for axis, middle in enumerate(middles):
             value = self._repeated(value, axis + 1, middle, self.values[calls[0].args[0].name])
         return value
 
     def _repeated(self, value: Ref, axis: int, middle: _Middle, like: Ref) -> Ref:
         """A map whose middle along one axis is repeated until it is as long as a value."""
-        shape = self.draft.shapes[value.name]
-        length = int(self.draft.shapes[like.name][axis + 1] or 0)
+        shape = self.builder.shapes[value.name]
+        length = int(self.builder.shapes[like.name][axis + 1] or 0)
 
         def part(start: int, stop: int) -> Ref:
             shorter = with_length(shape, axis, middle.count(start, stop))
@@ -218,7 +218,7 @@ class _Lift:
 
     def _periods(self, inner: Ref, axis: int, middle: _Middle, count: Ref, length: int) -> Ref:
         """A period of rows, again and again."""
-        shape, times = self.draft.shapes[inner.name], (length - middle.first - middle.last) // middle.up
+        shape, times = self.builder.shapes[inner.name], (length - middle.first - middle.last) // middle.up
         often = self._computed(operator.floordiv, count, middle.up)
         apart = (*shape[:axis], 1, *shape[axis:])
         inner = self._call("unsqueeze", inner, axis, shape=apart)
@@ -227,7 +227,7 @@ class _Lift:
         return self._call("flatten", inner, axis, axis + 1, shape=with_length(shape, axis, times * middle.up))
 
     def _call(self, op: str, *args: Any, shape: Size) -> Ref:
-        return self.draft.call(self.like, op, *args, shape=shape)
+        return self.builder.call(self.like, op, *args, shape=shape)
 
 
 @dataclass(frozen=True)

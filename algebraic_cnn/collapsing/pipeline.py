@@ -43,7 +43,7 @@ from ..ops.traits import Prices
 from ..rings.ring import Float
 from ..toeplitz.arguments import bytes_allowed
 from .any_size import sampled
-from .drafting import in_dtype
+from .building import in_dtype
 from .job import Job, required, settled
 from .kept import require_finite, watched
 from .measurement import Race, doubtful, race, runner, timed, values_of

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from ..ir.graph import Call, Ref
-from .drafting import Draft, Emit
+from .building import Emit, GraphBuilder
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Plan:
 
     Attributes:
         cost: nanoseconds by the model.
-        emit: writes the calls into a draft: (draft, value that the piece takes, call whose place they take) -> value.
+        emit: writes the calls: (builder, value that the piece takes, call whose place they take) -> value.
         mergers: what was merged in it.
         refusals: what was not, and why.
         sure: whether it is one form that spends more of nothing than the network's own calls.
@@ -52,12 +52,12 @@ class Plan:
     def then(self, after: Plan) -> Plan:
         """This plan, then another."""
 
-        def emit(draft: Draft, x: Ref, like: Call) -> Ref:
-            return after.emit(draft, self.emit(draft, x, like), like)
+        def emit(builder: GraphBuilder, x: Ref, like: Call) -> Ref:
+            return after.emit(builder, self.emit(builder, x, like), like)
 
         refusals = self.refusals + after.refusals
         return Plan(self.cost + after.cost, emit, self.mergers + after.mergers, refusals)
 
 
 #: The plan that is never the cheapest.
-NEVER = Plan(math.inf, lambda draft, x, like: x)
+NEVER = Plan(math.inf, lambda builder, x, like: x)

@@ -26,7 +26,7 @@ from ..algebra.stencils.pieces import Array, Form, Offset, Piece, form
 from ..algebra.stencils.stencil import Footprint
 from ..ir.graph import Call, Ref, Size
 from ..rings.ring import Ring
-from .drafting import Draft
+from .building import GraphBuilder
 
 #: Measured on one core, 2x2 phases, 64 -> 64 and 32 -> 3 channels: one convolution takes 1.1 and 0.23 x as long.
 _LANES = 8
@@ -34,16 +34,16 @@ _LANES = 8
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """One piece on its way into a draft.
+    """One piece on its way into a builder.
 
     Attributes:
-        draft: where the calls go.
+        builder: where the calls go.
         piece: a settled piece.
         whole: its form.
         like: the call whose place and source line they take.
     """
 
-    draft: Draft
+    builder: GraphBuilder
     piece: Piece
     whole: Form
     like: Call
@@ -63,16 +63,16 @@ class Work:
         return np.zeros(self.whole.footprint.c_out) if value is None else value
 
     def number(self, what: str, shape: tuple[int, ...], recipe: Callable[[Ring], Array]) -> Ref:
-        """A constant of the draft."""
-        return self.draft.constant(self.like, what, shape, lambda ring: recipe(ring).reshape(shape))
+        """A constant of the builder."""
+        return self.builder.constant(self.like, what, shape, lambda ring: recipe(ring).reshape(shape))
 
     def call(self, op: str, *args: object) -> Ref:
-        """A call of the draft."""
-        return self.draft.call(self.like, op, *args)
+        """A call of the builder."""
+        return self.builder.call(self.like, op, *args)
 
     def shaped(self, x: Ref, shape: Size) -> Ref:
         """The same numbers under another shape."""
-        return self.draft.reshaped(self.like, x, shape)
+        return self.builder.reshaped(self.like, x, shape)
 
 
 def runs(piece: Piece) -> bool:
@@ -89,11 +89,11 @@ def _scales(piece: Piece, whole: Form) -> bool:
     return whole.footprint.diagonal and piece.source == piece.shape
 
 
-def realise(draft: Draft, x: Ref, piece: Piece, like: Call) -> Ref | None:
+def realise(builder: GraphBuilder, x: Ref, piece: Piece, like: Call) -> Ref | None:
     """The calls of a piece as one stencil.
 
     Args:
-        draft: where the calls go.
+        builder: where the calls go.
         x: the value that the piece takes.
         piece: a settled piece.
         like: the call whose place and source line they take.
@@ -104,7 +104,7 @@ def realise(draft: Draft, x: Ref, piece: Piece, like: Call) -> Ref | None:
     whole = form(piece)
     if whole is None or not runs(piece):
         return None
-    work, axes = Work(draft, piece, whole, like), whole.footprint.axes
+    work, axes = Work(builder, piece, whole, like), whole.footprint.axes
     if _scales(piece, whole):
         return _scaled(work, x)
     if whole.last or not axes:
@@ -164,7 +164,7 @@ def _map(work: Work, shape: Size) -> Ref:
 
 
 def _with_map(work: Work, y: Ref) -> Ref:
-    return work.call("add", y, _map(work, work.draft.shapes[y.name])) if work.whole.offset == Offset.MAP else y
+    return work.call("add", y, _map(work, work.builder.shapes[y.name])) if work.whole.offset == Offset.MAP else y
 
 
 def _convolution(
@@ -221,22 +221,22 @@ def _phased(work: Work, x: Ref) -> Ref:
     axes, befores = zip(*(each.covering() for each in groupings), strict=True)
     ups = [axis.up for axis in fp.axes]
     y = _convolution(work, x, axes, math.prod(ups), lambda ring: channels(work.taps(ring), fp, groupings))
-    y = interleaved(work.draft, y, ups, work.like)
+    y = interleaved(work.builder, y, ups, work.like)
     for place, (axis, before) in enumerate(zip(fp.axes, befores, strict=True), 2):
-        if work.draft.shapes[y.name][place] != axis.m:
+        if work.builder.shapes[y.name][place] != axis.m:
             y = work.call("slice", y, place, before, before + axis.m)
     return y
 
 
-def interleaved(draft: Draft, y: Ref, ups: Sequence[int], like: Call) -> Ref:
+def interleaved(builder: GraphBuilder, y: Ref, ups: Sequence[int], like: Call) -> Ref:
     """Channels c up + q become positions up j + q of channel c, along every axis."""
-    _, c, *lengths = (int(n or 1) for n in draft.shapes[y.name])
+    _, c, *lengths = (int(n or 1) for n in builder.shapes[y.name])
     d, c = len(ups), c // math.prod(ups)
     if set(ups) <= {1}:
         return y
-    batch = draft.shapes[y.name][0]
-    y = draft.reshaped(like, y, (batch, c, *ups, *lengths))
+    batch = builder.shapes[y.name][0]
+    y = builder.reshaped(like, y, (batch, c, *ups, *lengths))
     order = [0, 1, *(axis for i in range(d) for axis in (2 + d + i, 2 + i))]
-    y = draft.call(like, "permute", y, order)
+    y = builder.call(like, "permute", y, order)
     sizes = [u * n for u, n in zip(ups, lengths, strict=True)]
-    return draft.reshaped(like, y, (batch, c, *sizes))
+    return builder.reshaped(like, y, (batch, c, *sizes))

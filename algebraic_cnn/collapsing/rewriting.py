@@ -13,8 +13,8 @@ from ..algebra.stencils.pieces import Scaling
 from ..derivation.junctions import Junction, Network
 from ..ir.graph import Ref, needed
 from ..ir.resizing import unbound
+from .building import GraphBuilder, Rewritten
 from .cut import Cutter, Plan
-from .drafting import Draft, Rewritten
 from .passes import PassReport
 from .writing import together
 
@@ -54,19 +54,19 @@ def rewrite(network: Network, cutter: Cutter, careful: Set[str] = frozenset()) -
         else tuple((sure if name in careful else cutter).best(piece) for _, piece in junction.operands)
         for name, junction in network.junctions.items()
     }
-    draft = Draft.of(graph)
+    builder = GraphBuilder.of(graph)
     values: dict[str, Ref] = {}
     absorbed = _absorbed(network)
     for call in graph.calls:
         if call.name in plans:
-            made = len(draft.calls)
-            value = _junction(draft, network.junctions[call.name], plans, values)
-            values[call.name] = _named(draft, call.name, value) if len(draft.calls) > made else value
+            made = len(builder.calls)
+            value = _junction(builder, network.junctions[call.name], plans, values)
+            values[call.name] = _named(builder, call.name, value) if len(builder.calls) > made else value
         elif call.name not in absorbed or call.name not in dependent:
-            draft.calls.append(call.renamed(values))
+            builder.calls.append(call.renamed(values))
     outputs = tuple(values.get(out.name, out) if isinstance(out, Ref) else out for out in graph.outputs)
-    calls, _ = needed(unbound(draft.calls), [out.name for out in outputs if isinstance(out, Ref)])
-    return Rewrite(network, Rewritten(graph, calls, outputs, draft.recipes, draft.shapes), values, plans)
+    calls, _ = needed(unbound(builder.calls), [out.name for out in outputs if isinstance(out, Ref)])
+    return Rewrite(network, Rewritten(graph, calls, outputs, builder.recipes, builder.shapes), values, plans)
 
 
 def _absorbed(network: Network) -> set[str]:
@@ -75,23 +75,23 @@ def _absorbed(network: Network) -> set[str]:
 
 
 def _junction(
-    draft: Draft, junction: Junction, plans: Mapping[str, tuple[Plan, ...]], values: Mapping[str, Ref]
+    builder: GraphBuilder, junction: Junction, plans: Mapping[str, tuple[Plan, ...]], values: Mapping[str, Ref]
 ) -> Ref:
     call, terms = junction.call, []
     if junction.own:
-        return draft.repeat(call, values)
+        return builder.repeat(call, values)
     for (name, piece), plan in zip(junction.operands, plans[call.name], strict=True):
         x = values.get(name, Ref(name))
         number = piece.number if isinstance(piece, Scaling) else None
-        terms.append((x, number) if number is not None else (plan.emit(draft, x, call), 1.0))
+        terms.append((x, number) if number is not None else (plan.emit(builder, x, call), 1.0))
     axis = len(call.shape) - 1 if junction.last else 1
-    return together(draft, junction.kind, terms, call, axis)
+    return together(builder, junction.kind, terms, call, axis)
 
 
-def _named(draft: Draft, name: str, value: Ref) -> Ref:
+def _named(builder: GraphBuilder, name: str, value: Ref) -> Ref:
     """The value under the name that it had, if its call is the one just written and no other has the name."""
-    taken = any(call.name == name for call in draft.calls[:-1])
-    if not taken and draft.calls[-1].name == value.name and draft.calls[-1].shape == draft.shapes[name]:
-        draft.calls[-1] = replace(draft.calls[-1], name=name)
+    taken = any(call.name == name for call in builder.calls[:-1])
+    if not taken and builder.calls[-1].name == value.name and builder.calls[-1].shape == builder.shapes[name]:
+        builder.calls[-1] = replace(builder.calls[-1], name=name)
         return Ref(name)
     return value

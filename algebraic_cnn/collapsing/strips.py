@@ -25,7 +25,7 @@ from ..algebra.stencils.phases import Grouping, channels
 from ..algebra.stencils.pieces import Array, Atom, Offset, Piece, atoms, form
 from ..ir.graph import Call, Ref
 from ..rings.ring import Ring
-from .drafting import Draft, Emit
+from .building import Emit, GraphBuilder
 from .realisation import interleaved
 
 #: Calls that run on a part of the image as they do on the whole.
@@ -80,20 +80,20 @@ def ringed(piece: Piece, given: Emit) -> Emit | None:
     if any(stop <= first for first, stop in inner):
         return None
 
-    def emit(draft: Draft, x: Ref, like: Call) -> Ref:
+    def emit(builder: GraphBuilder, x: Ref, like: Call) -> Ref:
         def part(bands: Sequence[Band]) -> Ref:
             depth = len(bands)
             if depth == len(axes):
-                return _inside(draft, x, piece, bands, like)
+                return _inside(builder, x, piece, bands, like)
             axis, (first, stop) = axes[depth], inner[depth]
             rest = [Band.of(other, 0, other.m) for other in axes[depth + 1 :]]
             ends = [Band.of(axis, a, b) if b > a else None for a, b in ((0, first), (stop, axis.m))]
-            strips = [end and _strip(draft, x, given, [*bands, end, *rest], like) for end in ends]
+            strips = [end and _strip(builder, x, given, [*bands, end, *rest], like) for end in ends]
             values = [strips[0], part([*bands, Band.of(axis, first, stop)]), strips[1]]
             values = [value for value in values if value is not None]
             if len(values) == 1:
                 return values[0]
-            return draft.call(like, "cat", values, depth + 2)
+            return builder.call(like, "cat", values, depth + 2)
 
         return part([])
 
@@ -120,23 +120,23 @@ def _uncropped(axis: Axis) -> bool:
     return bool((axis.hull(before)[0] < 0).all() and (axis.hull(behind)[1] >= axis.n).all())
 
 
-def _inside(draft: Draft, x: Ref, piece: Piece, bands: Sequence[Band], like: Call) -> Ref:
+def _inside(builder: GraphBuilder, x: Ref, piece: Piece, bands: Sequence[Band], like: Call) -> Ref:
     """One convolution without padding, from exactly what its outputs read; phases are channels, then interleaved."""
     whole = form(piece)
     fp = whole.footprint  # pyright: ignore[reportOptionalMemberAccess]
     groupings = [Grouping.of(axis) for axis in fp.axes]
     ranges = [each.groups(band.first, band.stop) for each, band in zip(groupings, bands, strict=True)]
     starts, ends = zip(*(each.reads(*pair) for each, pair in zip(groupings, ranges, strict=True)), strict=True)
-    x = _cut(draft, x, starts, ends, like)
+    x = _cut(builder, x, starts, ends, like)
     ups = [axis.up for axis in fp.axes]
     size = (fp.c_out * math.prod(ups), fp.c_in // fp.groups, *(each.width for each in groupings))
-    weight = draft.constant(like, "weight", size, lambda ring: channels(stencil(piece, ring).taps, fp, groupings))
+    weight = builder.constant(like, "weight", size, lambda ring: channels(stencil(piece, ring).taps, fp, groupings))
     bias = None
     if whole and whole.offset:
-        bias = draft.constant(like, "bias", size[:1], _value_at(piece, [band.first for band in bands]))
+        bias = builder.constant(like, "bias", size[:1], _value_at(piece, [band.first for band in bands]))
     options = [axis.down for axis in fp.axes], [0] * len(bands), [each.step for each in groupings], fp.groups
-    y = draft.call(like, f"conv{len(bands)}d", x, weight, bias, *options)
-    return interleaved(draft, y, ups, like)
+    y = builder.call(like, f"conv{len(bands)}d", x, weight, bias, *options)
+    return interleaved(builder, y, ups, like)
 
 
 def _value_at(piece: Piece, place: Sequence[int]) -> Callable[[Ring], Array]:
@@ -154,21 +154,21 @@ def _value_at(piece: Piece, place: Sequence[int]) -> Callable[[Ring], Array]:
     return recipe
 
 
-def _strip(draft: Draft, x: Ref, given: Emit, bands: Sequence[Band], like: Call) -> Ref:
+def _strip(builder: GraphBuilder, x: Ref, given: Emit, bands: Sequence[Band], like: Call) -> Ref:
     """The calls as they were, on what some outputs read."""
-    x = _cut(draft, x, [band.start for band in bands], [band.end for band in bands], like)
-    made = len(draft.calls)
-    y = given(draft, x, like)
-    for place in range(made, len(draft.calls)):
-        call = draft.calls[place]
-        draft.calls[place] = replace(call, shape=draft.inferred(call.target, call.args, call.kwargs))
-        draft.shapes[call.name] = draft.calls[place].shape
-    return _cut(draft, y, [b.skip for b in bands], [b.skip + b.stop - b.first for b in bands], like)
+    x = _cut(builder, x, [band.start for band in bands], [band.end for band in bands], like)
+    made = len(builder.calls)
+    y = given(builder, x, like)
+    for place in range(made, len(builder.calls)):
+        call = builder.calls[place]
+        builder.calls[place] = replace(call, shape=builder.inferred(call.target, call.args, call.kwargs))
+        builder.shapes[call.name] = builder.calls[place].shape
+    return _cut(builder, y, [b.skip for b in bands], [b.skip + b.stop - b.first for b in bands], like)
 
 
-def _cut(draft: Draft, x: Ref, starts: Sequence[int], ends: Sequence[int], like: Call) -> Ref:
+def _cut(builder: GraphBuilder, x: Ref, starts: Sequence[int], ends: Sequence[int], like: Call) -> Ref:
     for axis, (start, end) in enumerate(zip(starts, ends, strict=True), 2):
-        shape = draft.shapes[x.name]
+        shape = builder.shapes[x.name]
         if (start, end) != (0, shape[axis]):
-            x = draft.call(like, "slice", x, axis, start, end)
+            x = builder.call(like, "slice", x, axis, start, end)
     return x

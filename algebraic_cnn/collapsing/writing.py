@@ -1,4 +1,4 @@
-"""Calls written into a draft: those of the network again, branches and their sum, moves around a stencil.
+"""Calls written into a builder: those of the network again, branches and their sum, moves around a stencil.
 
 leaves      the calls that a piece stands for
 repeated    calls of the network, on other values
@@ -16,7 +16,7 @@ from typing import Any
 from ..algebra.stencils.circular import Pairs
 from ..algebra.stencils.pieces import Atom, Branches, Move, Piece, Scaling, Tangle, atoms, chained
 from ..ir.graph import Call, Ref
-from .drafting import Draft, Emit
+from .building import Emit, GraphBuilder
 from .realisation import realise
 
 
@@ -29,60 +29,60 @@ def leaves(piece: Piece) -> Iterator[Call]:
             yield part.call
 
 
-def repeated(draft: Draft, calls: Sequence[Call], values: dict[str, Ref]) -> Ref:
+def repeated(builder: GraphBuilder, calls: Sequence[Call], values: dict[str, Ref]) -> Ref:
     """Writes calls of the network again, on other values; the value of the last one."""
     for call in calls:
-        values[call.name] = draft.repeat(call, values)
+        values[call.name] = builder.repeat(call, values)
     return values[calls[-1].name]
 
 
 def beside(piece: Branches, emits: Sequence[Emit]) -> Emit:
     """Writes branches one by one and adds or concatenates them."""
 
-    def emit(draft: Draft, x: Ref, like: Call) -> Ref:
-        terms = [(emit_one(draft, x, like), 1.0) for emit_one in emits]
+    def emit(builder: GraphBuilder, x: Ref, like: Call) -> Ref:
+        terms = [(emit_one(builder, x, like), 1.0) for emit_one in emits]
         for place, part in enumerate(piece.parts):
             if isinstance(part, Scaling) and part.number is not None:
                 terms[place] = (x, part.number)
-        return together(draft, piece.kind, terms, like)
+        return together(builder, piece.kind, terms, like)
 
     return emit
 
 
 def together(
-    draft: Draft, kind: str, terms: Sequence[tuple[Ref, float]], like: Call, axis: int = 1
+    builder: GraphBuilder, kind: str, terms: Sequence[tuple[Ref, float]], like: Call, axis: int = 1
 ) -> Ref:
     """Writes the sum of multiples of values, or their concatenation."""
     if kind == "cat" and len(terms) > 1:
-        return draft.call(like, "cat", [multiplied(draft, value, s, like) for value, s in terms], axis)
+        return builder.call(like, "cat", [multiplied(builder, value, s, like) for value, s in terms], axis)
     first = next((place for place, (_, s) in enumerate(terms) if s == 1), 0)
-    total = multiplied(draft, *terms[first], like)
+    total = multiplied(builder, *terms[first], like)
     for value, s in (*terms[:first], *terms[first + 1 :]):
         more: dict[str, Any] = {} if s == 1 else {"alpha": s}
-        total = draft.call(like, "add", total, value, **more)
+        total = builder.call(like, "add", total, value, **more)
     return total
 
 
-def multiplied(draft: Draft, x: Ref, number: float, like: Call) -> Ref:
+def multiplied(builder: GraphBuilder, x: Ref, number: float, like: Call) -> Ref:
     """Writes x times a number."""
     if number == 1:
         return x
-    return draft.call(like, "mul", x, number)
+    return builder.call(like, "mul", x, number)
 
 
 def around(stencil: Piece, moves: Sequence[Move | Atom], moves_last: bool) -> Emit:
     """Writes one stencil, and moves after or before it."""
 
-    def emit(draft: Draft, x: Ref, like: Call) -> Ref:
-        x = realise(draft, x, stencil, like) or x if moves_last else x
+    def emit(builder: GraphBuilder, x: Ref, like: Call) -> Ref:
+        x = realise(builder, x, stencil, like) or x if moves_last else x
         for move in moves:
             if isinstance(move, Atom):
-                x = draft.repeat(replace(move.call, shape=move.shape), dict.fromkeys(move.call.refs(), x))
+                x = builder.repeat(replace(move.call, shape=move.shape), dict.fromkeys(move.call.refs(), x))
             elif move.order is not None:
-                x = draft.call(like, "permute", x, list(move.order))
+                x = builder.call(like, "permute", x, list(move.order))
             else:
-                x = draft.call(like, "reshape", x, [-1, *move.shape[1:]], shape=move.shape)
-        return x if moves_last else realise(draft, x, stencil, like) or x
+                x = builder.call(like, "reshape", x, [-1, *move.shape[1:]], shape=move.shape)
+        return x if moves_last else realise(builder, x, stencil, like) or x
 
     return emit
 
@@ -90,20 +90,20 @@ def around(stencil: Piece, moves: Sequence[Move | Atom], moves_last: bool) -> Em
 def wrapped(pairs: Pairs, maps: Sequence[Piece]) -> Emit:
     """Writes a circular padding and one stencil."""
 
-    def emit(draft: Draft, x: Ref, like: Call) -> Ref:
+    def emit(builder: GraphBuilder, x: Ref, like: Call) -> Ref:
         if any(map(any, pairs)):
-            x = draft.call(like, "pad", x, [n for pair in reversed(pairs) for n in pair], "circular")
-        return realise(draft, x, chained(maps), like) or x
+            x = builder.call(like, "pad", x, [n for pair in reversed(pairs) for n in pair], "circular")
+        return realise(builder, x, chained(maps), like) or x
 
     return emit
 
 
-def name_of(draft: Draft) -> str:
+def name_of(builder: GraphBuilder) -> str:
     """What to call a form: its main call, with the size of its kernel."""
     names = []
-    for call in draft.calls:
+    for call in builder.calls:
         if call.op.startswith("conv"):
-            weight = draft.shapes[call.bound()["weight"].name]
+            weight = builder.shapes[call.bound()["weight"].name]
             lone = "depthwise " if weight[1] == 1 and call.bound()["groups"] > 1 else ""
             names.append(f"{lone}{call.op} {'x'.join(str(n) for n in weight[2:])}")
         elif call.op not in ("reshape", "permute", "slice"):

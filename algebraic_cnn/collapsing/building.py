@@ -1,8 +1,8 @@
 """A graph under construction: calls on values and on numbers that are not computed yet.
 
-Draft     calls so far, and a recipe for every new constant
-recipe    ring -> the constant over that ring: floats for use, residues for the proof that nothing changed
-Rewritten the finished draft: one list of calls, its numbers in any ring
+GraphBuilder    calls so far, their shapes inferred, and a recipe for every new constant
+recipe          ring -> the constant over that ring: floats for use, residues for the proof that nothing changed
+Rewritten       the finished graph: one list of calls, its numbers in any ring
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _result(target: Any, spec: Any, leaves: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 @dataclass(eq=False)
-class Draft:
+class GraphBuilder:
     """Calls and recipes so far.
 
     Attributes:
@@ -64,8 +64,8 @@ class Draft:
     recipes: dict[str, Recipe] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, graph: Graph) -> Draft:
-        """An empty draft."""
+    def of(cls, graph: Graph) -> GraphBuilder:
+        """A builder that has written nothing."""
         return cls(graph, graph.shapes())
 
     def constant(self, like: Call, what: str, shape: tuple[int, ...], recipe: Recipe) -> Ref:
@@ -120,7 +120,7 @@ class Draft:
 
 @dataclass(frozen=True, eq=False)
 class Rewritten:
-    """A finished draft.
+    """A finished graph.
 
     Attributes:
         original: the graph that was rewritten.
@@ -176,5 +176,5 @@ def in_dtype(graph: Graph, dtype: torch.dtype) -> Graph:
 #: A call to write others in the place of, where it does not matter which.
 LIKE = Call("call", "", lambda: None, (), {}, (), "", "")
 
-#: Writes a form: (draft, value that it takes, call whose place it takes) -> the value that it gives.
-Emit = Callable[[Draft, Ref, Call], Ref]
+#: Writes a form: (builder, value that it takes, call whose place it takes) -> the value that it gives.
+Emit = Callable[[GraphBuilder, Ref, Call], Ref]
