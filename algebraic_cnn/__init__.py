@@ -34,6 +34,8 @@ _HOME = {
     "algebra.recursion": "Layer Skip SkipRecursion",
     "derivation.methods": "derive",
     "derivation.bordering": "border_classes",
+    "derivation.images": "operator",
+    "algebra.operators.operator": "Operator",
     "derivation.function_space": "function_space_dimension symmetries",
     "algebra.varieties.architecture": "Architecture",
     "algebra.varieties.factoring": "factor_filter is_realisable",

@@ -6,6 +6,7 @@ From the ground up:
     hoisting, seams              a network cut at its calls that are not affine
     junctions, whole             affine values as sums and concatenations of pieces; a network that is one piece
     colouring, bordering         W in as many passes as windows meet; W for every image size
+    images                       a network as one map of images of every size
     extract                      the paper's recursion read off a network
     methods                      derive: forward, adjoint, recursion, coloured, stencil
     magnitudes/                  how large numbers can grow, and how far rounding can carry them

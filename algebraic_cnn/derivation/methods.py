@@ -4,7 +4,8 @@
     adjoint      one backward pass per output; what a classifier wants
     recursion    Toeplitz matrices through the skip recursion: no torch kernel involved
     coloured     one pass for all inputs whose windows do not meet; what an image wants, borders included
-    stencil      the same on the smallest image with every kind of border, its rows placed on the whole one
+    operator     the same on the smallest image with every kind of border, its rows placed on the whole one; where
+                 borders are reflected, repeated or circles, or pixels weighted, from the rows of the map of every size
     auto         the cheapest of these but the recursion, by counting passes; then W is dense
 
 All run over any ring: in float64 for use, modulo a prime for checking.
@@ -31,6 +32,7 @@ from ..toeplitz.arguments import bytes_allowed
 from .bordering import reduction, table_of
 from .colouring import coloured, passes
 from .extract import recursion_of
+from .images import sized_map
 from .samples import require_samples_apart
 from .whole import whole
 
@@ -56,7 +58,8 @@ def derive(
     Args:
         model: a module, an exported program, or a traced ``Graph``.
         example: an input tensor (N, *in_shape); not needed for a program or a graph.
-        method: "auto", "forward", "adjoint", "recursion", "coloured" or "stencil"; W is sparse for the last two.
+        method: "auto", "forward", "adjoint", "recursion", "coloured" or "operator" (also called "stencil"); W is
+            sparse for the last two.
         dtype: floating dtype to compute in, by name or as torch dtype.
         ring: another ring to compute in, such as ``PrimeField(p)``; then W and B are its carriers.
         memory_budget: bytes that W and the batches of probes may take.
@@ -111,7 +114,7 @@ def derive_graph(
     auto, method = method == "auto", cheapest(graph) if method == "auto" else method
     item = 8 if ring.exact else torch.empty(0, dtype=getattr(torch, ring.dtype)).element_size()  # pyright: ignore[reportAttributeAccessIssue]
     if (auto or method in ("forward", "adjoint")) and n * m * item > memory_budget:
-        what = f"a dense W of shape ({m}, {n}) is beyond the budget (method 'stencil' or 'coloured' makes a sparse one)"
+        what = f"a dense W of shape ({m}, {n}) is beyond the budget (methods 'operator' and 'coloured' keep it sparse)"
         raise TooLargeError(what, needed=n * m * item, budget=memory_budget)
     found = METHODS[method](run, memory_budget, progress or (lambda done, total: None))
     return found.to("dense") if auto else found
@@ -121,7 +124,7 @@ def cheapest(graph: Graph) -> str:
     """The name of the method with the least work: passes times the size of the image that they run on.
 
     "forward" takes n passes, "adjoint" m of three times the work, "coloured" one for each channel and tap of the
-    composed kernel, "stencil" as many on a small image.
+    composed kernel, "operator" as many on a small image.
     """
     in_shape, out_shape = graph.single()
     work = {"forward": float(math.prod(in_shape)), "adjoint": float(_ADJOINT_COST * math.prod(out_shape))}
@@ -137,7 +140,7 @@ def _of_stencils(graph: Graph) -> dict[str, float]:
     except ShapeError:
         return {}
     share = reduction(graph, piece, found)
-    return {"coloured": float(passes(found))} | ({} if share is None else {"stencil": share * passes(found)})
+    return {"coloured": float(passes(found))} | ({} if share is None else {"operator": share * passes(found)})
 
 
 def _forward(run: Evaluator, memory_budget: int, progress: Progress) -> AffineMap:
@@ -179,8 +182,14 @@ def _coloured(run: Evaluator, memory_budget: int, progress: Progress) -> AffineM
     return coloured(run, _chunk(run.graph, memory_budget), progress, found)
 
 
-def _stencil(run: Evaluator, memory_budget: int, progress: Progress) -> AffineMap:
-    found = whole(run.graph)[1]
+def _operator(run: Evaluator, memory_budget: int, progress: Progress) -> AffineMap:
+    try:
+        piece, found = whole(run.graph)
+        small = reduction(run.graph, piece, found) is not None
+    except ShapeError:
+        found, small = None, False
+    if found is None or not small:
+        return sized_map(run.graph, run.ring, memory_budget)
     _require_sparse(run.graph, found, memory_budget)
     table = table_of(run, _chunk(run.graph, memory_budget), progress)
     return table.at(*(axis.n for axis in found.footprint.axes))
@@ -198,7 +207,8 @@ METHODS: dict[str, Callable[[Evaluator, int, Progress], AffineMap]] = {
     "adjoint": _adjoint,
     "recursion": _recursion,
     "coloured": _coloured,
-    "stencil": _stencil,
+    "operator": _operator,
+    "stencil": _operator,
 }
 
 

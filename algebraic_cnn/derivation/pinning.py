@@ -1,9 +1,9 @@
 """A piecewise-linear network with its activations pinned to what they do at one input: an affine network.
 
-    pattern    for every ReLU unit whether it is open, for every max-pool window which of its entries is the largest
-    pinned     the network with each activation replaced by the affine call that it is there
-    margins    the affine map whose values are nonnegative exactly where the network has this pattern: s z for a unit
-               with value z and state s = +-1, z_best - z_other for every other entry of a window
+pattern    for every ReLU unit whether it is open, for every max-pool window which of its entries is the largest
+pinned     the network with each activation replaced by the affine call that it is there
+margins    the affine map whose values are nonnegative exactly where the network has this pattern: s z for a unit
+           with value z and state s = +-1, z_best - z_other for every other entry of a window
 """
 
 from __future__ import annotations

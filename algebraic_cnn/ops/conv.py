@@ -23,6 +23,7 @@ from ..algebra.stencils.zeros import thin
 from ..ir.graph import Call, Size
 from ..toeplitz import conv_matrix, conv_transpose_matrix, pad_matrix
 from ..toeplitz.arguments import padding_pairs, per_axis
+from . import imaging
 from .op import Arguments, Op, Sample, Step, as_deep
 from .reading import Reading, biases, float64
 from .source import Source, atom_of, sizes_of
@@ -144,6 +145,7 @@ _CONV = Op(
     ("input",),
     contraction="weight",
     stencil=_stencil,
+    operator=imaging.conv,
     layer=_layer,
     apart=as_deep,
     start=lambda prices: prices.kernel,

@@ -21,6 +21,7 @@ from ..algebra.stencils.kernels import pointwise
 from ..algebra.stencils.pieces import Piece
 from ..ir.graph import Call, Ref, Size
 from ..toeplitz.formats import check_budget
+from . import imaging
 from .conv import plus_channels
 from .denominators import of_arguments
 from .op import Arguments, Op, Sample, Step, summed
@@ -105,6 +106,7 @@ OPS: dict[str, Op] = {
         ("input",),
         contraction="weight",
         stencil=_stencil("input", "weight", "bias", transposed=True),
+        operator=imaging.linear,
         layer=_layer("input", "weight", "bias", transpose=False),
         apart=_two_axes,
         work=_work("weight", -1),

@@ -25,6 +25,7 @@ from ..algebra.stencils.lattice import Axis
 from ..algebra.stencils.pieces import Move, Piece, identity
 from ..ir.graph import Call, Ref
 from ..toeplitz.selection import NOTHING
+from . import imaging
 from .op import Apart, Arguments, Join, Op, Sample, along, always, kernel, never, not_if, regrouped
 from .reading import Reading, float64
 from .source import Source, atom_of, per_channel, same, sizes_of
@@ -149,12 +150,14 @@ _view = partial(_move, view=True)
 _shape = partial(_view, bijective=True)
 
 OPS: dict[str, Op] = {
-    **dict.fromkeys(("clone", "lift_fresh_copy"), _move(always, same, copies=True)),
-    **dict.fromkeys(("contiguous", "alias"), _view(always, same, copies=True)),
+    **dict.fromkeys(("clone", "lift_fresh_copy"), _move(always, same, operator=imaging.same, copies=True)),
+    **dict.fromkeys(("contiguous", "alias"), _view(always, same, operator=imaging.same, copies=True)),
     # autograd would stop there, the network does not
-    "detach": _view(always, same, evaluate=lambda step: step["self"], copies=True, detaches=True),
-    "view": _shape(regrouped, _reshaped, accepts=not_if("dtype", "it reinterprets bits")),
-    **dict.fromkeys(("_unsafe_view", "reshape", "flatten"), _shape(regrouped, _reshaped)),
+    "detach": _view(
+        always, same, evaluate=lambda step: step["self"], operator=imaging.same, copies=True, detaches=True
+    ),
+    "view": _shape(regrouped, _reshaped, operator=imaging.same, accepts=not_if("dtype", "it reinterprets bits")),
+    **dict.fromkeys(("_unsafe_view", "reshape", "flatten"), _shape(regrouped, _reshaped, operator=imaging.same)),
     "unflatten": _shape(regrouped, _regroup),
     "squeeze": _shape(along("dim"), _reshaped),
     "unsqueeze": _shape(lambda a, given, y: a["dim"] % (len(given) + 1) != 0, _reshaped),
@@ -163,8 +166,9 @@ OPS: dict[str, Op] = {
     "swapaxes": _shape(along("axis0", "axis1")),
     **dict.fromkeys(("t", "movedim"), _shape()),
     **dict.fromkeys(("tril", "triu"), _move()),
-    "slice": _view(along("dim"), _slice),
-    **dict.fromkeys(("select", "narrow", "split", "split_with_sizes", "chunk", "unbind"), _view(along("dim"))),
+    "slice": _view(along("dim"), _slice, operator=imaging.sliced),
+    **dict.fromkeys(("select", "narrow", "unbind"), _view(along("dim"))),
+    **dict.fromkeys(("split", "split_with_sizes", "chunk"), _view(along("dim"), operator=imaging.parts)),
     "index_select": _move(along("dim"), repeats=True, chooses=True),
     **dict.fromkeys(("flip", "roll", "rot90"), _move(along("dims"), bijective=True)),
     "diagonal": _view(along("dim1", "dim2")),
@@ -173,7 +177,14 @@ OPS: dict[str, Op] = {
     **dict.fromkeys(("repeat_interleave", "index"), _move(repeats=True, chooses=True)),
     **dict.fromkeys(
         ("cat", "concat"),
-        Op(kernel, ("tensors",), layer=moved, joins=_joined, apart=lambda a, given, y: a["dim"] % len(given) != 0),
+        Op(
+            kernel,
+            ("tensors",),
+            operator=imaging.joined,
+            layer=moved,
+            joins=_joined,
+            apart=lambda a, given, y: a["dim"] % len(given) != 0,
+        ),
     ),
     "stack": Op(kernel, ("tensors",), layer=moved, apart=lambda a, given, y: a["dim"] % (len(given) + 1) != 0),
 }

@@ -14,14 +14,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..algebra.assembly import Value
+from ..algebra.operators.operator import Operator
 from ..algebra.stencils.kernels import pointwise
 from ..algebra.stencils.pieces import Array, Piece
 from ..ir.graph import Call, Graph, Ref
 from ..rings.ring import Ring
+from . import imaging
 from .denominators import Denominator, dyadic
 from .op import Arguments, Op, Sample, Step, always, not_if
 from .reading import Reading, biases
-from .source import Source, atom_of, sizes_of
+from .source import Numbers, Source, atom_of, sizes_of
 
 
 def batch_norm_scale(raw: Arguments) -> Tensor:
@@ -51,7 +53,8 @@ def _first_of_three(step: Step) -> tuple[Tensor, None, None]:
     return _evaluate(step), None, None
 
 
-def _stencil(source: Source, call: Call, a: Arguments) -> Piece | None:
+def _numbers(source: Source, call: Call, a: Arguments) -> tuple[Array, Numbers] | None:
+    """The scale, and the shift over a ring; None where the network does not know them."""
     raw = {name: source.tensor(a[name], call) for name in ("weight", "bias", "running_mean", "running_var")}
     if raw["running_var"] is None or raw["running_mean"] is None or a.get("training"):
         return None
@@ -62,6 +65,19 @@ def _stencil(source: Source, call: Call, a: Arguments) -> Piece | None:
         shift = ring.negate(ring.reduce(mean(ring) * ring.embed(scale)))
         return shift if raw["bias"] is None else ring.reduce(shift + bias(ring))
 
+    return scale, offset
+
+
+def _operator(source: Source, call: Call, a: Arguments) -> Operator | None:
+    found = _numbers(source, call, a)
+    return None if found is None else imaging.scaled_by(*found, a)
+
+
+def _stencil(source: Source, call: Call, a: Arguments) -> Piece | None:
+    found = _numbers(source, call, a)
+    if found is None:
+        return None
+    scale, offset = found
     shape = source.shape(a["input"])
     footprint = pointwise(len(scale), len(scale), len(scale), sizes_of(shape))
     return atom_of(source, call, a["input"], footprint, lambda ring: ring.embed(scale), offset=offset)
@@ -87,6 +103,7 @@ OPS: dict[str, Op] = {
         ("input",),
         accepts=not_if("training", "batch statistics depend on the input"),
         stencil=_stencil,
+        operator=_operator,
         layer=_layer,
         apart=always,
         roundings=14,  # of its scale and shift as well, as its reference does

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from ..algebra.operators.operator import Operator
 from ..algebra.stencils.pieces import Piece
 from ..ir.graph import Call, Size
 from ..rings.ring import Ring
@@ -137,6 +138,8 @@ class Op(Traits):
         broadcasts: whether an element of an argument may occur in many products.
         accepts: a reason why this call is not affine after all, or "".
         stencil: the call as a piece of an image map, or None if it is none; no reader if it never is.
+        operator: the call as a map of images of every size, of arguments that are such maps; None if it is none; no
+            reader if it never is.
         layer: the call as a part of the paper's recursion; no reader if it never is.
         joins: the call as a sum or a concatenation of values that all depend on the input, or None if it is none.
         apart: whether it surely keeps the samples of a batch apart.
@@ -155,6 +158,7 @@ class Op(Traits):
     broadcasts: bool = False
     accepts: Callable[[Arguments], str] = lambda a: ""
     stencil: Callable[[Source, Call, Arguments], Piece | None] | None = None
+    operator: Callable[[Source, Call, Arguments], Operator | list[Operator] | None] | None = None
     layer: Callable[[Reading, Call, Arguments], Any] | None = None
     joins: Callable[[Source, Call, Arguments], Join | None] = lambda source, call, a: None
     apart: Apart = never

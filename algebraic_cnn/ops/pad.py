@@ -15,6 +15,7 @@ from ..algebra.stencils.pieces import Array, Offset, Piece
 from ..algebra.stencils.stencil import Stencil
 from ..ir.graph import Call, Size
 from ..rings.ring import Ring
+from . import imaging
 from .moves import moved
 from .op import Arguments, Op, Sample, Step, as_deep, kernel
 from .source import Source, atom_of, per_channel, sizes_of
@@ -81,11 +82,18 @@ def _after_the_batch(a: Arguments, given: Size, y: Size) -> bool:
 
 
 OPS: dict[str, Op] = {
-    "constant_pad_nd": Op(_padded, stencil=_zeros, layer=moved, apart=_after_the_batch),
-    "pad": Op(_padded_anyhow, stencil=_any, layer=moved, apart=_after_the_batch),
+    "constant_pad_nd": Op(_padded, stencil=_zeros, operator=imaging.padded, layer=moved, apart=_after_the_batch),
+    "pad": Op(_padded_anyhow, stencil=_any, operator=imaging.padded, layer=moved, apart=_after_the_batch),
     **{
         f"{kind}_pad{n}d": Op(
-            kernel, ("self", "input"), stencil=_edges, layer=moved, apart=as_deep, exact=True, repeats=True
+            kernel,
+            ("self", "input"),
+            stencil=_edges,
+            operator=imaging.padded,
+            layer=moved,
+            apart=as_deep,
+            exact=True,
+            repeats=True,
         )
         for kind in ("reflection", "replication")
         for n in (1, 2, 3)

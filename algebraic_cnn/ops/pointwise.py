@@ -22,6 +22,7 @@ from ..algebra.assembly import Value
 from ..algebra.stencils.pieces import Array, Atom, Offset, Piece, Scaling, identity, scaling_atom
 from ..ir.graph import Call, Ref, Size
 from ..rings.ring import Ring
+from . import imaging
 from .denominators import of_arguments
 from .op import Arguments, Join, Op, Sample, Step, always, as_deep, not_if
 from .precision import taken
@@ -181,21 +182,40 @@ def _joined(sign: int, source: Source, call: Call, a: Arguments) -> Join | None:
     return Join("sum", [(x.name, identity(call.shape)), (y.name, scale)])
 
 
-def _op_of_sum(evaluate: Callable[[Step], Tensor], stencil: Callable, layer: Callable, **more: Any) -> Op:
+def _op_of_sum(
+    evaluate: Callable[[Step], Tensor], stencil: Callable, operator: Callable, layer: Callable, **more: Any
+) -> Op:
     denominators = of_arguments(("bias", "self", "other"))
-    parts = {"stencil": stencil, "layer": layer, "apart": as_deep, "denominators": denominators}
+    parts = {"stencil": stencil, "operator": operator, "layer": layer, "apart": as_deep, "denominators": denominators}
     return Op(evaluate, ("self", "other"), **parts, **more)
 
 
-_DROPOUT = {"stencil": same, "layer": lambda reading, call, a: a["input"], "apart": always, "exact": True, "idle": True}
+_DROPOUT = {
+    "stencil": same,
+    "operator": imaging.same,
+    "layer": lambda reading, call, a: a["input"],
+    "apart": always,
+    "exact": True,
+    "idle": True,
+}
 
 OPS: dict[str, Op] = {
-    "add": _op_of_sum(_evaluated_sum(1), _moved(1), _summed_layer(1, 1), joins=partial(_joined, 1)),
-    "sub": _op_of_sum(_evaluated_sum(-1), _moved(-1), _summed_layer(1, -1), joins=partial(_joined, -1)),
-    "rsub": _op_of_sum(_evaluated_sum(-1, "self"), _moved(-1, scaled="self"), _summed_layer(-1, 1, scaled="self")),
+    "add": _op_of_sum(
+        _evaluated_sum(1), _moved(1), imaging.summed(1, 1), _summed_layer(1, 1), joins=partial(_joined, 1)
+    ),
+    "sub": _op_of_sum(
+        _evaluated_sum(-1), _moved(-1), imaging.summed(1, -1), _summed_layer(1, -1), joins=partial(_joined, -1)
+    ),
+    "rsub": _op_of_sum(
+        _evaluated_sum(-1, "self"),
+        _moved(-1, scaled="self"),
+        imaging.summed(-1, 1, "self"),
+        _summed_layer(-1, 1, scaled="self"),
+    ),
     "neg": Op(
         lambda step: step.ring.negate(step["self"]),
         stencil=_negated,
+        operator=lambda source, call, a: imaging.times(a["self"], -1.0),
         layer=lambda reading, call, a: a["self"] * Fraction(-1),
         apart=always,
     ),
@@ -205,6 +225,7 @@ OPS: dict[str, Op] = {
         bilinear=True,
         broadcasts=True,
         stencil=_scaled,
+        operator=imaging.multiplied,
         layer=_scaled_layer,
         apart=as_deep,
     ),
@@ -213,6 +234,7 @@ OPS: dict[str, Op] = {
         accepts=not_if("rounding_mode", "it rounds"),
         broadcasts=True,
         stencil=_scaled,
+        operator=imaging.multiplied,
         layer=_divided_layer,
         apart=as_deep,
         denominators=of_arguments(divisor="other"),

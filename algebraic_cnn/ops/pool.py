@@ -25,6 +25,7 @@ from ..algebra.stencils.stencil import Footprint, Stencil
 from ..ir.graph import Call, Ref, Size
 from ..rings.ring import Ring
 from ..toeplitz import adaptive_avg_pool_matrix, avg_pool_matrix
+from . import imaging
 from .op import Arguments, Op, Sample, Step, along, as_deep, summed
 from .reading import Reading
 from .source import Reader, Source, atom_of, per_channel, sizes_of
@@ -287,7 +288,13 @@ OPS: dict[str, Op] = {
     "cumsum": Op(summed, layer=_running_layer, window=_running),
     **{
         f"avg_pool{n}d": Op(
-            _pooled(n), stencil=_windows(n), layer=_pool_layer, window=_kernel, counts=_pool_counts, **_WINDOWED
+            _pooled(n),
+            stencil=_windows(n),
+            operator=imaging.pooled,
+            layer=_pool_layer,
+            window=_kernel,
+            counts=_pool_counts,
+            **_WINDOWED,
         )
         for n in (1, 2, 3)
     },
@@ -295,6 +302,7 @@ OPS: dict[str, Op] = {
         f"adaptive_avg_pool{n}d": Op(
             _adaptively_pooled(n),
             stencil=_adaptive_windows(n),
+            operator=imaging.adaptively_pooled,
             layer=_adaptive_layer,
             window=_adaptive_kernel,
             counts=_adaptive_counts,

@@ -10,6 +10,7 @@ from ..algebra.stencils.kernels import shuffle_footprint, shuffle_taps, unshuffl
 from ..algebra.stencils.pieces import Piece
 from ..ir.graph import Call
 from ..toeplitz import fold_matrix
+from . import imaging
 from .moves import moved
 from .op import Arguments, Op, Sample, always, kernel, summed
 from .reading import Reading
@@ -39,9 +40,13 @@ _MOVE = {"layer": moved, "exact": True}
 _SHUFFLE = {**_MOVE, "bijective": True}
 
 OPS: dict[str, Op] = {
-    "pixel_shuffle": Op(kernel, ("self", "input"), stencil=_shuffle, apart=always, **_SHUFFLE),
-    "pixel_unshuffle": Op(kernel, ("self", "input"), stencil=_unshuffle, apart=always, **_SHUFFLE),
-    "channel_shuffle": Op(kernel, ("self", "input"), apart=always, **_SHUFFLE),
+    "pixel_shuffle": Op(
+        kernel, ("self", "input"), stencil=_shuffle, operator=imaging.shuffled, apart=always, **_SHUFFLE
+    ),
+    "pixel_unshuffle": Op(
+        kernel, ("self", "input"), stencil=_unshuffle, operator=imaging.shuffled, apart=always, **_SHUFFLE
+    ),
+    "channel_shuffle": Op(kernel, ("self", "input"), operator=imaging.shuffled, apart=always, **_SHUFFLE),
     "im2col": Op(kernel, ("self", "input"), apart=always, repeats=True, **_MOVE),
     "unfold": Op(kernel, ("self", "input"), repeats=True, **_MOVE),
     "col2im": Op(summed, layer=_folded),

@@ -25,6 +25,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..algebra.assembly import Value
+from ..algebra.operators import layers
+from ..algebra.operators.operator import Operator
+from ..algebra.operators.rules import scaled
 from ..algebra.stencils.lattice import Axis
 from ..algebra.stencils.pieces import Array, Offset, Piece
 from ..ir.graph import Call, Graph, Ref
@@ -217,6 +220,26 @@ def _span(told: Array) -> tuple[int, int]:
     return int(found[0]), int(len(told) - 1 - found[-1])
 
 
+def _operator(source: Source, call: Call, a: Arguments) -> Operator | None:
+    """The rows that torch has at every length, along each axis; where the call names a length, they have no period."""
+    name = "self" if "self" in a else "input"
+    f, factors = a[name], a.get("scale_factors")
+    d = len(f.period)
+
+    def along(axis: int) -> Callable[[int], list[dict[int, Fraction]]]:
+        def rows(n: int) -> list[dict[int, Fraction]]:
+            image = torch.empty([1, 1, *(n if i == axis else 1 for i in range(d))])
+            step = Step(call.target, {**a, name: image}, {}, frozenset(), Float(), dtype=source.graph.dtype)
+            places, numbers = weights(step, axis + 2)
+            found = zip(places.tolist(), numbers.tolist(), strict=True)
+            return [{i: Fraction(w) for i, w in zip(*row, strict=True) if w} for row in found]
+
+        return rows
+
+    periods = [scaled(*Fraction(u).as_integer_ratio()) for u in factors] if factors else [None] * d
+    return f.then(layers.resize(f.channels[1], [along(i) for i in range(d)], periods))
+
+
 def _layers(reading: Reading, call: Call, a: Arguments) -> Value:
     """Interpolation by weights: a layer for each axis."""
     name = "self" if "self" in a else "input"
@@ -243,7 +266,7 @@ def _moved(reading: Reading, call: Call, a: Arguments) -> Any:
     return moved(reading, call, a, dtype=working_dtype(call, reading.graph))
 
 
-_NEAREST = {"layer": _moved, "apart": always, "exact": True, "repeats": True}
+_NEAREST = {"operator": _operator, "layer": _moved, "apart": always, "exact": True, "repeats": True}
 
 OPS: dict[str, Op] = {
     **{f"upsample_nearest{n}d": Op(_nearest, ("self", "input"), stencil=_copies, **_NEAREST) for n in (1, 2, 3)},
@@ -254,6 +277,7 @@ OPS: dict[str, Op] = {
             _weighted,
             ("self", "input"),
             stencil=_phases,
+            operator=_operator,
             layer=_layers,
             window=lambda call, shapes: [4] * (len(call.shape) - 2),
             denominators=_denominators,

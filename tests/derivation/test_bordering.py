@@ -109,7 +109,7 @@ def test_colours_too_close_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("model", "sizes", "method"),
     [
-        (nn.Conv2d(2, 2, 3, padding=1), (16, 16), "stencil"),
+        (nn.Conv2d(2, 2, 3, padding=1), (16, 16), "operator"),
         (nn.Sequential(nn.Conv2d(2, 2, 3, padding=1), nn.Flatten()), (16, 16), "coloured"),
         (nn.Sequential(nn.Conv2d(2, 2, 3), nn.Flatten(), nn.Linear(392, 200)), (16, 16), "forward"),
         (nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), (16, 16), "adjoint"),
@@ -129,11 +129,14 @@ def test_the_method_with_the_least_work(model: nn.Module, sizes: tuple[int, int]
 
 def test_what_is_no_stencil_is_refused() -> None:
     model = nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular").double().eval()
-    for method in ("coloured", "stencil"):
-        with pytest.raises(ShapeError, match="no stencil"):
-            derive(model, image(8, 8), method=method)
-    with pytest.raises(ShapeError, match="one image size"):
-        derive(nn.Sequential(nn.Conv2d(2, 2, 3), nn.Flatten()).double().eval(), image(8, 8), method="stencil")
+    with pytest.raises(ShapeError, match="no stencil"):
+        derive(model, image(8, 8), method="coloured")
+    with pytest.raises(ShapeError, match="no map of images"):
+        derive(
+            nn.Sequential(nn.Conv2d(2, 2, 3), nn.Flatten(), nn.Linear(72, 2)).double().eval(),
+            image(8, 8),
+            method="operator",
+        )
     with pytest.raises(TooLargeError, match="entries of W"):
         derive(whole("two layers"), image(20, 20), method="coloured", memory_budget=10**5)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ...collapsing.result import Collapse
 
-METHODS = ("auto", "forward", "adjoint", "recursion", "coloured", "stencil")
+METHODS = ("auto", "forward", "adjoint", "recursion", "coloured", "operator", "stencil")
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 Network = Annotated[
     Path, typer.Argument(help="A program (.pt2), an ONNX model (.onnx) or a map (.npz).", show_default=False)

@@ -1,8 +1,8 @@
 """How much each call of a network can enlarge what enters it.
 
-    F_ij      the linear map of call i in its argument j
-    norm      an upper bound of ||F_ij||_2: close for convolutions and matrices (norms.py), else the modulus
-    modulus   an upper bound of || |F_ij| ||_2, by Schur's test ||F||^2 <= ||F||_1 ||F||_inf over the magnitudes
+F_ij      the linear map of call i in its argument j
+norm      an upper bound of ||F_ij||_2: close for convolutions and matrices (norms.py), else the modulus
+modulus   an upper bound of || |F_ij| ||_2, by Schur's test ||F||^2 <= ||F||_1 ||F||_inf over the magnitudes
 """
 
 from __future__ import annotations
