@@ -37,11 +37,11 @@ Import ListNotations.
 Open Scope Z_scope.
 Definition q (m e : Z) : number := Number m e 1.
 Definition layers (ls : list (convolution number)) : list (layer number) :=
-  match network 1 8 8 ls with Some (ks, _) => ks | None => [] end.
+  match network [(1, 8, 8)%nat] ls with Some (ks, _) => ks | None => [] end.
 """
 _TAIL = """
-Theorem digits_collapse : network 1 8 8 digits <> None /\\ network 1 8 8 collapsed <> None
-  /\\ same 1 8 8 (layers digits) (layers collapsed).
+Theorem digits_collapse : network [(1, 8, 8)%nat] digits <> None /\\ network [(1, 8, 8)%nat] collapsed <> None
+  /\\ same [(1, 8, 8)%nat] (layers digits) (layers collapsed).
 Proof.
 split; [vm_compute; discriminate|split; [vm_compute; discriminate|apply whole_sound]].
 vm_cast_no_check (eq_refl true).

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import subprocess
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from algebraic_cnn import AffineMap, certify, collapse, derive
@@ -25,12 +27,14 @@ from algebraic_cnn.certification.recheck.layers import Layer, Numbers, Program, 
 from algebraic_cnn.certification.recheck.maps import mapped, stored
 from algebraic_cnn.certification.recheck.program import VARIABLE, checker, recheck
 from algebraic_cnn.certification.recheck.spelling import spelled
+from algebraic_cnn.certification.recheck.weights import origins
 from algebraic_cnn.derivation.exact import exact_map
 from algebraic_cnn.errors import DataError, MissingExtraError, NotAffineError
 from algebraic_cnn.ir.trace import trace
 from algebraic_cnn.models import LinearCNN
 from algebraic_cnn.rings.ring import Rationals
 from algebraic_cnn.testing import Network, linear_cnns
+from tests.certification.by_fractions import true_claims
 from tests.files.damages import damaged
 from tests.properties.by_hand import recursion_by_hand
 from tests.properties.mutants import MUTATIONS, Choose, mutants
@@ -199,18 +203,27 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
 
 
 @needs_checker
-def test_forged_files_do_not_crash_the_checker(tmp_path: Path) -> None:
-    """Damage under a right sum: what is still well-formed may be decided either way."""
+def test_a_yes_to_a_forged_file_is_true_of_what_it_says(tmp_path: Path) -> None:
+    """Damage under a right sum makes another file: the checker may say yes to it only where its networks are equal.
+
+    Whether they are is told by a reader of its own and by convolutions in exact fractions, written from the definition.
+    """
     torch.manual_seed(0)
-    content, rng, said = small_file()[:-16], Random(1), Counter[str]()
-    for _ in range(200):
+    content, rng, said, path = small_file()[:-16], Random(1), Counter[Any](), tmp_path / "some.cert"
+    for _ in range(300):
+        other = damaged(rng, content)
         try:
-            said[str(decided(tmp_path, sealed(damaged(rng, content))))] += 1
+            ok = decided(tmp_path, sealed(other))
         except DataError as error:
             said["crashed" if "exit status" in str(error) or "Fatal" in str(error) else "refused"] += 1
+            continue
+        said["true" if true_claims(path) else "false", ok] += other != content
     assert not said["crashed"]
+    assert not said["false", True]
+    assert not said["true", False]
     assert said["refused"] > 100
-    assert said["False"] > 5
+    assert said["false", False] > 5
+    assert said["true", True] > 0
 
 
 def one_layer(**changes: Any) -> Program:
@@ -249,12 +262,12 @@ def test_files_that_lie_about_themselves_are_refused(tmp_path: Path) -> None:
     huge = content[:28] + struct.pack("<I", 2**31) + content[32:]
     nan = sealed(content.replace(struct.pack("<d", 1.0), struct.pack("<d", np.nan)))
     lies = {
-        "ends in": sealed(content[:-1]),
+        "more than the file holds": sealed(content[:-1]),
         "left after": sealed(content + b"?"),
         "too few": b"ACNN",
         "does not begin": sealed(b"ACNNCORT" + content[8:]),
         "of version 7": sealed(content[:8] + struct.pack("<I", 7) + content[12:]),
-        "more than the file holds": sealed(huge),
+        "32768 x 1 x|too large|2147483648|must be below": sealed(huge),
         "not a number": nan,
         "claims nothing": file.file_of("", Program((1, 1, 1), (ONE,)), []),
     }
@@ -293,3 +306,113 @@ def test_a_missing_checker_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv(VARIABLE, str(tmp_path / "nothing"))
     with pytest.raises(MissingExtraError, match="make checker"):
         recheck("x.cert")
+
+
+class Combined(nn.Module):
+    """Some calls on the results of some modules."""
+
+    def __init__(self, call: Any, *modules: nn.Module) -> None:
+        super().__init__()
+        self.call, self.modules_ = call, nn.ModuleList(modules)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.call(x, *self.modules_)
+
+
+def resized(**options: Any) -> Combined:
+    return Combined(lambda x, layer: F.interpolate(layer(x), **options), nn.Conv2d(2, 2, 3, padding=1))
+
+
+def joined(axis: int) -> Combined:
+    return Combined(lambda x, layer: torch.cat([layer(x), x, 2 * x], axis), nn.Conv2d(2, 2, 3, padding=1))
+
+
+PATTERNS = {
+    "transposed": nn.ConvTranspose2d(2, 4, 3, stride=(2, 1), padding=1, output_padding=(1, 0), groups=2),
+    "bilinear": resized(scale_factor=2, mode="bilinear"),
+    "bilinear down": resized(size=(3, 5), mode="bilinear", align_corners=True),
+    "bicubic": resized(size=(5, 2), mode="bicubic"),
+    "nearest": resized(size=(5, 7)),
+    "nearest-exact": resized(size=(5, 7), mode="nearest-exact"),
+    "channels": joined(1),
+    "rows": joined(2),
+    "columns": joined(-1),
+}
+
+
+@needs_checker
+@pytest.mark.parametrize("name", PATTERNS)
+def test_patterns_written_out(name: str, tmp_path: Path) -> None:
+    """W and b are read off torch's own outputs at unit vectors, which small integer weights leave exact."""
+    model = PATTERNS[name].double().eval()
+    rng = np.random.default_rng(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.from_numpy(rng.integers(-8, 9, parameter.shape)))
+        units = torch.cat([torch.zeros(1, 24), torch.eye(24)]).double().reshape(-1, 2, 4, 3)
+        rows = model(units).flatten(1).numpy()
+    graph = trace(model, torch.zeros(1, 2, 4, 3).double())
+    W, b = np.array([[Fraction(v) for v in row] for row in rows[1:] - rows[0]], dtype=object).T, rows[0]
+    program = spelled(graph)
+    if name not in ("bicubic", "bilinear down"):  # their products with thirds and the like round
+        assert decided(tmp_path, file.file_of("", program, [file.equal(mapped(W, b, (2, 4, 3)))]))
+        W[0, 0] += 1
+        assert not decided(tmp_path, file.file_of("", program, [file.equal(mapped(W, b, (2, 4, 3)))]))
+    exact = exact_map(graph)
+    claim = file.equal(mapped(np.asarray(exact.W), np.asarray(exact.b), (2, 4, 3)))
+    assert decided(tmp_path, file.file_of("", program, [claim]))
+
+
+def bytes_of_calls(names: tuple[str, str], given: tuple[Any, Any], returned: tuple[Any, Any]) -> bytes:
+    """x -> f(2 x + x), beside the same of another network."""
+    layer = each(((0, 2.0), (0, 1.0)), 1)
+    tripled, other = Program((1, 1, 2), (layer,)), Program((1, 1, 2), (each(((0, 3.0),), 1),))
+    steps = [file.region(tripled, [file.equal(other)], (0,)), file.call(names, given, (1, 1, 2))]
+    return file.steps_file("", [(1, 1, 2)], steps, returned)
+
+
+@needs_checker
+def test_networks_with_calls_are_compared_region_by_region(tmp_path: Path) -> None:
+    assert decided(tmp_path, bytes_of_calls(("relu", "relu"), ((1,), (1,)), ((2,), (2,))))
+    assert not decided(tmp_path, bytes_of_calls(("relu", "silu"), ((1,), (1,)), ((2,), (2,))))
+    assert not decided(tmp_path, bytes_of_calls(("relu", "relu"), ((1,), (0,)), ((2,), (2,))))
+    assert not decided(tmp_path, bytes_of_calls(("relu", "relu"), ((1,), (1,)), ((2,), (1,))))
+    with pytest.raises(DataError, match="must be below"):
+        decided(tmp_path, bytes_of_calls(("relu", "relu"), ((2,), (2,)), ((2,), (2,))))
+
+
+@needs_checker
+def test_the_checker_needs_nothing_but_itself(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    (tmp_path / "x.cert").write_bytes(small_file())
+    command = [str(checker()), str(tmp_path / "x.cert")]
+    run = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_weights_are_read_from_the_bytes_of_the_model(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, x = classifier(), torch.zeros(2, 1, 8, 8)
+    graph = trace(model, x)
+    program = spelled(graph)
+    (tmp_path / "x.cert").write_bytes(file.file_of("", program, [file.equal(program)]))
+
+    def saved() -> Path:
+        torch.export.save(torch.export.export(model, (x,)), tmp_path / "m.pt2")
+        return tmp_path / "m.pt2"
+
+    found = origins(tmp_path / "x.cert", saved())
+    assert found.ok, found
+    assert {"0.weight", "0.bias", "2.weight", "7.weight"} <= set(found.found)
+    for name, value in model.named_parameters():
+        with torch.no_grad():
+            kept = value.clone()
+            value.view(-1)[0] = torch.nextafter(value.view(-1)[0], torch.tensor(torch.inf))
+            changed = origins(tmp_path / "x.cert", saved())
+            value.copy_(kept)
+        assert not changed.ok, name
+        assert name in changed.unused or changed.unknown
+    with pytest.raises(DataError, match="not a model"):
+        origins(tmp_path / "x.cert", tmp_path / "x.cert")
+    with pytest.raises(DataError, match="not a certificate"):
+        origins(tmp_path / "m.pt2", tmp_path / "m.pt2")

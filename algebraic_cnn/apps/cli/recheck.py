@@ -18,19 +18,26 @@ def recheck_command(
     seed: Annotated[int | None, typer.Option(help="Repeats a run; default: drawn from the system.", min=0)] = None,
     bits: Annotated[int, typer.Option(help="A false claim passes at most once in 2^BITS.", min=1, max=4096)] = 80,
     modulo: Annotated[bool, typer.Option(help="Modulo random primes, however small the networks are.")] = False,
+    model: Annotated[Path | None, typer.Option(help="A .pt2 file whose weights the certificate has to carry.")] = None,
     json: AsJson = False,
 ) -> None:
     """Re-check a certificate with the checker that was extracted from the machine-checked proof (make checker).
 
-    Exit code 0: every claim holds. 1: one is false. 2: a file that is damaged or not well-formed, or no checker.
+    With --model the weights in the certificate are compared with those of a .pt2 file, both read without torch.
+    Exit code 0: every claim holds. 1: one is false, or a weight is another.
+    2: a file that is damaged or not well-formed, or no checker.
 
     Example: algebraic-cnn recheck resnet.cert
     """
     from ...certification.recheck.program import recheck
+    from ...certification.recheck.weights import origins
 
     found = recheck(certificate, seed=seed, bits=bits, modulo=modulo)
+    weights = None if model is None else origins(certificate, model)
+    ok = found.ok and (weights is None or weights.ok)
+    lines = [*found.lines, *([] if weights is None else [str(weights)])]
     if json:
-        print_json({"ok": found.ok, "lines": list(found.lines)})
+        print_json({"ok": ok, "lines": lines})
     else:
-        typer.echo(str(found))
-    raise typer.Exit(0 if found.ok else 1)
+        typer.echo("\n".join(lines))
+    raise typer.Exit(0 if ok else 1)

@@ -1,32 +1,41 @@
 """The bytes of a .cert file, little-endian throughout; proofs/rocq/checker/reader.ml reads them.
 
-    file     "ACNNCERT", version, length of a text, the text, c, h, w; the network; the number of claims, the claims;
-             MD5 of all that (against damage, not against forgery)
-    network  the number of layers; each: the number of feeds, each a number and a float64; the padding mode; before,
-             after, extent, stride, dilation of rows, then of columns; groups; output channels; weights of each;
-             the weights, the biases
+    file     "ACNNCERT", version, a text, the number of inputs, their shapes c, h, w; the number of steps, the steps;
+             which values the two networks return; MD5 of all that (against damage, not against forgery)
+    step     makes one value.  0, an affine region: which values it is given in the first network, which in the second;
+             the network; the number of claims, the claims.  1, any other call: what it is given in the first network,
+             in the second; its name in the first, in the second, as texts; the shape of what it returns
+    network  the number of layers; each: the number of feeds, each a number and a float64; the padding mode; how rows
+             are met, then columns; groups; output channels; weights of each; the weights, the biases
+    walk     0, before, after, extent, stride, dilation.  1, taps, outputs, and for each which position is met, counted
+             from 1; 0 meets a zero
     numbers  a kind, a divisor, then: 0 float32, 1 float64, 2 an exponent e and large m for m 2^e, 3 uint32,
              4 one float64 for all of them
     claim    0 and a network: equal over the rational numbers.  1, a prime p and a network: equal modulo p.
              2, a network of one layer, an int32 e, and floats: equal, and the floats are the layer's numbers correctly
              rounded, or no float is further than 2^e from its number
 
-All counts are uint32.  A large integer is the number of its bytes, plus 2^31 where it is negative, and its bytes.
+All counts are uint32.  A text is a number of bytes and these, a list of values a number of them and these.
+A large integer is the number of its bytes, plus 2^31 where it is negative, and its bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
 from ...errors import DataError
-from .layers import MODES, Axis, Layer, Numbers, Program
+from .layers import MODES, Axis, Given, Layer, Numbers, Program, Shape
+
+#: Numbers of values: the inputs, then what the steps make.
+Values: TypeAlias = tuple[int, ...]
 
 MAGIC = b"ACNNCERT"
-VERSION = 1
+VERSION = 2
 
 
 def counts(*numbers: int) -> bytes:
@@ -46,10 +55,41 @@ def file_of(text: str, network: Program, claims: Iterable[bytes]) -> bytes:
         network: the first network, of which the claims speak.
         claims: as ``equal``, ``modulo`` and ``rounded`` make them.
     """
-    said, made = text.encode(), list(claims)
-    parts = [MAGIC, counts(VERSION, len(said)), said, counts(*network.shape), network_of(network)]
-    content = b"".join([*parts, counts(len(made)), *made])
+    given = tuple(range(len(network.shapes)))
+    return steps_file(text, network.shapes, [region(network, claims, given)], ((len(given),), (len(given),)))
+
+
+def steps_file(text: str, inputs: Sequence[Shape], steps: Sequence[bytes], returned: tuple[Values, Values]) -> bytes:
+    """The file of two networks that are not affine, step by step.
+
+    Args:
+        text: what the writer says of it.
+        inputs: shapes of the inputs, the first values.
+        steps: as ``region`` and ``call`` make them; step i makes value i, counted from behind the inputs.
+        returned: numbers of the values that the first network returns, and the second.
+    """
+    parts = [MAGIC, counts(VERSION), _text(text), counts(len(inputs)), *(counts(*shape) for shape in inputs)]
+    content = b"".join([*parts, counts(len(steps)), *steps, *map(_values, returned)])
     return content + hashlib.md5(content, usedforsecurity=False).digest()
+
+
+def region(network: Program, claims: Iterable[bytes], given: Values, other: Values | None = None) -> bytes:
+    """The step that is an affine region.
+
+    Args:
+        network: of the first network.
+        claims: as ``equal``, ``modulo`` and ``rounded`` make them.
+        given: numbers of the values that it is given in the first network.
+        other: in the second; by default the same.
+    """
+    made = list(claims)
+    wires = _values(given) + _values(given if other is None else other)
+    return counts(0) + wires + network_of(network) + counts(len(made)) + b"".join(made)
+
+
+def call(names: tuple[str, str], given: tuple[Values, Values], shape: Shape) -> bytes:
+    """The step that is a call of which only the name is known, as the first network makes it and as the second does."""
+    return counts(1) + b"".join(map(_values, given)) + b"".join(map(_text, names)) + counts(*shape)
 
 
 def equal(network: Program) -> bytes:
@@ -88,12 +128,24 @@ def network_of(network: Program) -> bytes:
 
 def _layer(layer: Layer) -> bytes:
     feeds = b"".join(struct.pack("<Id", k, t) for k, t in layer.feeds)
-    head = counts(MODES.index(layer.mode), *_axis(layer.rows), *_axis(layer.columns), layer.groups, *layer.kernel.shape)
+    walks = _walk(layer.rows) + _walk(layer.columns)
+    head = counts(MODES.index(layer.mode)) + walks + counts(layer.groups, *layer.kernel.shape)
     return counts(len(layer.feeds)) + feeds + head + _numbers(layer.kernel) + _numbers(layer.bias)
 
 
-def _axis(axis: Axis) -> Iterator[int]:
-    return iter((axis.before, axis.after, axis.extent, axis.stride, axis.dilation))
+def _walk(walk: Axis | Given) -> bytes:
+    if isinstance(walk, Axis):
+        return counts(0, walk.before, walk.after, walk.extent, walk.stride, walk.dilation)
+    return counts(1, *walk.met.shape) + (walk.met + 1).astype("<u4").tobytes()
+
+
+def _values(numbers: Values) -> bytes:
+    return counts(len(numbers), *numbers)
+
+
+def _text(text: str) -> bytes:
+    said = text.encode()
+    return counts(len(said)) + said
 
 
 def _numbers(numbers: Numbers) -> bytes:

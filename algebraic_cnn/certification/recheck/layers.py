@@ -1,6 +1,7 @@
 """Convolutions as the checker's proof knows them: one kind of layer for everything affine with shared weights.
 
 Axis      padding before and after, extent of the kernel, stride, dilation
+Given     any other way to meet the positions along an axis, written out
 Numbers   weights: floats over a common divisor, one float everywhere, or large fractions
 Layer     earlier values summed with strengths, padded, met by a kernel in groups, plus a bias for each channel
 Program   the shape of the input, the layers
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeAlias
 
 import numpy as np
 
@@ -46,6 +48,29 @@ class Axis:
         4
         """
         return (n + self.before + self.after - self.dilation * (self.extent - 1) - 1) // self.stride + 1
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Which position each tap meets at each output, written out.
+
+    Attributes:
+        met: (taps, outputs) of int64; -1 meets a zero.
+    """
+
+    met: np.ndarray
+
+    @property
+    def extent(self) -> int:
+        """How many taps there are."""
+        return self.met.shape[0]
+
+    def outputs(self, n: int) -> int:
+        """How many outputs there are along an axis."""
+        return self.met.shape[1]
+
+
+Walk: TypeAlias = Axis | Given
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +121,8 @@ class Layer:
     feeds: tuple[tuple[int, float], ...]
     kernel: Numbers
     bias: Numbers
-    rows: Axis = Axis()
-    columns: Axis = Axis()
+    rows: Walk = Axis()
+    columns: Walk = Axis()
     mode: str = "zeros"
     groups: int = 1
 
@@ -112,11 +137,18 @@ class Program:
 
     Attributes:
         shape: of the input.
-        layers: in order; layer i makes value i + 1.
+        layers: in order; layer i makes value i + 1, or later where there are more inputs.
+        others: shapes of the inputs after the first.
     """
 
     shape: Shape
     layers: tuple[Layer, ...]
+    others: tuple[Shape, ...] = ()
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """Those of all inputs."""
+        return (self.shape, *self.others)
 
 
 def each(
@@ -124,8 +156,8 @@ def each(
     channels: int,
     kernel: Numbers | None = None,
     bias: Numbers | None = None,
-    rows: Axis = Axis(),
-    columns: Axis = Axis(),
+    rows: Walk = Axis(),
+    columns: Walk = Axis(),
     mode: str = "zeros",
 ) -> Layer:
     """A layer that treats every channel by itself; by default it changes nothing."""

@@ -5,9 +5,9 @@
 (* input.  So two networks over a finite field F that are not the same        *)
 (* function agree at no more than one in |F| of all points (Freivalds).       *)
 (*                                                                            *)
-(*   run_in net c h w x == what the network makes of the column x             *)
-(*   forms_in net c h w n == its affine forms in n unknowns                   *)
-(*   meet A B c h w == the columns of which two networks make the same        *)
+(*   run_in net ss x == what the network makes of the column x             *)
+(*   forms_in net ss n == its affine forms in n unknowns                   *)
+(*   meet A B ss == the columns of which two networks make the same        *)
 (******************************************************************************)
 From mathcomp Require Import all_ssreflect all_algebra.
 From AlgebraicCNN Require Import freivalds.
@@ -19,7 +19,7 @@ Import GRing.Theory.
 Local Open Scope ring_scope.
 
 Section Affine.
-Variables (K : comRingType) (c h w n : nat).
+Variables (K : comRingType) (ss : list shape) (n : nat).
 Implicit Types (net : seq (layer K)) (x : 'cV[K]_n).
 
 Definition affine := ('rV[K]_n * K)%type.
@@ -29,9 +29,9 @@ Definition scale_form (k : K) (f : affine) : affine := (k *: f.1, k * f.2).
 Definition unknowns : seq affine := List.map (fun j => (delta_mx 0 j, 0)) (enum 'I_n).
 Definition entries x : seq K := List.map (fun j => x j 0) (enum 'I_n).
 Definition run_in net x : seq K :=
-  output 0 1 (fun a b => a + b) (fun k v => k * v) net (shaped c h w (entries x)).
+  output 0 1 (fun a b => a + b) (fun k v => k * v) net (cut ss (entries x)).
 Definition forms_in net : seq affine :=
-  output (0, 0) (0, 1) add_forms scale_form net (shaped c h w unknowns).
+  output (0, 0) (0, 1) add_forms scale_form net (cut ss unknowns).
 
 Lemma forms_related net x : List.Forall2 (fun a f => a = at_point x f) (run_in net x) (forms_in net).
 Proof.
@@ -45,7 +45,7 @@ apply: (@output_rel _ _ _ _ _ _ _ _ _ _ _ _ _ _ (fun=> True)) => //.
   + by elim: (feeds l); constructor.
   + by elim: (kernel l) => [|r k IHk]; constructor=> //; elim: r; constructor.
   + by elim: (bias l); constructor.
-apply: shaped_rel; rewrite /entries /unknowns; elim: (enum 'I_n) => [|j s IH] /=; constructor=> //.
+apply: cut_rel; rewrite /entries /unknowns; elim: (enum 'I_n) => [|j s IH] /=; constructor=> //.
 by rewrite /at_point -rowE mxE addr0.
 Qed.
 
@@ -64,15 +64,15 @@ Qed.
 End Affine.
 
 Section Accept.
-Variables (F : finFieldType) (c h w n : nat) (A B : seq (layer F)).
-Definition meet : {set 'cV[F]_n} := [set x | run_in c h w A x == run_in c h w B x].
-Hypothesis sizes : size (forms_in c h w n A) = size (forms_in c h w n B).
-Let m := size (forms_in c h w n B).
+Variables (F : finFieldType) (ss : list shape) (n : nat) (A B : seq (layer F)).
+Definition meet : {set 'cV[F]_n} := [set x | run_in ss A x == run_in ss B x].
+Hypothesis sizes : size (forms_in ss n A) = size (forms_in ss n B).
+Let m := size (forms_in ss n B).
 
-Lemma size_run net (x : 'cV[F]_n) : size (run_in c h w net x) = size (forms_in c h w n net).
+Lemma size_run net (x : 'cV[F]_n) : size (run_in ss net x) = size (forms_in ss n net).
 Proof. by rewrite run_in_forms size_map. Qed.
 
-Lemma meetP : meet = agree (W_in c h w n m A) (W_in c h w n m B) (B_in c h w n m A) (B_in c h w n m B).
+Lemma meetP : meet = agree (W_in ss n m A) (W_in ss n m B) (B_in ss n m A) (B_in ss n m B).
 Proof.
 apply/setP => x; rewrite !inE; apply/eqP/eqP => [E|/matrixP E].
   by apply/matrixP => i k; rewrite ord1 -!run_in_affine ?E.
@@ -82,9 +82,9 @@ by rewrite !run_in_affine ?E.
 Qed.
 
 (* they are one function, or they meet at one in |F| of all points at the most *)
-Theorem accepted : (forall x : 'cV[F]_n, run_in c h w A x = run_in c h w B x) \/ (#|meet| * #|F| <= #|{: 'cV[F]_n}|)%N.
+Theorem accepted : (forall x : 'cV[F]_n, run_in ss A x = run_in ss B x) \/ (#|meet| * #|F| <= #|{: 'cV[F]_n}|)%N.
 Proof.
-case E: ((W_in c h w n m A, B_in c h w n m A) == (W_in c h w n m B, B_in c h w n m B)).
+case E: ((W_in ss n m A, B_in ss n m A) == (W_in ss n m B, B_in ss n m B)).
   left=> x; apply/eqP; suff: x \in meet by rewrite inE.
   by rewrite meetP inE; move/eqP: E => [-> ->].
 by right; rewrite meetP; apply: freivalds => /eqP; rewrite E.

@@ -14,7 +14,8 @@
 (*              for every row (column) of the kernel; None meets a zero       *)
 (*              kernel: a row for every output channel, its input channels,   *)
 (*              kernel rows and kernel columns in this order                  *)
-(*   output net x == what the last layer of net makes of the tensor x, flat   *)
+(*   output net xs == what the last layer of net makes of the tensors xs, flat*)
+(*   cut ss x == the numbers x as tensors of the shapes ss                    *)
 (*   map_layer psi l == the layer with the weights psi w                      *)
 (*   output_rel == the free theorem: what V computes with is related to what  *)
 (*              V' computes with, if zero, one, sums and multiples are        *)
@@ -37,6 +38,8 @@ Arguments groups {R}.
 Arguments kernel {R}.
 Arguments bias {R}.
 
+Definition shape := (nat * nat * nat)%type.
+Definition entries (ss : list shape) : nat := fold_right (fun s n => let '(c, h, w) := s in c * h * w + n) 0 ss.
 Definition map_layer {R R' : Type} (psi : R -> R') (l : layer R) : layer R' :=
   Layer (map (fun s => (fst s, psi (snd s))) (feeds l)) (rows l) (cols l) (groups l)
         (map (map psi) (kernel l)) (map psi (bias l)).
@@ -97,11 +100,17 @@ Definition gather (values : list tensor) (ss : list (nat * R)) : tensor :=
 (* the newest value is the last *)
 Definition step (values : list tensor) (l : layer R) : list tensor :=
   values ++ [conv l (gather values (feeds l))].
-Definition forward (net : list (layer R)) (x : tensor) : list tensor := fold_left step net [x].
+Definition forward (net : list (layer R)) (xs : list tensor) : list tensor := fold_left step net xs.
 Definition flat (x : tensor) : list V := concat (concat x).
-Definition output (net : list (layer R)) (x : tensor) : list V := flat (last (forward net x) []).
+Definition output (net : list (layer R)) (xs : list tensor) : list V := flat (last (forward net xs) []).
 Definition shaped (c h w : nat) (x : list V) : tensor :=
   map (chop h w) (chop c (h * w) x).
+(* the inputs of a network, one after the other *)
+Fixpoint cut (ss : list shape) (x : list V) : list tensor :=
+  match ss with
+  | [] => []
+  | (c, h, w) :: ss' => shaped c h w (firstn (c * h * w) x) :: cut ss' (skipn (c * h * w) x)
+  end.
 End Evaluator.
 
 Section Rel2.
@@ -269,12 +278,16 @@ Proof.
 intro H. unfold shaped. apply (rel_map (Forall2 P)); [|now apply rel_chop]. intros; now apply rel_chop.
 Qed.
 
-Theorem output_rel net x x' : Forall fine_layer net -> T x x' ->
-  Forall2 P (output v0 one add scale net x) (output w0 one' add' scale' (map (map_layer psi) net) x').
+Lemma cut_rel ss : forall x x', Forall2 P x x' -> Forall2 T (cut ss x) (cut ss x').
 Proof.
-intros F H. apply flat_rel, rel_last; [constructor|]. apply forward_rel; [exact F|].
-constructor; [exact H|constructor].
+induction ss as [|[[c h] w] ss IH]; intros x x' H; cbn [cut]; constructor.
+- now apply shaped_rel, rel_firstn.
+- now apply IH, rel_skipn.
 Qed.
+
+Theorem output_rel net xs xs' : Forall fine_layer net -> Forall2 T xs xs' ->
+  Forall2 P (output v0 one add scale net xs) (output w0 one' add' scale' (map (map_layer psi) net) xs').
+Proof. intros F H. apply flat_rel, rel_last; [constructor|]. now apply forward_rel. Qed.
 End Free.
 
 Lemma map_layer_id {R} (net : list (layer R)) : map (map_layer (fun k => k)) net = net.

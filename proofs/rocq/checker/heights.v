@@ -6,7 +6,7 @@
 (* so many bits has few prime divisors (few_bad_primes in freivalds.v).       *)
 (*                                                                            *)
 (*   bound == bits, power, divisor                                            *)
-(*   gap A B c h w == bits of every coefficient by which the forms of the two *)
+(*   gap A B ss == bits of every coefficient by which the forms of the two *)
 (*              networks differ, brought to a common power and divisor        *)
 (******************************************************************************)
 Require Import List ZArith Bool Lia.
@@ -27,10 +27,10 @@ Definition badd (f g : bound) : bound :=
 Definition bscale (k : number) (f : bound) : bound :=
   Bound (size (mantissa k) + bits f) (exponent k + bpower f) (divisor k * bbelow f)%positive.
 Definition bnothing : bound := Bound 0 0 1.
-Definition bounds (net : list (layer number)) (c h w : nat) : list bound :=
-  output bnothing bnothing badd bscale net (shaped c h w (map (fun _ => bnothing) (inputs (c * h * w)))).
-Definition gap (A B : list (layer number)) (c h w : nat) : Z :=
-  fold_right Z.max 0 (map (fun fg => bits (badd (fst fg) (snd fg))) (combine (bounds A c h w) (bounds B c h w))).
+Definition bounds (net : list (layer number)) (ss : list shape) : list bound :=
+  output bnothing bnothing badd bscale net (cut ss (map (fun _ => bnothing) (inputs (entries ss)))).
+Definition gap (A B : list (layer number)) (ss : list shape) : Z :=
+  fold_right Z.max 0 (map (fun fg => bits (badd (fst fg) (snd fg))) (combine (bounds A ss) (bounds B ss))).
 (* by how much two forms differ *)
 Definition difference (f g : form) : list Z :=
   ladd (times (fst (common f g)) (terms f)) (times (- snd (common f g)) (terms g)).
@@ -109,7 +109,7 @@ intros (P & D & N & F). unfold holds, fscale, bscale. cbn. rewrite P, D. split; 
 - assert (S := size_nonneg (mantissa k)). lia.
 - apply small_times; [apply size_nonneg|exact N|apply sizeP|exact F].
 Qed.
-Lemma bounds_hold net c h w : Forall2 holds (forms net c h w) (bounds net c h w).
+Lemma bounds_hold net ss : Forall2 holds (forms net ss) (bounds net ss).
 Proof.
 unfold forms, bounds. rewrite <- (map_layer_id net) at 2.
 apply output_rel with (fine := fun _ : number => True).
@@ -118,18 +118,18 @@ apply output_rel with (fine := fun _ : number => True).
 - intros. now apply holds_add.
 - intros. now apply holds_scale.
 - apply all_fine.
-- apply shaped_rel. unfold inputs. rewrite map_map. apply rel_same. intro j.
+- apply cut_rel. unfold inputs. rewrite map_map. apply rel_same. intro j.
   split; [reflexivity|split; [reflexivity|split; [cbn; lia|]]]. unfold unit. cbn [terms]. apply Forall_forall. intros z I.
   apply in_map_iff in I as [i [<- _]]. unfold small. destruct (Nat.eqb i (S j)); cbn; lia.
 Qed.
 
 (* if two networks differ, then by a whole number that is not 0 and has at most so many bits *)
-Theorem gapP A B c h w :
-  Forall2 (fun f g => Forall (small (gap A B c h w)) (difference f g))
-          (firstn (length (forms B c h w)) (forms A c h w)) (firstn (length (forms A c h w)) (forms B c h w)).
+Theorem gapP A B ss :
+  Forall2 (fun f g => Forall (small (gap A B ss)) (difference f g))
+          (firstn (length (forms B ss)) (forms A ss)) (firstn (length (forms A ss)) (forms B ss)).
 Proof.
-unfold gap. assert (a := bounds_hold A c h w). assert (b := bounds_hold B c h w). revert a b.
-generalize (forms A c h w) (forms B c h w) (bounds A c h w) (bounds B c h w).
+unfold gap. assert (a := bounds_hold A ss). assert (b := bounds_hold B ss). revert a b.
+generalize (forms A ss) (forms B ss) (bounds A ss) (bounds B ss).
 intros l m x y a. revert m y. induction a as [|f s l x Fs a IH]; intros m y b.
 - rewrite firstn_nil. cbn. destruct m; constructor.
 - destruct b as [|g t m y Gt b]; [constructor|]. cbn [length firstn combine map fold_right].

@@ -63,7 +63,7 @@ let named_prime network index =
 
 type certificate = {
   start : cursor; (* where the first network begins *)
-  shape : int * int * int;
+  shapes : ((int * int) * int) list; (* of what it is given *)
   draw : int -> int;
   bits : float;
   affordable : float (* numbers that affine forms may meet where claims are decided wholly *) }
@@ -72,32 +72,32 @@ let again cursor = { cursor with at = cursor.at }
 
 (* one random point: do the two networks agree there modulo p? *)
 let agree certificate p second points =
-  let c, h, w = certificate.shape in
-  let read cursor which = fst (network (modulo p) (again cursor) certificate.shape which) in
+  let inputs = Certified.entries certificate.shapes in
+  let read cursor which = fst (network (modulo p) (again cursor) certificate.shapes which) in
   let a = read certificate.start "the first network" in
   let b = read second "the second network" in
   let point () =
-    let x = Certified.shaped c h w (List.init (c * h * w) (fun _ -> certificate.draw p)) in
+    let x = Certified.cut certificate.shapes (List.init inputs (fun _ -> certificate.draw p)) in
     let run net = Certified.output 0 1 (madd p) (mscale p) net x in
     run a = run b in
   let rec go n = n = 0 || (point () && go (n - 1)) in
   go points
 
 (* how many numbers the affine forms of a network meet: layers, weights, positions, inputs *)
-let work (layers, shapes) (c, h, w) =
+let work (layers, shapes) given =
   let one layer ((_, rows), columns) =
     let weights = List.fold_left (fun n row -> n + List.length row) 0 layer.Certified.kernel in
     float_of_int weights *. float_of_int (rows * columns) in
-  List.fold_left2 (fun n layer shape -> n +. one layer shape) 0.0 layers (List.tl shapes) *. float_of_int (c * h * w + 1)
+  List.fold_left2 (fun n layer shape -> n +. one layer shape) 0.0 layers (made given shapes) *. float_of_int (Certified.entries given + 1)
 
 (* two networks over the rational numbers: wholly where that is affordable, else modulo random primes *)
 let equal certificate second a b =
-  let c, h, w = certificate.shape in
-  if work a certificate.shape +. work b certificate.shape <= certificate.affordable then
-    if Certified.whole (fst a) (fst b) c h w then Ok "for every input, over the rational numbers"
+  let given = certificate.shapes in
+  if work a given +. work b given <= certificate.affordable then
+    if Certified.whole (fst a) (fst b) given then Ok "for every input, over the rational numbers"
     else Error "the two networks are different functions over the rational numbers"
   else begin
-    let gap = Z.to_float (Certified.gap (fst a) (fst b) c h w) in
+    let gap = Z.to_float (Certified.gap (fst a) (fst b) given) in
     let odds = (gap /. 30.0 +. 1.0) /. primes +. 1.0 /. float_of_int least in
     if odds >= 0.5 then bad "the numbers of the networks have up to %.0f bits, too many for primes of 31 bits" gap;
     let trials = int_of_float (ceil (certificate.bits /. -. Float.log2 odds)) in
@@ -114,8 +114,8 @@ let equal certificate second a b =
 
 let over_the_rationals certificate cursor =
   let second = again cursor in
-  let b = network exact cursor certificate.shape "the second network" in
-  let a = network exact (again certificate.start) certificate.shape "the first network" in
+  let b = network exact cursor certificate.shapes "the second network" in
+  let a = network exact (again certificate.start) certificate.shapes "the first network" in
   a, b, (fun () -> equal certificate second a b)
 
 let modulo_prime certificate cursor number bytes =
@@ -125,7 +125,7 @@ let modulo_prime certificate cursor number bytes =
   let wanted = named_prime bytes number in
   if p <> wanted then bad "the modulus of claim %d is %d; the file's hash names %d" number p wanted;
   let second = again cursor in
-  ignore (network (modulo p) cursor certificate.shape "the second network");
+  ignore (network (modulo p) cursor certificate.shapes "the second network");
   let points = max 1 (int_of_float (ceil (certificate.bits /. Float.log2 (float_of_int p)))) in
   fun () ->
     if agree certificate p second points then
@@ -162,26 +162,58 @@ let claim certificate cursor number bytes = match below 3 cursor "the kind of a 
   | 1 -> modulo_prime certificate cursor number bytes
   | _ -> correctly_rounded certificate cursor number
 
+(* the values so far, by their shapes; and what is to be decided, in the order of the file *)
+let region cursor values index options =
+  let given, from = same_numbers cursor (List.length values) (Printf.sprintf "what region %d is given" index) in
+  if given = [] then bad "region %d is given nothing" index;
+  let shapes = List.map (List.nth values) given in
+  let draw, bits, affordable = options in
+  let certificate = { start = again cursor; shapes; draw; bits; affordable } in
+  let nothing = { small = (fun _ _ _ -> ()); large = (fun _ _ _ -> ()) } in
+  let layers, all = network nothing cursor shapes "the first network" in
+  let bytes = String.sub cursor.text certificate.start.at (cursor.at - certificate.start.at) in
+  let made = if layers = [] then bad "region %d has no layers" index else List.nth all (List.length all - 1) in
+  let n = many cursor 4 "the claims" in
+  if n = 0 then bad "the file claims nothing of region %d" index;
+  let claims = list n (let number = ref (-1) in fun () -> incr number; claim certificate cursor !number bytes) in
+  let words = Printf.sprintf "A region of %d layers, %s to %s numbers"
+    (List.length layers) (String.concat ", " (List.map sizes shapes)) (sizes made) in
+  made, words, if from then claims else [fun () -> Error "the regions are given other values"]
+
+let call cursor values index =
+  let what = Printf.sprintf "call %d" index in
+  let _, from = same_numbers cursor (List.length values) ("what " ^ what ^ " is given") in
+  let first = text cursor ("the name of " ^ what) in
+  let second = text cursor ("the second name of " ^ what) in
+  let made = shape cursor ("what " ^ what ^ " returns") in
+  made, Printf.sprintf "A call %S" first,
+  [fun () -> if from && first = second then Ok "in name, in what it is given" else Error "the calls are not the same"]
+
 let recheck path seed bits affordable =
   let cursor = opened path in
-  let statement, shape = header cursor in
-  let certificate = { start = again cursor; shape; draw = draw seed; bits; affordable } in
-  let c, h, w = shape in
-  let nothing = { small = (fun _ _ _ -> ()); large = (fun _ _ _ -> ()) } in
-  let layers, shapes = network nothing cursor shape "the first network" in
-  let bytes = String.sub cursor.text certificate.start.at (cursor.at - certificate.start.at) in
-  let (oc, oh), ow = List.nth shapes (List.length layers) in
+  let statement = header cursor in
+  let options = draw seed, bits, affordable in
+  let inputs = list (many cursor 12 "the inputs") (fun () -> shape cursor "an input") in
   if statement <> "" then Printf.printf "The file says: %S\n" statement;
-  Printf.printf "A network of %d layers, from %d x %d x %d to %d x %d x %d numbers.\n%!" (List.length layers) c h w oc oh ow;
-  let n = many cursor 4 "the claims" in
-  if n = 0 then bad "the file claims nothing";
-  let checks = list n (let number = ref (-1) in fun () -> incr number; claim certificate cursor !number bytes) in
-  if left cursor <> 0 then bad "%d bytes are left after the last claim" (left cursor);
-  let decide number check = match check () with
-    | Ok how -> Printf.printf "Claim %d holds: equal %s.\n%!" number how; true
-    | Error why -> Printf.printf "Claim %d is false: %s.\n%!" number why; false in
-  let verdicts = List.mapi decide checks in
-  if List.for_all Fun.id verdicts then 0 else 1
+  let steps = many cursor 16 "the steps" in
+  if steps = 0 then bad "the file claims nothing";
+  let rec go index values checks =
+    if index = steps then values, List.rev checks else
+    let made, words, claims = match below 2 cursor "the kind of a step" with
+      | 0 -> region cursor values index options
+      | _ -> call cursor values index in
+    go (index + 1) (values @ [made]) ((words, claims) :: checks) in
+  let values, checks = go 0 inputs [] in
+  let returned, same = same_numbers cursor (List.length values) "what is returned" in
+  if returned = [] then bad "nothing is returned";
+  if left cursor <> 0 then bad "%d bytes are left after what is returned" (left cursor);
+  let number = ref (-1) in
+  let decide check = incr number; match check () with
+    | Ok how -> Printf.printf "Claim %d holds: equal %s.\n%!" !number how; true
+    | Error why -> Printf.printf "Claim %d is false: %s.\n%!" !number why; false in
+  let verdicts = List.concat_map (fun (words, claims) -> Printf.printf "%s.\n%!" words; List.map decide claims) checks in
+  if not same then print_endline "The two networks return other values.";
+  if same && List.for_all Fun.id verdicts then 0 else 1
 
 let usage = "acnn-recheck FILE [--seed N] [--bits B] [--modulo]
 Re-check the claims of a certificate. Exit code 0: all hold; 1: one is false; 2: bad input.

@@ -6,8 +6,8 @@
 (* That they agree at a random point is evidence: acceptance.v counts it.     *)
 (*                                                                            *)
 (*   residue p k == the residue of the fraction k, if good p k                *)
-(*   run_mod p net c h w X == what a network of residues makes of X           *)
-(*   agree_mod p A B c h w X == whether two do the same at X, to be run       *)
+(*   run_mod p net ss X == what a network of residues makes of X           *)
+(*   agree_mod p A B ss X == whether two do the same at X, to be run       *)
 (*   prime_check p == p is prime, by trial division, to be run                *)
 (******************************************************************************)
 Require Import List ZArith QArith Qpower Znumtheory Bool Lia.
@@ -34,12 +34,12 @@ Definition residue (k : number) : Z := (mantissa k mod p * unit_residue (exponen
 Definition madd (a b : Z) : Z := (a + b) mod p.
 Definition mscale (k v : Z) : Z := (k * v) mod p.
 Definition residues : list (layer number) -> list (layer Z) := map (map_layer residue).
-Definition run_mod (net : list (layer Z)) (c h w : nat) (X : list Z) : list Z :=
-  output 0 1 madd mscale net (shaped c h w X).
+Definition run_mod (net : list (layer Z)) (ss : list shape) (X : list Z) : list Z :=
+  output 0 1 madd mscale net (cut ss X).
 Fixpoint equal_lists (a b : list Z) : bool :=
   match a, b with x :: a', y :: b' => (x mod p =? y mod p) && equal_lists a' b' | [], [] => true | _, _ => false end.
-Definition agree_mod (A B : list (layer Z)) (c h w : nat) (X : list Z) : bool :=
-  equal_lists (run_mod A c h w X) (run_mod B c h w X).
+Definition agree_mod (A B : list (layer Z)) (ss : list shape) (X : list Z) : bool :=
+  equal_lists (run_mod A ss X) (run_mod B ss X).
 
 Hypothesis p_big : 1 < p.
 Definition good_number (k : number) : Prop := good (exponent k) (divisor k) = true.
@@ -125,8 +125,8 @@ apply Z.divide_sub_r; [apply Z.divide_sub_r|].
 - now apply Z.divide_mul_r.
 - now apply Z.divide_mul_l.
 Qed.
-Lemma run_reduces net c h w X : Forall (fine_layer good_number) net ->
-  Forall2 reduces (run net c h w (map inject_Z X)) (run_mod (residues net) c h w X).
+Lemma run_reduces net ss X : Forall (fine_layer good_number) net ->
+  Forall2 reduces (run net ss (map inject_Z X)) (run_mod (residues net) ss X).
 Proof.
 intro G. unfold run, run_mod, residues. apply output_rel with (fine := good_number).
 - apply reduces_int.
@@ -134,18 +134,18 @@ intro G. unfold run, run_mod, residues. apply output_rel with (fine := good_numb
 - intros. apply reduces_mod, reduces_add; assumption.
 - intros. apply reduces_mod, reduces_mul; [now apply residue_reduces|assumption].
 - exact G.
-- apply shaped_rel. induction X; simpl; constructor; [apply reduces_int|assumption].
+- apply cut_rel. induction X; simpl; constructor; [apply reduces_int|assumption].
 Qed.
 
-Theorem disagree_mod A B c h w X : length X = (c * h * w)%nat ->
+Theorem disagree_mod A B ss X : length X = entries ss ->
   Forall (fine_layer good_number) A -> Forall (fine_layer good_number) B ->
-  agree_mod (residues A) (residues B) c h w X = false -> ~ same c h w A B.
+  agree_mod (residues A) (residues B) ss X = false -> ~ same ss A B.
 Proof.
 intros L GA GB H S. assert (E := S (map inject_Z X)). rewrite map_length in E. specialize (E L).
-assert (a := run_reduces A c h w X GA). assert (b := run_reduces B c h w X GB).
+assert (a := run_reduces A ss X GA). assert (b := run_reduces B ss X GB).
 unfold agree_mod in H. revert H E a b.
-generalize (run_mod (residues A) c h w X) (run_mod (residues B) c h w X).
-generalize (run A c h w (map inject_Z X)) (run B c h w (map inject_Z X)).
+generalize (run_mod (residues A) ss X) (run_mod (residues B) ss X).
+generalize (run A ss (map inject_Z X)) (run B ss (map inject_Z X)).
 intros x y l m H E. revert l m H. induction E as [|q q' x y Eq E IH]; intros l m H a b; inversion a; inversion b; subst;
   cbn [equal_lists] in H; try discriminate.
 apply andb_false_elim in H as [H|H]; [|now apply (IH _ _ H)].

@@ -7,9 +7,12 @@
 (*                                                                            *)
 (*   source mode n before j == what position j of the padded axis copies      *)
 (*   axis == before, after, extent (of the kernel), stride, dilation          *)
+(*   walk == an axis, or any pattern, written out: zeros between positions    *)
+(*              (transposed convolutions), repetitions, and with one tap for  *)
+(*              every weight all interpolation along an axis                  *)
 (*   compile shapes l == the layer of a convolution and the shape of its      *)
 (*              result, or None if it is not well-formed                      *)
-(*   network c h w ls == the whole network, or None                           *)
+(*   network ss ls == the whole network, of inputs of shapes ss, or None      *)
 (******************************************************************************)
 Require Import List Arith Bool Lia.
 From AlgebraicCNN.checker Require Import evaluator.
@@ -17,11 +20,14 @@ Import ListNotations.
 
 Inductive mode := Zeros | Reflect | Replicate | Circular.
 Record axis := Axis { before : nat; after : nat; extent : nat; stride : nat; dilation : nat }.
+(* how a kernel meets the positions along an axis: as it walks, or as it is given, tap by tap *)
+Inductive walk := Walk (a : axis) | Given (p : list (list (option nat))).
+Coercion Walk : axis >-> walk.
 Record convolution (R : Type) := Convolution {
   from : list (nat * R);
   padding : mode;
-  vertical : axis;
-  horizontal : axis;
+  vertical : walk;
+  horizontal : walk;
   split : nat;
   kernels : list (list R);
   biases : list R }.
@@ -58,9 +64,17 @@ Definition fits (m : mode) (n : nat) (a : axis) : bool :=
      | Circular => (before a <=? n) && (after a <=? n)
      end.
 
-Definition shape := (nat * nat * nat)%type.
 Definition same_shape (s s' : shape) : bool :=
   match s, s' with (c, h, w), (c', h', w') => (c =? c') && (h =? h') && (w =? w') end.
+Definition covers (n : nat) (p : list (list (option nat))) : bool :=
+  (0 <? length p) && (0 <? length (hd [] p))
+  && forallb (fun r => (length r =? length (hd [] p)) && forallb (fun i => match i with Some i => i <? n | None => true end) r) p.
+Definition met (m : mode) (n : nat) (k : walk) : list (list (option nat)) :=
+  match k with Walk a => pattern m n a | Given p => p end.
+Definition outputs (n : nat) (k : walk) : nat := match k with Walk a => size n a | Given p => length (hd [] p) end.
+Definition span (k : walk) : nat := match k with Walk a => extent a | Given p => length p end.
+Definition serves (m : mode) (n : nat) (k : walk) : bool := match k with Walk a => fits m n a | Given p => covers n p end.
+
 Definition entering {R} (shapes : list shape) (ss : list (nat * R)) : option shape :=
   match ss with
   | [] => None
@@ -77,12 +91,12 @@ Definition compile {R} (shapes : list shape) (l : convolution R) : option (layer
     let g := split l in
     let o := length (kernels l) in
     if (0 <? g) && (0 <? o) && (c mod g =? 0) && (o mod g =? 0)
-       && fits (padding l) h (vertical l) && fits (padding l) w (horizontal l)
+       && serves (padding l) h (vertical l) && serves (padding l) w (horizontal l)
        && (length (biases l) =? o)
-       && forallb (fun k => length k =? c / g * (extent (vertical l) * extent (horizontal l))) (kernels l)
-    then Some (Layer (from l) (pattern (padding l) h (vertical l)) (pattern (padding l) w (horizontal l)) g
+       && forallb (fun k => length k =? c / g * (span (vertical l) * span (horizontal l))) (kernels l)
+    then Some (Layer (from l) (met (padding l) h (vertical l)) (met (padding l) w (horizontal l)) g
                      (kernels l) (biases l),
-               (o, size h (vertical l), size w (horizontal l)))
+               (o, outputs h (vertical l), outputs w (horizontal l)))
     else None
   | None => None
   end.
@@ -96,5 +110,6 @@ Fixpoint compile_all {R} (shapes : list shape) (ls : list (convolution R)) : opt
     | None => None
     end
   end.
-Definition network {R} (c h w : nat) (ls : list (convolution R)) : option (list (layer R) * list shape) :=
-  if (0 <? c) && (0 <? h) && (0 <? w) then compile_all [(c, h, w)] ls else None.
+Definition network {R} (ss : list shape) (ls : list (convolution R)) : option (list (layer R) * list shape) :=
+  if (0 <? length ss) && forallb (fun s => let '(c, h, w) := s in (0 <? c) && (0 <? h) && (0 <? w)) ss
+  then compile_all ss ls else None.

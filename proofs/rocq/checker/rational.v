@@ -6,9 +6,9 @@
 (* two networks with the same forms are the same function.                    *)
 (*                                                                            *)
 (*   number == mantissa, exponent of two, divisor                             *)
-(*   run net c h w X == what the network makes of the rational tensor X       *)
+(*   run net ss X == what the network makes of the rational tensor X       *)
 (*   form == the affine form (constant :: coefficients) 2^power / divisor     *)
-(*   whole A B c h w == the decision, to be run                               *)
+(*   whole A B ss == the decision, to be run                               *)
 (******************************************************************************)
 Require Import List ZArith QArith Qpower Bool Lia.
 From AlgebraicCNN.checker Require Import evaluator.
@@ -18,11 +18,11 @@ Open Scope Z_scope.
 Record number := Number { mantissa : Z; exponent : Z; divisor : positive }.
 Definition fraction (m e : Z) (d : positive) : Q := (inject_Z m * (2 # 1) ^ e / inject_Z (Zpos d))%Q.
 Definition rational (k : number) : Q := fraction (mantissa k) (exponent k) (divisor k).
-Definition run (net : list (layer number)) (c h w : nat) (X : list Q) : list Q :=
-  output 0%Q 1%Q Qplus (fun k v => (rational k * v)%Q) net (shaped c h w X).
+Definition run (net : list (layer number)) (ss : list shape) (X : list Q) : list Q :=
+  output 0%Q 1%Q Qplus (fun k v => (rational k * v)%Q) net (cut ss X).
 (* the same function on tensors of a shape *)
-Definition same (c h w : nat) (A B : list (layer number)) : Prop :=
-  forall X, length X = (c * h * w)%nat -> Forall2 Qeq (run A c h w X) (run B c h w X).
+Definition same (ss : list shape) (A B : list (layer number)) : Prop :=
+  forall X, length X = entries ss -> Forall2 Qeq (run A ss X) (run B ss X).
 
 Record form := Form { terms : list Z; power : Z; below : positive }.
 Definition times (c : Z) (l : list Z) : list Z := if c =? 1 then l else map (Z.mul c) l.
@@ -49,9 +49,9 @@ Definition unit (n j : nat) : form := Form (map (fun i => if Nat.eqb i j then 1 
 Definition nothing : form := Form [] 0 1.
 Definition constant : form := Form [1] 0 1.
 Definition inputs (n : nat) : list form := map (fun j => unit n (S j)) (seq 0 n).
-Definition forms (net : list (layer number)) (c h w : nat) : list form :=
-  output nothing constant fadd fscale net (shaped c h w (inputs (c * h * w))).
-Definition whole (A B : list (layer number)) (c h w : nat) : bool := eqforms (forms A c h w) (forms B c h w).
+Definition forms (net : list (layer number)) (ss : list shape) : list form :=
+  output nothing constant fadd fscale net (cut ss (inputs (entries ss))).
+Definition whole (A B : list (layer number)) (ss : list shape) : bool := eqforms (forms A ss) (forms B ss).
 
 Open Scope Q_scope.
 Fixpoint dot (a : list Z) (x : list Q) : Q :=
@@ -153,8 +153,8 @@ assert (A : forall {T} (l : list T), Forall (fun _ => True) l) by (intros; apply
 apply Forall_forall. intros l _. repeat split; try apply A.
 apply Forall_forall. intros. apply A.
 Qed.
-Lemma forms_rel net c h w X : length X = (c * h * w)%nat ->
-  Forall2 (fun q f => q == value X f) (run net c h w X) (forms net c h w).
+Lemma forms_rel net ss X : length X = entries ss ->
+  Forall2 (fun q f => q == value X f) (run net ss X) (forms net ss).
 Proof.
 intro L. unfold run, forms. rewrite <- L. rewrite <- (map_layer_id net) at 2.
 apply output_rel with (fine := fun _ : number => True).
@@ -163,13 +163,13 @@ apply output_rel with (fine := fun _ : number => True).
 - intros a a' b b' -> ->. symmetry. apply value_add.
 - intros k a a' _ ->. symmetry. apply value_scale.
 - apply all_fine.
-- apply shaped_rel, inputs_rel.
+- apply cut_rel, inputs_rel.
 Qed.
 
-Theorem whole_sound A B c h w : whole A B c h w = true -> same c h w A B.
+Theorem whole_sound A B ss : whole A B ss = true -> same ss A B.
 Proof.
-intros H X L. assert (a := forms_rel A c h w X L). assert (b := forms_rel B c h w X L).
-revert H a b. unfold whole. generalize (forms A c h w) (forms B c h w) (run A c h w X) (run B c h w X).
+intros H X L. assert (a := forms_rel A ss X L). assert (b := forms_rel B ss X L).
+revert H a b. unfold whole. generalize (forms A ss) (forms B ss) (run A ss X) (run B ss X).
 induction l as [|f l IH]; intros [|g m] x y H a b; cbn [eqforms] in H; try discriminate; inversion a; inversion b; subst.
 - constructor.
 - apply andb_prop in H as [E H]. constructor; [|now apply (IH m)].

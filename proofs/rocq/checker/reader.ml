@@ -12,7 +12,7 @@ type cursor = { text : string; mutable at : int; stop : int }
 type 'r maker = { small : int -> int -> int -> 'r; large : Z.t -> int -> int -> 'r }
 
 let magic = "ACNNCERT"
-let version = 1
+let version = 2
 
 let left cursor = cursor.stop - cursor.at
 
@@ -106,6 +106,16 @@ let axis cursor what =
   let dilation = size "the dilation" in
   { Certified.before; after; extent; stride; dilation }
 
+(* as it walks, or as it is given: for every tap and output the position that is met, or 0 for none, counted from 1 *)
+let walk cursor what = match below 2 cursor ("the walk of " ^ what) with
+  | 0 -> Certified.Walk (axis cursor what)
+  | _ ->
+    let taps = below 16384 cursor ("the kernel of " ^ what) in
+    let outputs = below 16384 cursor ("the outputs of " ^ what) in
+    if taps * outputs > left cursor / 4 then bad "%d positions are announced of %s, more than the file holds" (taps * outputs) what;
+    let position () = match below 16384 cursor ("a position of " ^ what) with 0 -> None | n -> Some (n - 1) in
+    Certified.Given (list taps (fun () -> list outputs position))
+
 let convolution maker cursor index =
   let what part = Printf.sprintf "%s of layer %d" part index in
   let feeds = many cursor 12 (what "the feeds") in
@@ -115,8 +125,8 @@ let convolution maker cursor index =
     (k, maker.small m e 1)) in
   let padding = match below 4 cursor (what "the padding mode") with
     | 0 -> Certified.Zeros | 1 -> Certified.Reflect | 2 -> Certified.Replicate | _ -> Certified.Circular in
-  let vertical = axis cursor (what "rows") in
-  let horizontal = axis cursor (what "columns") in
+  let vertical = walk cursor (what "rows") in
+  let horizontal = walk cursor (what "columns") in
   let split = below (1 lsl 24) cursor (what "the groups") in
   let outputs = below (1 lsl 24) cursor (what "the output channels") in
   let columns = below (1 lsl 30) cursor (what "the kernel") in
@@ -125,7 +135,7 @@ let convolution maker cursor index =
   { Certified.from; padding; vertical; horizontal; split; kernels; biases }
 
 let convolutions maker cursor =
-  let n = many cursor 80 "the layers" in
+  let n = many cursor 60 "the layers" in
   let index = ref (-1) in
   list n (fun () -> incr index; convolution maker cursor !index)
 
@@ -139,27 +149,42 @@ let steps layer ((outputs, rows), columns) =
   met *. walk +. taps *. float_of_int (outputs * rows * columns)
 
 (* the layers of a network and the shapes of its values, from well-formed convolutions *)
-let network maker cursor (c, h, w) which =
-  match Certified.network c h w (convolutions maker cursor) with
+let made given shapes = List.filteri (fun i _ -> i >= List.length given) shapes
+let network maker cursor given which =
+  match Certified.network given (convolutions maker cursor) with
   | None -> bad "%s is not well-formed: a list of a wrong length, a feed from a later value, or a kernel that does not fit" which
   | Some (layers, shapes) ->
-    if List.fold_left2 (fun n layer shape -> n +. steps layer shape) 0.0 layers (List.tl shapes) > most_steps then
+    if List.fold_left2 (fun n layer shape -> n +. steps layer shape) 0.0 layers (made given shapes) > most_steps then
       bad "%s is too large for this checker" which;
     layers, shapes
+
+let text cursor what =
+  let length = many cursor 1 what in
+  String.sub cursor.text (skip cursor length what) length
 
 let header cursor =
   let here = skip cursor 8 "the mark" in
   if String.sub cursor.text here 8 <> magic then bad "the file is no certificate: it does not begin with %s" magic;
   let got = count cursor "the version" in
   if got <> version then bad "the file is of version %d, this checker reads version %d" got version;
-  let length = many cursor 1 "the statement" in
-  let statement = String.sub cursor.text (skip cursor length "the statement") length in
-  let side name = below 65536 cursor name in
+  text cursor "the statement"
+
+let shape cursor what =
+  let side name = below 65536 cursor (name ^ " of " ^ what) in
   let c = side "the channels" in
   let h = side "the rows" in
   let w = side "the columns" in
+  if c = 0 || h = 0 || w = 0 then bad "a side of %s is 0" what;
   if c * h * w > 1 lsl 22 then bad "an input of %d x %d x %d numbers is too large" c h w;
-  statement, (c, h, w)
+  (c, h), w
+let sizes ((c, h), w) = Printf.sprintf "%d x %d x %d" c h w
+
+(* numbers of earlier values, for the first network and for the second: those of the first, and whether they agree *)
+let same_numbers cursor values what =
+  let numbers () = list (many cursor 4 what) (fun () -> below values cursor what) in
+  let first = numbers () in
+  let second = numbers () in
+  first, first = second
 
 (* the whole file, its last 16 bytes being the MD5 of the others *)
 let opened path =

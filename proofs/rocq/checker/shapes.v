@@ -136,6 +136,17 @@ intro E. assert (F : Forall (fun rs => length rs = size n a) (pattern m n a)).
 { apply Forall_map, Forall_forall. intros t _. now rewrite map_length, seq_length. }
 split; [|exact F]. unfold pattern in *. destruct (extent a) as [|e]; [lia|]. cbn [seq map hd] in *. now inversion F.
 Qed.
+Lemma met_regular m n k : serves m n k = true ->
+  length (hd [] (met m n k)) = outputs n k /\ Forall (fun rs => length rs = outputs n k) (met m n k) /\ 0 < outputs n k.
+Proof.
+destruct k as [a|p]; cbn [serves met outputs]; intro F.
+- assert (E : 0 < extent a).
+  { unfold fits in F. repeat (apply andb_prop in F as [F ?]). now apply Nat.ltb_lt. }
+  destruct (pattern_regular m n a E). repeat split; try assumption. unfold size. lia.
+- unfold covers in F. apply andb_prop in F as [F C]. apply andb_prop in F as [_ F]. apply Nat.ltb_lt in F.
+  repeat split; [|exact F]. rewrite forallb_forall in C. apply Forall_forall. intros r I.
+  specialize (C r I). apply andb_prop in C as [C _]. now apply Nat.eqb_eq.
+Qed.
 Lemma compile_shape ss vs l k q : shaped_values ss vs -> compile ss l = Some (k, q) ->
   shaped_as q (conv v0 one add scale k (gather add scale vs (feeds k))) /\ positive_shape q.
 Proof.
@@ -144,32 +155,44 @@ destruct (_ && _) eqn:C in E; [|discriminate]. inversion E; subst k q; clear E.
 repeat (apply andb_prop in C as [C ?]).
 repeat match goal with H : (_ <? _) = true |- _ => apply Nat.ltb_lt in H | H : (_ =? _) = true |- _ => apply Nat.eqb_eq in H end.
 destruct (entering_shape _ _ _ _ S En) as [Sx Px]. cbn [feeds]. destruct Sx as [Lx Fx]. unfold positive_shape in *. simpl in Px.
-assert (Fit : forall m n a, fits m n a = true -> 0 < extent a).
-{ intros m n a H'. unfold fits in H'. repeat (apply andb_prop in H' as [H' ?]).
-  now apply Nat.ltb_lt. }
-destruct (pattern_regular (padding l) h (vertical l)) as [Hh Rh]; [eapply Fit; eassumption|].
-destruct (pattern_regular (padding l) w (horizontal l)) as [Hw Rw]; [eapply Fit; eassumption|].
+destruct (met_regular (padding l) h (vertical l)) as [Hh [Rh Ph]]; [assumption|].
+destruct (met_regular (padding l) w (horizontal l)) as [Hw [Rw Pw]]; [assumption|].
 split; [|assumption].
-replace (size h (vertical l)) with (height (Layer (from l) (pattern (padding l) h (vertical l))
-  (pattern (padding l) w (horizontal l)) (split l) (kernels l) (biases l))) by exact Hh.
-replace (size w (horizontal l)) with (width (Layer (from l) (pattern (padding l) h (vertical l))
-  (pattern (padding l) w (horizontal l)) (split l) (kernels l) (biases l))) by exact Hw.
+replace (outputs h (vertical l)) with (height (Layer (from l) (met (padding l) h (vertical l))
+  (met (padding l) w (horizontal l)) (split l) (kernels l) (biases l))) by exact Hh.
+replace (outputs w (horizontal l)) with (width (Layer (from l) (met (padding l) h (vertical l))
+  (met (padding l) w (horizontal l)) (split l) (kernels l) (biases l))) by exact Hw.
 apply conv_shape; unfold regular, height, width; cbn [rows cols groups kernel bias]; rewrite ?Hh, ?Hw, ?Lx; try assumption.
 - split; assumption.
-- unfold size. lia.
 Qed.
 
-Theorem network_shaped c h w ls net ss x : network c h w ls = Some (net, ss) -> shaped_as (c, h, w) x ->
-  Forall2 shaped_as ss (forward v0 one add scale net x).
+Lemma cut_shaped ss : Forall (fun s => let '(c, h, w) := s in 0 < c /\ 0 < h /\ 0 < w) ss ->
+  forall X : list V, length X = entries ss -> Forall2 shaped_as ss (cut ss X).
 Proof.
-unfold network. destruct (_ && _) eqn:P; [|discriminate]. intros E X.
-apply andb_prop in P as [P _]. apply andb_prop in P as [P _]. apply Nat.ltb_lt in P.
-assert (S : shaped_values [(c, h, w)] [x]) by (split; constructor; auto).
-unfold forward. revert E S. generalize [(c, h, w)] as qs, [x] as vs. revert net ss.
-induction ls as [|l ls IH]; intros net ss qs vs E S; cbn [compile_all] in E.
+intro F. induction F as [|[[c h] w] ss [C [H W]] F IH]; intros X L; cbn [cut]; constructor.
+- unfold entries in L. cbn [fold_right] in L. unfold shaped.
+  assert (N : 0 < h * w) by nia.
+  destruct (chop_length (h * w) N c c (firstn (c * h * w) X)) as [Lc Fc]; [lia|rewrite firstn_length, L; lia|].
+  split; [now rewrite map_length|]. apply Forall_map. eapply Forall_impl; [|exact Fc]. intros im Li.
+  apply (chop_length w W h h); [lia|exact Li].
+- apply IH. rewrite skipn_length, L. unfold entries. cbn [fold_right]. lia.
+Qed.
+
+Theorem network_shaped ss ls net ts (X : list V) : network ss ls = Some (net, ts) -> length X = entries ss ->
+  Forall2 shaped_as ts (forward v0 one add scale net (cut ss X)).
+Proof.
+unfold network. destruct (_ && _) eqn:P; [|discriminate]. intros E L.
+apply andb_prop in P as [_ P]. rewrite forallb_forall in P.
+assert (Q : Forall (fun s => let '(c, h, w) := s in 0 < c /\ 0 < h /\ 0 < w) ss).
+{ apply Forall_forall. intros [[c h] w] I. specialize (P _ I). cbv beta iota in P.
+  apply andb_prop in P as [P W]. apply andb_prop in P as [C H]. apply Nat.ltb_lt in C, H, W. auto. }
+assert (S : shaped_values ss (cut ss X)).
+{ split; [now apply cut_shaped|]. eapply Forall_impl; [|exact Q]. intros [[c h] w] [C _]. exact C. }
+clear P Q L. unfold forward. revert E S. generalize (cut ss X) as vs. revert ss net ts.
+induction ls as [|l ls IH]; intros qs net ts vs E S; cbn [compile_all] in E.
 - inversion E; subst. apply S.
 - destruct (compile qs l) as [[k q]|] eqn:K; [|discriminate].
-  match type of E with context [compile_all ?a ls] => destruct (compile_all a ls) as [[ks ts]|] eqn:A; [|discriminate] end. inversion E; subst. cbn [fold_left].
+  match type of E with context [compile_all ?a ls] => destruct (compile_all a ls) as [[ks us]|] eqn:A; [|discriminate] end. inversion E; subst. cbn [fold_left].
   apply (IH _ _ _ _ A). destruct (compile_shape _ _ _ _ _ S K) as [Sk Pk]. destruct S as [S1 S2]. split.
   + apply Forall2_app; [exact S1|]. constructor; [exact Sk|constructor].
   + apply Forall_app. split; [exact S2|]. constructor; [exact Pk|constructor].

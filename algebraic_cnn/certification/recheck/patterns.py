@@ -1,0 +1,102 @@
+"""Calls that meet positions in ways of their own: transposed convolutions, interpolation, concatenation.
+
+A tap meets one position, or a zero, at every output, and has one weight.  So a transposed convolution leaves zeros
+between positions, and interpolation along an axis has a tap for every number among its weights.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...ir.graph import Call, Ref
+from ...ops.precision import working_dtype
+from ...ops.resize import along_axes
+from .layers import Axis, Given, Layer, Numbers, each
+from .writer import Value, Writer, axes_of, bias_of, pair, refused, windowed
+
+
+def transposed(writer: Writer, call: Call, arguments: dict[str, Any], x: Value) -> Value:
+    """Output u meets position i by tap a where u = i stride - padding + a dilation."""
+    axes = axes_of(call, x)
+    weight = writer.array(arguments["weight"])
+    groups, extents = arguments["groups"], pair(weight.shape[2:], axes, 1)
+    stride, dilation = (pair(arguments[name], axes, 1) for name in ("stride", "dilation"))
+    padding, extra = (pair(arguments[name], axes, 0) for name in ("padding", "output_padding"))
+    sizes = zip(x.shape[1:], extents, stride, dilation, padding, extra, strict=True)
+    rows, columns = (_spread(*axis) for axis in sizes)
+    inner = weight.reshape(groups, len(weight) // groups, weight.shape[1], -1).swapaxes(1, 2)
+    kernel = np.ascontiguousarray(inner).reshape(groups * weight.shape[1], -1)
+    bias = bias_of(writer, arguments["bias"], len(kernel))
+    return writer.add(Layer(x.feeds, Numbers.of(kernel), bias, rows, columns, groups=groups), x.shape, axes)
+
+
+def _spread(n: int, extent: int, stride: int, dilation: int, padding: int, extra: int) -> Given:
+    outputs = (n - 1) * stride - 2 * padding + dilation * (extent - 1) + extra + 1
+    moved = np.arange(outputs) + padding - dilation * np.arange(extent)[:, None]
+    inside = (moved % stride == 0) & (moved >= 0) & (moved < n * stride)
+    return Given(np.where(inside, moved // stride, -1))
+
+
+def interpolated(writer: Writer, call: Call, arguments: dict[str, Any], x: Value) -> Value:
+    """A layer for every axis, with the weights that torch's kernel has in the network's dtype."""
+    axes = axes_of(call, x)
+    name = "self" if "self" in arguments else "input"
+    image = torch.empty(1, 1, *x.seen[1:], device="meta")
+    dtype = working_dtype(call, writer.graph)
+    tables = list(along_axes(call.target, {**arguments, name: image}, dtype))
+    value = x
+    for place, (places, numbers) in enumerate(tables, 4 - axes):
+        walk, taps = _tabled(places.numpy(), numbers.numpy())
+        kernel = Numbers.of(np.broadcast_to(taps, (value.shape[0], len(taps))).copy())
+        rows, columns = (walk, Axis()) if place == 1 else (Axis(), walk)
+        value = writer.add(each(value.feeds, value.shape[0], kernel, rows=rows, columns=columns), value.shape, axes)
+    return value
+
+
+def _tabled(places: np.ndarray, numbers: np.ndarray) -> tuple[Given, np.ndarray]:
+    """The taps and their weights: of every weight as many as one output has."""
+    rows = [sorted((weight, place) for weight, place in zip(*row, strict=True) if weight)
+            for row in zip(numbers.tolist(), places.tolist(), strict=True)]  # fmt: skip
+    often = Counter[float]()
+    for row in rows:
+        often |= Counter(weight for weight, _ in row)
+    taps = sorted(often.elements())
+    met = np.full((len(taps), len(rows)), -1, dtype=np.int64)
+    for output, row in enumerate(rows):
+        seen = Counter[float]()
+        for weight, place in row:
+            met[taps.index(weight) + seen[weight], output] = place
+            seen[weight] += 1
+    return Given(met), np.array(taps)
+
+
+def concatenated(writer: Writer, call: Call, arguments: dict[str, Any], values: dict[str, Value]) -> Value:
+    """Each part moved to its channels, rows or columns, zeros elsewhere; then their sum."""
+    refs = arguments["tensors"]
+    if not all(isinstance(ref, Ref) and ref.name in values for ref in refs):
+        raise refused(call, "a concatenation with a constant")
+    parts = [values[ref.name] for ref in refs]
+    vectors = all(part.seen == part.shape[:1] for part in parts)
+    axes = 1 if vectors else max(axes_of(call, part) for part in parts)
+    place = arguments.get("dim", 0) % (axes + 1)
+    if place == 0:
+        raise refused(call, "a concatenation of samples")
+    at = place - 1 if place == 1 else place - axes + 2
+    lengths = [part.shape[at] for part in parts]
+    starts = np.cumsum([0, *lengths]).tolist()
+    moved = [_placed(writer, part, axes, at, start, starts[-1]) for part, start in zip(parts, starts, strict=False)]
+    return Value(sum((part.feeds for part in moved), ()), moved[0].shape, moved[0].seen)
+
+
+def _placed(writer: Writer, x: Value, axes: int, at: int, start: int, total: int) -> Value:
+    if at == 0:
+        kernel = np.zeros((total, x.shape[0]), dtype=np.float32)
+        kernel[np.arange(x.shape[0]) + start, np.arange(x.shape[0])] = 1
+        return writer.add(Layer(x.feeds, Numbers.of(kernel), Numbers.all(0.0, total)), x.shape, axes)
+    walks = [(0, 0, 1), (0, 0, 1)]
+    walks[at - 1] = (start, total - start - x.shape[at], 1)
+    return windowed(writer, x, axes, (walks[0], walks[1]))

@@ -1,0 +1,198 @@
+"""The bytes of a .cert file, read back; it shares nothing with what writes them but the classes of layers.
+
+    Step      an affine region with what is claimed of it, or a call
+    read      the whole file
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import DataError
+from .layers import Axis, Given, Layer, Numbers, Program, Shape, Walk
+
+_MODES = ("zeros", "reflect", "replicate", "circular")
+_DTYPES = {0: np.dtype("<f4"), 1: np.dtype("<f8"), 3: np.dtype("<u4")}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is claimed of a region.
+
+    Attributes:
+        kind: 0 equal, 1 equal modulo a prime, 2 equal and rounded.
+        network: the region of the second network, or its exact numbers.
+        modulus: the prime, of kind 1.
+        floats: W and b rounded, of kind 2.
+    """
+
+    kind: int
+    network: Program
+    modulus: int | None = None
+    floats: tuple[Numbers, Numbers] | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One value of two networks.
+
+    Attributes:
+        given: numbers of the values that it is given, in the first network and in the second.
+        network: the region of the first network; None of a call.
+        claims: of a region.
+        names: of a call, in both networks.
+    """
+
+    given: tuple[tuple[int, ...], tuple[int, ...]]
+    network: Program | None = None
+    claims: tuple[Claim, ...] = ()
+    names: tuple[str, str] = ("", "")
+
+
+@dataclass(frozen=True)
+class File:
+    """A file.
+
+    Attributes:
+        text: what its writer says.
+        inputs: shapes of the inputs.
+        steps: in order.
+        returned: which values the two networks return.
+    """
+
+    text: str
+    inputs: tuple[Shape, ...]
+    steps: tuple[Step, ...]
+    returned: tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def read(path: str | os.PathLike[str]) -> File:
+    """Reads a file that ``Certificate.write`` wrote.
+
+    Raises:
+        DataError: if it is missing, damaged or not of this format.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(str(error.strerror), expected="a .cert file", where=path) from error
+    if content[:8] != b"ACNNCERT" or hashlib.md5(content[:-16], usedforsecurity=False).digest() != content[-16:]:
+        raise DataError("not a certificate, or damaged", expected="a file that Certificate.write wrote", where=path)
+    try:
+        return _Reader(content[:-16], 8).file()
+    except (struct.error, IndexError, KeyError, ValueError, OverflowError, ZeroDivisionError) as error:
+        raise DataError(f"not a certificate ({error})", expected="a file of version 2", where=path) from error
+
+
+@dataclass
+class _Reader:
+    content: bytes
+    at: int
+
+    def take(self, size: int) -> bytes:
+        if size > len(self.content) - self.at:
+            raise ValueError("it ends too early")
+        self.at += size
+        return self.content[self.at - size : self.at]
+
+    def count(self) -> int:
+        return int.from_bytes(self.take(4), "little")
+
+    def counts(self, n: int) -> tuple[int, ...]:
+        return tuple(np.frombuffer(self.take(4 * n), "<u4").tolist())
+
+    def text(self) -> str:
+        return self.take(self.count()).decode(errors="replace")
+
+    def values(self) -> tuple[int, ...]:
+        return self.counts(self.count())
+
+    def file(self) -> File:
+        if self.count() != 2:
+            raise ValueError("another version")
+        text = self.text()
+        inputs = tuple((c, h, w) for c, h, w in (self.counts(3) for _ in range(self.count())))
+        shapes, steps = list(inputs), []
+        for _ in range(self.count()):
+            steps.append(self.step(shapes))
+        file = File(text, inputs, tuple(steps), (self.values(), self.values()))
+        if self.at != len(self.content):
+            raise ValueError("bytes are left")
+        return file
+
+    def step(self, shapes: list[Shape]) -> Step:
+        kind, given = self.count(), (self.values(), self.values())
+        if kind:
+            names = self.text(), self.text()
+            c, h, w = self.counts(3)
+            shapes.append((c, h, w))
+            return Step(given, names=names)
+        inputs = [shapes[i] for i in given[0]]
+        network = self.network(inputs)
+        shapes.append(results(network)[-1])
+        return Step(given, network, tuple(self.claim(inputs) for _ in range(self.count())))
+
+    def claim(self, inputs: list[Shape]) -> Claim:
+        kind = self.count()
+        if kind == 1:
+            p = self.count()
+            return Claim(kind, self.network(inputs), p)
+        network = self.network(inputs)
+        if kind == 0:
+            return Claim(kind, network)
+        rows, columns = network.layers[0].kernel.shape
+        self.take(4)
+        return Claim(kind, network, floats=(self.numbers(rows, columns), self.numbers(rows, 1)))
+
+    def network(self, inputs: list[Shape]) -> Program:
+        return Program(inputs[0], tuple(self.layer() for _ in range(self.count())), tuple(inputs[1:]))
+
+    def layer(self) -> Layer:
+        feeds = tuple(struct.unpack("<Id", self.take(12)) for _ in range(self.count()))
+        mode, rows, columns = _MODES[self.count()], self.walk(), self.walk()
+        groups, outputs, weights = self.counts(3)
+        kernel, bias = self.numbers(outputs, weights), self.numbers(outputs, 1)
+        return Layer(feeds, kernel, bias, rows, columns, mode, groups)
+
+    def walk(self) -> Walk:
+        if self.count() == 0:
+            return Axis(*self.counts(5))
+        taps, outputs = self.counts(2)
+        return Given(np.array(self.counts(taps * outputs), dtype=np.int64).reshape(taps, outputs) - 1)
+
+    def numbers(self, rows: int, columns: int) -> Numbers:
+        kind, divisor = self.counts(2)
+        if kind == 4:
+            return Numbers.all(struct.unpack("<d", self.take(8))[0], rows, columns, divisor)
+        if kind == 2:
+            exponent = struct.unpack("<i", self.take(4))[0]
+            scale = Fraction(2) ** exponent / divisor
+            values = np.array([self.large() * scale for _ in range(rows * columns)] or [Fraction(0)], dtype=object)
+            return Numbers(values.reshape(rows, columns), (rows, columns))
+        dtype = _DTYPES[kind]
+        raw = np.frombuffer(self.take(rows * columns * dtype.itemsize), dtype)
+        values = raw.astype(np.int64) if kind == 3 else raw.astype(dtype.newbyteorder("="))
+        return Numbers(values.reshape(rows, columns), (rows, columns), divisor)
+
+    def large(self) -> int:
+        size = self.count()
+        m = int.from_bytes(self.take(size & 0x7FFFFFFF), "little")
+        return -m if size >> 31 else m
+
+
+def results(program: Program) -> list[Shape]:
+    """The shapes of all values of a program, its inputs first."""
+    shapes = list(program.shapes)
+    for layer in program.layers:
+        shapes.append(layer.result(shapes[layer.feeds[0][0]]))
+        if math.prod(shapes[-1]) < 1:
+            raise ValueError("a value without entries")
+    return shapes

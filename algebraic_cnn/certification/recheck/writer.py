@@ -1,0 +1,114 @@
+"""Writing a network as layers of the checker: what every spelling of a call needs.
+
+Value      a sum of earlier values with strengths, its shape as the checker has it and as torch has it
+Writer     the layers so far
+windowed   rows and columns padded, cut off, or left out
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ...errors import NotAffineError
+from ...ir.graph import Call, Graph, Ref
+from .layers import Axis, Layer, Numbers, Shape, each
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a call has made.
+
+    Attributes:
+        feeds: values of the program, with strengths; their sum is the value.
+        shape: (channels, rows, columns) of each of them.
+        seen: the shape that torch sees, without batch axis; the entries are the same in row-major order.
+    """
+
+    feeds: tuple[tuple[int, float], ...]
+    shape: Shape
+    seen: tuple[int, ...]
+
+    @property
+    def image(self) -> bool:
+        """Whether torch sees it with the axes of the program."""
+        return self.seen == self.shape or (self.shape[1] == 1 and self.seen == (self.shape[0], self.shape[2]))
+
+
+@dataclass
+class Writer:
+    """The layers so far.
+
+    Attributes:
+        graph: the network.
+        inputs: how many inputs there are.
+        layers: one after the other.
+    """
+
+    graph: Graph
+    inputs: int = 1
+    layers: list[Layer] = field(default_factory=list)
+
+    def add(self, layer: Layer, shape: Shape, axes: int) -> Value:
+        """The value of a new layer; torch sees it with one axis, two or three."""
+        self.layers.append(layer)
+        made = layer.result(shape)
+        seen = {1: (math.prod(made),), 2: (made[0], made[2]), 3: made}[axes]
+        return Value(((self.inputs + len(self.layers) - 1, 1.0),), made, seen)
+
+    def array(self, argument: Any) -> np.ndarray:
+        """The numbers of a constant argument."""
+        tensor: Tensor = self.graph.constants[argument.name] if isinstance(argument, Ref) else argument
+        numbers = tensor.detach().cpu()
+        return numbers.double().numpy() if numbers.element_size() > 4 else numbers.float().numpy()
+
+
+Spelling = Callable[[Writer, Call, dict[str, Any], Value], Value]
+
+
+def refused(call: Call, why: str = "a call that the checker does not know") -> NotAffineError:
+    """The error that names the call and its source line."""
+    return NotAffineError(f"{why}: {call.op}", where=call.where)
+
+
+def axes_of(call: Call, value: Value) -> int:
+    """How many axes an image has as torch sees it, that of the channels included."""
+    if not value.image or len(value.seen) < 2:
+        raise refused(call, "an image was expected, after a reshaping")
+    return len(value.seen)
+
+
+def pair(numbers: Any, axes: int, one: int) -> tuple[int, int]:
+    """An argument for rows and for columns; of one-dimensional calls the rows are trivial."""
+    given = [numbers] if isinstance(numbers, int) else list(numbers)
+    given = given * (axes - 1) if len(given) == 1 else given
+    return (one, given[0]) if axes == 2 else (given[0], given[1])
+
+
+def bias_of(writer: Writer, argument: Any, channels: int) -> Numbers:
+    """The biases of an argument; zeros where there is none."""
+    return Numbers.all(0.0, channels) if argument is None else Numbers.of(writer.array(argument))
+
+
+def windowed(
+    writer: Writer, x: Value, axes: int, walks: tuple[tuple[int, int, int], ...], mode: str = "zeros"
+) -> Value:
+    """Rows and columns padded, or cut off where that is negative; every so many of them kept.
+
+    A kernel with one 1 and zeros beside it cuts off as many positions as it has zeros, on that side.
+    """
+    cuts = [(max(-before, 0), max(-after, 0)) for before, after, _ in walks]
+    (top, bottom), (left, right) = cuts
+    kernel = np.zeros((x.shape[0], top + bottom + 1, left + right + 1), dtype=np.float32)
+    kernel[:, top, left] = 1
+    rows, columns = (
+        Axis(max(before, 0), max(after, 0), sum(cut) + 1, step)
+        for (before, after, step), cut in zip(walks, cuts, strict=True)
+    )
+    layer = each(x.feeds, x.shape[0], Numbers.of(kernel), rows=rows, columns=columns, mode=mode)
+    return writer.add(layer, x.shape, axes)

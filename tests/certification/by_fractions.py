@@ -1,0 +1,78 @@
+"""What the networks of a .cert file compute, from the definition of a convolution in exact fractions, entry by entry.
+
+It is slow, and shares nothing with the checker: ``true_claims`` says of a small file whether all that it claims is so.
+"""
+
+from __future__ import annotations
+
+import itertools
+from fractions import Fraction
+from pathlib import Path
+
+from algebraic_cnn.certification.recheck.layers import Axis, Layer, Program, Shape, Walk
+from algebraic_cnn.certification.recheck.reader import read
+
+Image = dict[tuple[int, int, int], Fraction]
+
+
+def _met(walk: Walk, mode: str, n: int, tap: int, output: int) -> int | None:
+    """The position that a tap meets at an output; None meets a zero."""
+    if not isinstance(walk, Axis):
+        return None if walk.met[tap, output] < 0 else int(walk.met[tap, output])
+    place = output * walk.stride + tap * walk.dilation - walk.before
+    if 0 <= place < n:
+        return place
+    if mode == "reflect":
+        return -place if place < 0 else 2 * (n - 1) - place
+    return {"zeros": None, "replicate": max(0, min(n - 1, place)), "circular": place % n}[mode]
+
+
+def _layer(layer: Layer, x: Image, shape: Shape) -> tuple[Image, Shape]:
+    c, h, w = shape
+    result = layer.result(shape)
+    per_group, outputs = c // layer.groups, result[0] // layer.groups
+    taps = list(itertools.product(range(per_group), range(layer.rows.extent), range(layer.columns.extent)))
+    weights, biases = layer.kernel.fractions(), layer.bias.fractions()
+    made: Image = {}
+    for o, u, v in itertools.product(*map(range, result)):
+        total = biases[o]
+        for place, (i, a, b) in enumerate(taps):
+            r, s = _met(layer.rows, layer.mode, h, a, u), _met(layer.columns, layer.mode, w, b, v)
+            if r is not None and s is not None:
+                total += weights[o * len(taps) + place] * x[o // outputs * per_group + i, r, s]
+        made[o, u, v] = total
+    return made, result
+
+
+def _positions(shape: Shape) -> list[tuple[int, int, int]]:
+    c, h, w = shape
+    return list(itertools.product(range(c), range(h), range(w)))
+
+
+def outputs_of(program: Program, x: list[Fraction]) -> list[Fraction]:
+    """What a network of one input makes of it, flat."""
+    values: list[tuple[Image, Shape]] = [(dict(zip(_positions(program.shape), x, strict=True)), program.shape)]
+    for layer in program.layers:
+        fed = [(values[k], Fraction(t)) for k, t in layer.feeds]
+        shape = fed[0][0][1]
+        total = {at: sum((t * value[0][at] for value, t in fed), Fraction(0)) for at in _positions(shape)}
+        values.append(_layer(layer, total, shape))
+    image, shape = values[-1]
+    return [image[at] for at in _positions(shape)]
+
+
+def true_claims(path: Path) -> bool:
+    """Whether both networks are wired alike, and every region is what is claimed, at 0 and at all unit vectors."""
+    file = read(path)
+    wires = [file.returned, *(step.given for step in file.steps), *(step.names for step in file.steps)]
+    if any(first != second for first, second in wires):
+        return False
+    for step in file.steps:
+        for claim in step.claims:
+            assert step.network is not None
+            c, h, w = step.network.shape
+            for j in range(-1, c * h * w):
+                x = [Fraction(i == j) for i in range(c * h * w)]
+                if outputs_of(step.network, x) != outputs_of(claim.network, x):
+                    return False
+    return True
