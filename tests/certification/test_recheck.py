@@ -26,6 +26,8 @@ from algebraic_cnn.certification.recheck import claims, file
 from algebraic_cnn.certification.recheck.layers import Layer, Numbers, Program, each
 from algebraic_cnn.certification.recheck.maps import mapped, stored
 from algebraic_cnn.certification.recheck.program import VARIABLE, checker, recheck
+from algebraic_cnn.certification.recheck.reader import read
+from algebraic_cnn.certification.recheck.regions import regions_file
 from algebraic_cnn.certification.recheck.spelling import spelled
 from algebraic_cnn.certification.recheck.weights import origins
 from algebraic_cnn.derivation.exact import exact_map
@@ -416,3 +418,39 @@ def test_weights_are_read_from_the_bytes_of_the_model(tmp_path: Path) -> None:
         origins(tmp_path / "x.cert", tmp_path / "x.cert")
     with pytest.raises(DataError, match="not a certificate"):
         origins(tmp_path / "m.pt2", tmp_path / "m.pt2")
+
+
+class Residual(nn.Module):
+    """ReLUs, a skip and a max-pool, written in one of two ways."""
+
+    def __init__(self, way: int) -> None:
+        super().__init__()
+        self.way = way
+        self.first, self.second = nn.Conv2d(1, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+        self.last = nn.Linear(27, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = F.relu(self.first(x))
+        if self.way == 0:
+            return self.last(F.max_pool2d(F.relu(self.second(h) + h), 2).flatten(1))
+        return self.last(F.max_pool2d((h + self.second(h)).relu(), 2, 2).reshape(-1, 27))
+
+
+@needs_checker
+def test_a_network_with_relus_is_rechecked_region_by_region(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    one, other, x = Residual(0).eval(), Residual(1).eval(), torch.zeros(1, 1, 6, 6)
+    other.load_state_dict(one.state_dict())
+    path = certify(one, other, x).write(tmp_path / "x.cert")
+    found = recheck(path)
+    assert found.ok
+    assert sum(line.startswith("A call") for line in found.lines) == 3
+    assert sum(line.startswith("A region") for line in found.lines) == 4
+    assert [step.given[0] for step in read(path).steps] == [(0,), (1,), (2,), (3,), (4,), (5,), (6,)]
+    for name, value in other.named_parameters():
+        with torch.no_grad():
+            kept = value.clone()
+            value.view(-1)[0] = torch.nextafter(value.view(-1)[0], torch.tensor(torch.inf))
+            path.write_bytes(regions_file(trace(one, x), trace(other, x)))
+            value.copy_(kept)
+        assert not recheck(path).ok, name

@@ -8,6 +8,7 @@ From the ground up:
     patterns    calls that meet positions in ways of their own
     spelling    a traced network as such layers
     file        the bytes of a .cert file
+    regions     networks that are not affine, region by region
     reader      the same read back, by other code
     weights     whether the numbers are those of a model's file
     claims      what is claimed of two networks

@@ -21,12 +21,13 @@ from ...derivation.methods import MEMORY_BUDGET, derive_graph
 from ...derivation.samples import require_samples_apart
 from ...errors import DataError
 from ...ir.graph import Graph
-from ...ops.evaluate import require_affine
+from ...ops.evaluate import affine_obstacle, require_affine
 from ...rings.prime_field import PrimeField
 from ..check import stated
 from .file import equal, file_of, modulo, named_start, network_of, rounded
 from .layers import Program
 from .maps import mapped, stored
+from .regions import regions_file
 from .spelling import spelled
 
 Network: TypeAlias = Graph | AffineMap
@@ -51,10 +52,14 @@ def certificate_file(original: Network, other: Network, *, rounding: bool | None
         The bytes.
 
     Raises:
-        NotAffineError: if a network is not one affine map of one sample, or has a call that the checker does not know.
+        NotAffineError: if a network is not one affine map of one sample nor equal to the other region by region, or has
+            a call that the checker does not know.
         DataError: if the networks are equal but for rounding and the other one does not state its W and b.
         TooLargeError, NonFiniteError: as ``exact_map`` and ``derive`` raise them.
     """
+    if isinstance(original, Graph) and isinstance(other, Graph) and not rounding:
+        if affine_obstacle(original) and affine_obstacle(other):
+            return regions_file(original, other, text)
     network = _program(original)
     given = None if rounding is False else stated(other, MEMORY_BUDGET)
     if given is None and not rounding:

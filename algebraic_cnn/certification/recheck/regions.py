@@ -1,0 +1,128 @@
+"""Two networks that are not affine, as steps for the checker: affine regions, and calls, compared by name.
+
+The calls are paired as ``certify`` pairs them (matching.py).  What a call is given is a region of what earlier calls
+have returned; the regions of both networks are claimed to be the same functions over the rational numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from ...derivation.samples import require_samples_apart
+from ...derivation.seams import Cut, Source, cut
+from ...errors import NotAffineError
+from ...ir.graph import Graph, Ref, needed
+from ..matching import Matching, matched
+from .file import call, equal, region, steps_file
+from .layers import Program, Shape
+from .maps import stored
+from .spelling import spelled_output
+
+
+def regions_file(first: Graph, second: Graph, text: str = "") -> bytes:
+    """The file of the claim that two networks are the same function, region by region.
+
+    Args:
+        first: a network of which samples do not mix.
+        second: another one.
+        text: a sentence for who reads it.
+
+    Returns:
+        The bytes.
+
+    Raises:
+        NotAffineError: if a region has a call that the checker does not know, or the calls between the regions are not
+            the same ones, each made once.
+    """
+    pairing = matched(cut(first, 1, flat=False), cut(second, 1, flat=False))
+    for part in pairing.cuts:
+        require_samples_apart(part.graph)
+    writer = _Steps(pairing, _partners(pairing))
+    for number in range(len(pairing.cuts[0].seams)):
+        writer.seam(number)
+    ours = pairing.cuts[0]
+    returned = tuple(writer.region(place) for place in range(ours.given, len(ours.places)))
+    inputs = [writer.shapes[(-1, i)] for i in range(len(ours.whole.inputs))]
+    return steps_file(text, inputs, writer.steps, (returned, returned))
+
+
+def _partners(pairing: Matching) -> dict[int, int]:
+    """Which output of the second cut is which of the first."""
+    partners = {i: j for (one, i), (other, j), _ in pairing.pairs if (one, other) == (0, 1)}
+    if pairing.alone or len(partners) != len(pairing.pairs) or len(partners) != len(pairing.cuts[0].places):
+        got = pairing.alone[0] if pairing.alone else "one that is made twice"
+        raise NotAffineError("the two networks do not make the same calls between their regions", got=got)
+    return partners
+
+
+@dataclass
+class _Steps:
+    """The steps so far.
+
+    Attributes:
+        pairing: the two cuts.
+        partners: which output of the second is which of the first.
+        steps: their bytes.
+        values: the numbers of the values that stand for sources.
+        shapes: theirs.
+    """
+
+    pairing: Matching
+    partners: dict[int, int]
+    steps: list[bytes] = field(default_factory=list)
+    values: dict[Source, int] = field(default_factory=dict)
+    shapes: dict[Source, Shape] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        ours = self.pairing.cuts[0]
+        for source, shape in zip(ours.sources, ours.graph.input_shapes, strict=True):
+            self.shapes[source] = stored(tuple(int(n or 0) for n in shape[1:]))
+        for i, name in enumerate(ours.whole.inputs):
+            self.values[-1, i] = i
+            shape = ours.whole.input_shapes[ours.whole.inputs.index(name)]
+            self.shapes[-1, i] = stored(tuple(int(n or 0) for n in shape[1:]))
+
+    def made(self, content: bytes) -> int:
+        self.steps.append(content)
+        return len(self.pairing.cuts[0].whole.inputs) + len(self.steps) - 1
+
+    def seam(self, number: int) -> None:
+        """The call, once for every part of what it returns."""
+        seam = self.pairing.cuts[0].seams[number]
+        given = tuple(self.region(place) for place in seam.given)
+        places = {self.partners[place] for place in seam.given}
+        other = next((each for each in self.pairing.cuts[1].seams if set(each.given) == places), seam)
+        forms = [repr((each.form.op, each.form.arguments)) for each in (seam, other)]
+        for source in [source for source in self.shapes if source[0] == number]:
+            names = f"{forms[0]} part {source[1]}", f"{forms[1]} part {source[1]}"
+            self.values[source] = self.made(call(names, (given, given), self.shapes[source]))
+
+    def region(self, place: int) -> int:
+        """The number of the value that is output ``place`` of the first cut."""
+        cuts, places = self.pairing.cuts, (place, self.partners[place])
+        used = {source for part, i in zip(cuts, places, strict=True) for source in _used(part, i)}
+        if not used or not used <= self.values.keys():
+            raise NotAffineError("a region that does not depend on earlier values", got=cuts[0].places[place])
+        order = sorted(used, key=self.values.__getitem__)
+        one, other = (_program(part, i, order, self.shapes) for part, i in zip(cuts, places, strict=True))
+        return self.made(region(one, [equal(other)], tuple(self.values[source] for source in order)))
+
+
+def _used(part: Cut, place: int) -> list[Source]:
+    """The sources on which an output depends."""
+    output = part.graph.outputs[place]
+    if not isinstance(output, Ref):
+        raise NotAffineError("a call is given what is no tensor", got=part.places[place])
+    names = needed(part.graph.calls, [output.name])[1] | {output.name}
+    return [source for name, source in zip(part.graph.inputs, part.sources, strict=True) if name in names]
+
+
+def _program(part: Cut, place: int, order: list[Source], shapes: dict[Source, Shape]) -> Program:
+    """One output as a program of the sources in this order."""
+    names = dict(zip(part.sources, part.graph.inputs, strict=True))
+    sizes = dict(zip(part.sources, part.graph.input_shapes, strict=True))
+    inputs = tuple(names.get(source, f"unused {source}") for source in order)
+    given = tuple(sizes.get(source, (1, *shapes[source])) for source in order)
+    output = part.graph.outputs[place]
+    name = output.name if isinstance(output, Ref) else ""
+    return spelled_output(replace(part.graph, inputs=inputs, input_shapes=given), name)
