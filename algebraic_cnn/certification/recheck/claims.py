@@ -57,9 +57,14 @@ def certificate_file(original: Network, other: Network, *, rounding: bool | None
         DataError: if the networks are equal but for rounding and the other one does not state its W and b.
         TooLargeError, NonFiniteError: as ``exact_map`` and ``derive`` raise them.
     """
-    if isinstance(original, Graph) and isinstance(other, Graph) and not rounding:
-        if affine_obstacle(original) and affine_obstacle(other):
-            return regions_file(original, other, text)
+    if (
+        not rounding
+        and isinstance(original, Graph)
+        and isinstance(other, Graph)
+        and affine_obstacle(original)
+        and affine_obstacle(other)
+    ):
+        return regions_file(original, other, text)
     network = _program(original)
     given = None if rounding is False else stated(other, MEMORY_BUDGET)
     if given is None and not rounding:
