@@ -65,10 +65,9 @@ def spelled_output(graph: Graph, name: str) -> Program:
 def _value(writer: Writer, call: Call, values: dict[str, Value]) -> Value:
     arguments = call.bound()
     main = arguments.get("input", arguments.get("self"))
-    if call.op in _SUMS:
-        return _sum(writer, call, arguments, values)
-    if call.op in ("cat", "concat"):
-        return concatenated(writer, call, arguments, values)
+    several = _SEVERAL.get(call.op)
+    if several is not None:
+        return several(writer, call, arguments, values)
     known = SPELLINGS.get(call.op)
     others = [name for name in call.refs() if name in values and not (isinstance(main, Ref) and name == main.name)]
     if known is None or others or not isinstance(main, Ref) or main.name not in values:
@@ -220,6 +219,9 @@ def _plus(writer: Writer, x: Value, factor: float, number: float) -> Value:
 
 
 _SUMS = {"add": 1.0, "sub": -1.0}
+
+#: Calls of several values.
+_SEVERAL = {**dict.fromkeys(_SUMS, _sum), "cat": concatenated, "concat": concatenated}
 
 SPELLINGS: dict[str, Spelling] = {
     **dict.fromkeys(("conv1d", "conv2d"), _conv),
