@@ -76,6 +76,8 @@ def around(stencil: Piece, moves: Sequence[Move | Atom], moves_last: bool) -> Em
     def emit(builder: GraphBuilder, x: Ref, like: Call) -> Ref:
         x = realise(builder, x, stencil, like) or x if moves_last else x
         for move in moves:
+            if isinstance(move, Atom) and move.call is None:  # the identity
+                continue
             if isinstance(move, Atom):
                 x = builder.repeat(replace(move.call, shape=move.shape), dict.fromkeys(move.call.refs(), x))
             elif move.order is not None:

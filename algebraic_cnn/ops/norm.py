@@ -7,6 +7,9 @@ The scale is the one number that is rounded, in the same way in every ring.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import scipy.sparse as sp
 import torch
@@ -17,7 +20,8 @@ from ..algebra.assembly import Value
 from ..algebra.operators.operator import Operator
 from ..algebra.stencils.kernels import pointwise
 from ..algebra.stencils.pieces import Array, Piece
-from ..ir.graph import Call, Graph, Ref
+from ..ir.graph import Call, Graph, Ref, needed
+from ..ir.interpreter import interpret
 from ..rings.ring import Ring
 from . import imaging
 from .denominators import Denominator, dyadic
@@ -90,9 +94,20 @@ def _layer(reading: Reading, call: Call, a: Arguments) -> Value:
     return reading.assembly.layer(x, x.shape, scale, b=b, r=minus_mean)
 
 
+def _numbers(call: Call, graph: Graph, dependent: frozenset[str]) -> dict[str, Any]:
+    """The arguments that are known; those that an instance norm repeats for each sample are the same at every size."""
+    known = {name: v for name, v in call.bound().items() if not isinstance(v, Ref) or v.name not in dependent}
+    computed = [v.name for v in known.values() if isinstance(v, Ref) and v.name not in graph.constants]
+    calls, _ = needed(graph.calls, computed, graph.constants.keys())
+    least = graph.batch or graph.batch_sizes[0]
+    shapes = zip(graph.inputs, graph.input_shapes, strict=True) if calls else ()
+    given = {name: torch.zeros([n or least for n in shape], device=graph.device) for name, shape in shapes}
+    values = interpret(replace(graph, calls=calls), given)
+    return {name: values[v.name] if isinstance(v, Ref) else v for name, v in known.items()}
+
+
 def _denominators(call: Call, graph: Graph, dependent: frozenset[str]) -> tuple[Denominator, Denominator]:
-    raw = {name: graph.constants[v.name] if isinstance(v, Ref) and v.name in graph.constants else v
-           for name, v in call.bound().items()}  # fmt: skip
+    raw = _numbers(call, graph, dependent)
     scale = dyadic(batch_norm_scale(raw))
     return scale, dyadic(raw["bias"]).common(dyadic(raw["running_mean"]) * scale)
 
