@@ -40,6 +40,15 @@ GAIN = 0.98
 #: A matrix must not be dearer either for a batch so many times as large, where its products count more than calls.
 _MANY = 32
 
+#: A matrix of more numbers than the calls that it replaces hold takes longer to derive and to certify than they do:
+#: it must take at most so much of their time.
+_WORTH = 0.5
+
+
+def entries_of(piece: Piece) -> int:
+    """How many entries the matrix of a piece has."""
+    return math.prod(int(n or 1) for n in (*piece.source[1:], *piece.shape[1:]))
+
 
 @dataclass(frozen=True, eq=False)
 class Cutter:
@@ -239,17 +248,24 @@ class Cutter:
             return NEVER
         if self.elsewhere is not None and not self.elsewhere.constant(piece):
             return NEVER
-        entries = math.prod(int(n or 1) for n in (*piece.source[1:], *piece.shape[1:]))
+        entries = entries_of(piece)
         if entries * self.prices.product > allowed or entries * 8 > self.memory_budget:
             return NEVER
         calls = tuple(leaves(piece))
         given, matrix = self.given(piece), dense(piece, self.given(piece), self.memory_budget, self.method)
         after, many = self._spent(piece, matrix), replace(self, batch=_MANY * self.batch)
+        held = sum(self._numbers(call) for call in calls)
+        if held < entries_of(piece) and after.total > _WORTH * before.total:
+            return NEVER
         if many.priced(piece, matrix).cost > many.priced(piece, given).cost or (self.sure and not after.within(before)):
             return NEVER
         if not apart(alone(self.graph, piece, given, LIKE), self.graph.device):
             return NEVER
         return Plan(after.total, matrix, (Merger("dense", calls, before.total, after.total),))
+
+    def _numbers(self, call: Call) -> int:
+        """How many numbers of the network a call reads."""
+        return sum(math.prod(int(n or 1) for n in self.shapes[name]) for name in set(call.refs()) - self.dependent)
 
     def _branches(self, piece: Branches) -> Plan:
         """Branches apart, or merged in pairs while that pays."""

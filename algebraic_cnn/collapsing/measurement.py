@@ -124,16 +124,23 @@ def runner(module: torch.nn.Module, values: Sequence[Tensor]) -> Callable[[], ob
     return run
 
 
-def race(before: Callable[[], object], after: Callable[[], object], *, clock: Clock = time.perf_counter) -> Race:
+def race(
+    before: Callable[[], object],
+    after: Callable[[], object],
+    *,
+    clock: Clock = time.perf_counter,
+    rounds: int = _ROUNDS,
+    mercy: int = _MERCY,
+) -> Race:
     """Whether ``after`` is clearly slower than ``before``: both in turn, every second round in the other order.
 
-    The race ends as soon as the verdict is sure to be "not slower".
+    The race ends as soon as the verdict is sure to be "not slower": more rounds than ``mercy`` said so.
     """
     sides = (before, after)
     counts = [max(1, round(_SAMPLE / max(_once(side, 2, clock), 1e-9))) for side in sides]
     samples: list[tuple[float, float]] = []
     better = 0
-    while len(samples) < _ROUNDS and better <= _MERCY:
+    while len(samples) < rounds and better <= mercy:
         found = [0.0, 0.0]
         for place in (0, 1) if len(samples) % 2 else (1, 0):
             found[place] = _once(sides[place], counts[place], clock)
@@ -142,7 +149,7 @@ def race(before: Callable[[], object], after: Callable[[], object], *, clock: Cl
     (usual, tried), least = (
         [of(sample[place] for sample in samples) for place in (0, 1)] for of in (statistics.median, min)
     )
-    lost = better <= _MERCY and tried > _MARGIN * usual and least[1] > _MARGIN * least[0]
+    lost = better <= mercy and tried > _MARGIN * usual and least[1] > _MARGIN * least[0]
     return Race(usual, tried, lost)
 
 

@@ -44,6 +44,7 @@ from ..rings.ring import Float
 from ..toeplitz.arguments import bytes_allowed
 from .any_size import sampled
 from .building import in_dtype
+from .contest import as_given, comparable, slower
 from .job import Job, required, settled
 from .kept import require_finite, watched
 from .measurement import Race, doubtful, race, runner, timed, values_of
@@ -80,8 +81,9 @@ def collapse(
         method: how dense maps are derived, as in ``derive``.
         certify: level of the certificate, "auto" being the modular one of every region; None for none.
         measure: whether a form that spends more of something (multiply-adds, bytes or calls) must also stand a race
-            against the calls that it replaces; without it the result depends on the cost model alone, the same on
-            every machine.
+            against the calls that it replaces, and the whole network one against the model, at one sample and at
+            eight; where nothing pays the result is a copy of the model.  Without it the result depends on the cost
+            model alone, the same on every machine.
         prices: of the cost model; default those of an ordinary CPU.
         memory_budget: bytes that a dense map and its probes may take.
         progress: called with (probes done, probes in all).
@@ -128,16 +130,16 @@ def collapse(
         careful = frozenset() if found else frozenset(written.network.affine)
         written = job.rewritten(careful) if careful else written
         del clock[2:]
-    return _printed(found or _partly(job, written, careful, measure, bound, clock), traced)
+    return _printed(found or _partly(job, written, careful, model if measure else None, bound, clock), traced)
 
 
 def _partly(
-    job: Job, written: Rewrite, careful: frozenset[str], measure: bool, bound: str, clock: list[float]
+    job: Job, written: Rewrite, careful: frozenset[str], model: Any, bound: str, clock: list[float]
 ) -> Collapse:
-    """The network with its regions rewritten."""
+    """The network with its regions rewritten, raced against the model if there is one."""
     graph, sample = job.graph, job.sample
     values = lru_cache(lambda batch, names: values_of(graph, names, batch))
-    pairs = doubtful(changed(written), written.rewritten.shell(), job.prices) if measure else []
+    pairs = doubtful(changed(written), written.rewritten.shell(), job.prices) if model is not None else []
     clock.append(time.perf_counter())
     races: Sequence[Race] = ()
     if pairs:
@@ -148,6 +150,11 @@ def _partly(
     careful |= slow
     job, written, after = settled(job, careful, None if slow else written)
     after = replace(after, parameters=parameters(written))
+    if model is not None and changed(written) and (why := slower(model, emit(after), graph)):
+        kept = {**job.kept, **dict.fromkeys(written.network.affine, why)}
+        del clock[2:]
+        job = replace(job, kept=kept)
+        return _partly(job, job.rewritten(), careful, model, bound, clock)
     clock.append(time.perf_counter())
     sizes, certificate = job.certificate(written, lambda batch: values(batch, written.network.seams))
     certificate = _noting(certificate, vanishing(written, after))
@@ -158,9 +165,12 @@ def _partly(
     report = replace(report_of(written, times, job.method, seconds), sizes=taken)
     if certificate is not None:
         certificate = replace(certificate, fingerprints=("", fingerprint(in_dtype(after, job.dtype))))
-    model = emit(after, dtype=None if job.dtype == graph.dtype else job.dtype)
-    carrying(model, job.choices(careful))
-    return Collapse(model, report, certificate, graph, job.method, job.memory_budget, sizes, job.kept)
+    same = job.dtype == graph.dtype and not changed(written) and comparable(model, graph)
+    module = as_given(model) if same else None
+    if module is None:
+        module = emit(after, dtype=None if job.dtype == graph.dtype else job.dtype)
+        carrying(module, job.choices(careful))
+    return Collapse(module, report, certificate, graph, job.method, job.memory_budget, sizes, job.kept)
 
 
 def _takes_every_batch(graph: Graph) -> bool:

@@ -129,7 +129,10 @@ def require_sharing_said(program: ExportedProgram) -> None:
 
 
 def _shares(node: torch.fx.Node) -> bool:
-    return isinstance(node.target, OpOverload) and node.target.overloadpacket.__name__ in _SHARING
+    """Whether a call may: a product of two factors has memory of its own."""
+    if not isinstance(node.target, OpOverload) or node.target.overloadpacket.__name__ not in _SHARING:
+        return False
+    return node.target.overloadpacket.__name__ != "einsum" or len(node.all_input_nodes) < 2
 
 
 def is_identity(op: str, args: Sequence[Any]) -> bool:

@@ -84,13 +84,13 @@ def counts(model: nn.Module, x: Tensor) -> tuple[int, int]:
 def _timm() -> Any:
     """timm, also beside a torchvision whose operators were built for another torch."""
     try:
-        _declare_operators()
+        declare_operators()
         return importlib.import_module("timm")
     except ImportError as error:
         raise MissingExtraError("timm is not installed", expected='pip install "algebraic_cnn[models]"') from error
 
 
-def _declare_operators() -> None:
+def declare_operators() -> None:
     """Declare the operators that torchvision registers shapes for, where its own library cannot be loaded.
 
     A torchvision built for CUDA loads no operators beside a torch without it, and then fails on import, although no

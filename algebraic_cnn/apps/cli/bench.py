@@ -12,6 +12,7 @@ import typer
 from ...errors import chosen
 from .options import AsJson, on_cpu, words
 from .screen import duration, show, table
+from .zoo import zoo_bench
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,6 +29,7 @@ _WIDE = 160
 _FORMS = ("given", "timm", "ours")
 
 bench = typer.Typer(no_args_is_help=True, help="Measure speed, as ratios to what one would use instead.")
+bench.command("zoo")(zoo_bench)
 
 
 @bench.command("patterns")

@@ -1,0 +1,72 @@
+"""The result as a whole beside the model as it was given: a network that does not pay is not handed over.
+
+    slower      whether the new network loses against the model itself, at one sample or at eight
+    as_given    a copy of the model, for the place of a network in which nothing was changed
+
+Regions are priced one by one, and a module written out as calls has costs of its own; so the clock has the last word.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..ir.graph import Graph
+from .measurement import race, runner
+
+#: How many samples the two are given.
+_BATCHES = (1, 8)
+
+#: Rounds of such a race, and how many may say "not slower" before it is won: a whole network takes its time.
+_ROUNDS, _MERCY = 9, 2
+
+
+def slower(model: Any, new: nn.Module, graph: Graph) -> str:
+    """Why a new network must not stand for a model: it is clearly slower; "" if it is not, or if that cannot be said.
+
+    Args:
+        model: as it was given; a program, or a model that writes its buffers, is not run.
+        new: what would replace it.
+        graph: of the model.
+    """
+    if not comparable(model, graph):
+        return ""
+    least, most = graph.batch_sizes
+    batches = [graph.batch] if graph.batch is not None else [n for n in _BATCHES if least <= n <= (most or n)]
+    for batch in batches:
+        inputs = _inputs(graph, batch)
+        try:
+            found = race(runner(model, inputs), runner(new, inputs), rounds=_ROUNDS, mercy=_MERCY)
+        except (RuntimeError, TypeError, ValueError):  # sizes that the model takes together with others only
+            return ""
+        if found.lost:
+            samples = "1 sample" if batch == 1 else f"{batch} samples"
+            return f"the whole network would take {found.after / found.before:.2f} x as long for {samples}"
+    return ""
+
+
+def comparable(model: Any, graph: Graph) -> bool:
+    """Whether a model can be run without leaving anything behind, on inputs that its graph names."""
+    written = graph.state or graph.writes or graph.sizes is not None
+    return isinstance(model, nn.Module) and not written and all(t.is_floating_point for t in graph.input_dtypes)
+
+
+def as_given(model: nn.Module) -> nn.Module | None:
+    """A copy of the model; None if it cannot be copied."""
+    try:
+        return copy.deepcopy(model)
+    except (RuntimeError, TypeError):  # what holds tensors that are no leaves, or handles of the system
+        return None
+
+
+def _inputs(graph: Graph, batch: int) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    shapes = zip(graph.input_shapes, graph.example_shapes, graph.input_dtypes, strict=True)
+    for shape, example, dtype in shapes:
+        sizes = [n or (batch if axis == 0 else example[axis]) for axis, n in enumerate(shape)]
+        found.append(torch.randn(sizes, generator=generator).to(graph.device, dtype))
+    return found
