@@ -40,12 +40,12 @@ GAIN = 0.98
 #: A matrix must not be dearer either for a batch so many times as large, where its products count more than calls.
 _MANY = 32
 
-#: A matrix of more numbers than the calls that it replaces hold takes longer to derive and to certify than they do:
-#: it must take at most so much of their time.
-_WORTH = 0.5
+#: A matrix of more numbers than the calls that it replaces hold takes memory, and long to derive and to certify: from
+#: so many entries on, it must take at most so much of their time.
+_LARGE, _WORTH = 2**16, 0.5
 
 
-def entries_of(piece: Piece) -> int:
+def _entries(piece: Piece) -> int:
     """How many entries the matrix of a piece has."""
     return math.prod(int(n or 1) for n in (*piece.source[1:], *piece.shape[1:]))
 
@@ -248,14 +248,14 @@ class Cutter:
             return NEVER
         if self.elsewhere is not None and not self.elsewhere.constant(piece):
             return NEVER
-        entries = entries_of(piece)
+        entries = _entries(piece)
         if entries * self.prices.product > allowed or entries * 8 > self.memory_budget:
             return NEVER
         calls = tuple(leaves(piece))
         given, matrix = self.given(piece), dense(piece, self.given(piece), self.memory_budget, self.method)
         after, many = self._spent(piece, matrix), replace(self, batch=_MANY * self.batch)
-        held = sum(self._numbers(call) for call in calls)
-        if held < entries_of(piece) and after.total > _WORTH * before.total:
+        grows = entries > max(_LARGE, sum(map(self._numbers, calls)))
+        if grows and after.total > _WORTH * before.total:
             return NEVER
         if many.priced(piece, matrix).cost > many.priced(piece, given).cost or (self.sure and not after.within(before)):
             return NEVER

@@ -24,7 +24,7 @@ from ....collapsing.pipeline import collapse
 from ....collapsing.report import GIVEN
 from ....collapsing.result import Collapse
 from ....ir.nodes import op_of
-from ....ops.traits import traits
+from ....ops.registry import traits
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def peak() -> int:
 def _compared(network: nn.Module, result: Collapse, inputs: Sequence[Tensor], given: list[Tensor]) -> dict[str, Any]:
     before = [call.op for call in result.graph.calls if _computes(call.op)]
     nodes = result.model.graph.nodes if isinstance(result.model, torch.fx.GraphModule) else ()
-    ops = [op_of(node.target) for node in nodes if node.op == "call_function"]
+    ops = [op_of(node.target) for node in nodes if isinstance(node.target, torch._ops.OpOverload)]
     after = [op for op in ops if _computes(op)] if nodes else ["linear"]
     with torch.no_grad():
         ours = _tensors(result.model(*inputs))

@@ -1,0 +1,104 @@
+"""``bench zoo``: a trial says what failed and why, wrong results are noticed, records are gone on from."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from algebraic_cnn.apps.bench.patterns import randomised
+from algebraic_cnn.apps.bench.zoo import trial
+from algebraic_cnn.apps.bench.zoo.keeper import swept
+from algebraic_cnn.apps.bench.zoo.shelf import PACKAGES, opened
+from algebraic_cnn.apps.bench.zoo.trial import Trial, peak, tried
+from algebraic_cnn.apps.cli.zoo import failures_table, packages_table
+from algebraic_cnn.errors import UnknownNameError
+from algebraic_cnn.files.records import append_record, read_records
+from tests.apps.commands import cells, run
+
+ABOUT = {"package": "own", "name": "net", "seed": 0}
+
+
+def network() -> nn.Module:
+    return randomised(nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten()))
+
+
+def test_a_trial_counts_what_is_left_and_compares_in_float64() -> None:
+    found = tried(network(), [torch.rand(1, 1, 32, 32)], ABOUT, peak(), seconds=0.01)
+    assert found.worked
+    assert (found.norms, found.numbers) == ((1, 0), (18 + 4 + 4 + 1, 18 + 2))
+    assert found.kernels == (3, 2)  # flatten looks at a value otherwise, and computes nothing
+    assert found.error is not None
+    assert found.own_error is not None
+    assert found.latency is not None
+
+
+def test_a_network_that_collapses_wrongly_does_not_count_as_working(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.inner(x) + 1e-4
+
+    def wrongly(model: nn.Module, inputs: tuple[Tensor, ...]) -> object:
+        result = collapse(model, inputs)
+        return replace(result, model=Wrong(result.model))
+
+    collapse = trial.collapse
+    monkeypatch.setattr(trial, "collapse", wrongly)
+    found = tried(network(), [torch.rand(1, 1, 6, 6)], ABOUT, peak())
+    assert (found.stage, found.certified, found.worked) == ("", True, False)
+
+
+class Counting(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * len(x.nonzero().tolist())
+
+
+@pytest.mark.parametrize(("model", "stage"), [(nn.Linear(3, 2), "run"), (Counting(), "export")])
+def test_what_fails_before_the_collapse_is_not_held_against_it(model: nn.Module, stage: str) -> None:
+    found = tried(model.eval(), [torch.rand(1, 4)], ABOUT, peak())
+    assert found.stage == stage
+    assert found.cause
+    assert cells(packages_table([found]))[0][:2] == ["own", "0 of 0"]
+
+
+def test_tables_say_what_worked_and_what_failed() -> None:
+    good = Trial("own", "a", 0, error=1e-7, own_error=1e-7, certified=True, collapse=2.0, certificate=3.0, memory=1.5,
+                 kernels=(4, 2), norms=(1, 0), latency=0.5)  # fmt: skip
+    bad = Trial("own", "b", 0, "collapse", "TraceError: no")
+    assert cells(packages_table([good, bad])) == [
+        ["own", "1 of 2", "4 -> 2", "1 -> 0", "0.8", "2.0, 2.0", "3.0, 3.0", "1.5, 1.5", "0.50"]
+    ]
+    assert cells(failures_table([good, bad])) == [["own", "b", "collapse", "TraceError: no"]]
+
+
+def test_what_has_a_record_is_not_run_again(tmp_path: Path) -> None:
+    path = tmp_path / "zoo.jsonl"
+    for name in PACKAGES["lpips"].names:
+        append_record(path, asdict(Trial("lpips", name, 0, certified=True)))
+    assert [found.name for found in swept(["lpips"], path)] == list(PACKAGES["lpips"].names)
+    assert len(read_records(path)) == len(PACKAGES["lpips"].names)
+
+
+def test_unknown_packages_are_named() -> None:
+    with pytest.raises(UnknownNameError, match="no such package"):
+        opened("none")
+    done = run("bench", "zoo", "--packages", "none")
+    assert done.exit_code == 2
+    assert "timm" in done.output
+
+
+def test_a_network_of_timm_in_a_process_of_its_own(tmp_path: Path) -> None:
+
+    if importlib.util.find_spec("timm") is None:
+        pytest.skip("timm is not installed")
+    (found,) = swept(["timm"], tmp_path / "zoo.jsonl", only="lcnet_050")
+    assert found.worked
+    assert found.norms[1] == 0
