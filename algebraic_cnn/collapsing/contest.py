@@ -54,7 +54,7 @@ def comparable(model: Any, graph: Graph) -> bool:
     return isinstance(model, nn.Module) and not written and all(t.is_floating_point for t in graph.input_dtypes)
 
 
-def as_given(model: nn.Module) -> nn.Module | None:
+def as_given(model: Any) -> nn.Module | None:
     """A copy of the model; None if it cannot be copied."""
     try:
         return copy.deepcopy(model)

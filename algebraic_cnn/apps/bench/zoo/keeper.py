@@ -85,7 +85,7 @@ def swept(
 
 
 def _trial(record: dict[str, Any]) -> Trial:
-    fields = {
+    fields: dict[str, Any] = {
         name: tuple(x) if isinstance(x, list) else x for name, x in record.items() if name in Trial.__annotations__
     }
     return Trial(**fields)
