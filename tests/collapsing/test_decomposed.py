@@ -8,7 +8,8 @@ from tests.adversary.trials import Subject, collapsed
 
 def test_an_instance_norm_with_statistics_repeats_them_for_each_sample() -> None:
     fill()
-    assert collapsed(Subject(SNIPPETS["tracked instance norm"], "decomposed"), None)["verdict"] == "right"
+    found = collapsed(Subject(SNIPPETS["tracked instance norm"], "decomposed"), None)
+    assert found["verdict"] == "right at some sizes"  # torch's program takes two samples or more
 
 
 def test_moves_around_a_stencil_may_hold_an_identity() -> None:
