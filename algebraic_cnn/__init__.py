@@ -45,6 +45,7 @@ _HOME = {
     "derivation.linear_region": "LinearRegion local_affine_map",
     "collapsing.certifying": "certify",
     "collapsing.pipeline": "collapse",
+    "collapsing.onnx_files": "OnnxCollapse collapse_onnx",
     "collapsing.backend": "backend",
     "algebra.forms": "Dense",
     "ir.onnx.writing": "save_onnx",

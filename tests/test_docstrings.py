@@ -24,7 +24,7 @@ FAMILY = {name for name, value in vars(errors).items() if inspect.isclass(value)
 #: Their examples take an extra, or Hypothesis: tests/ir/test_onnx_reading.py, tests/testing/test_testing.py and
 #: tests/homotopy/test_searching.py have them.
 ELSEWHERE = {"save_onnx", "load_onnx", "geometries", "linear_cnns", "residual_networks", "affine_modules"}
-ELSEWHERE |= {"search_schedule"}
+ELSEWHERE |= {"search_schedule", "collapse_onnx"}
 
 
 def gaps(name: str, value: Any) -> list[str]:

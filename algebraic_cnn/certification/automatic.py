@@ -1,9 +1,9 @@
 """The level "auto": what a user wants to know, by the strongest check that decides it.
 
-    equal        the two networks are the same function over the rationals (modular.py)
-    rounding     they are not, but differ by no more than rounding explains, by a bound computed from the weights
-    different    they are given the same real numbers, and return other ones: these are shown
-    undecided    neither was shown; what was tried is said
+equal        the two networks are the same function over the rationals (modular.py)
+rounding     they are not, but differ by no more than rounding explains, by a bound computed from the weights
+different    they are given the same real numbers, and return other ones: these are shown
+undecided    neither was shown; what was tried is said
 """
 
 from __future__ import annotations
@@ -90,9 +90,19 @@ def _weak(near: Certificate) -> str:
 def observed(check: Check) -> str | None:
     """The output at a random real input in which the networks differ most, in words; None if rounding may explain it.
 
-    What rounding makes of a network is seen by running it in its own precision and in float64.
+    What rounding makes of a network is seen by running it in its own precision and in float64.  Inputs of one sign are
+    looked at too: a maximum over padding of zeros, say, is another one only where all entries are negative.
     """
     inputs = _inputs(check)
+    if check.inputs is not None:
+        return _differing(check, inputs)
+    signs = (lambda x: x, lambda x: -x.abs(), Tensor.abs)
+    found = (_differing(check, [sign(x) if x.is_floating_point() else x for x in inputs]) for sign in signs)
+    return next(filter(None, found), None)
+
+
+def _differing(check: Check, inputs: list[Tensor]) -> str | None:
+    """The output at these inputs in which the networks differ most, in words."""
     with torch.no_grad():
         runs = [_run(network, inputs, wide=wide) for network in _both(check) for wide in (True, False)]
     first, near, second, other = runs

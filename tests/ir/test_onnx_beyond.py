@@ -235,3 +235,19 @@ def test_a_signal_that_is_longer_than_an_image(tmp_path: Path) -> None:
     read, (example,) = load_onnx(file(tmp_path / "a.onnx", nodes, {"w": ints(2, 1, 400)}, (1, 1, "length")))
     assert example.shape == (1, 1, 1024)
     assert read(example).shape == (1, 2, 4)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_padding_that_another_tool_dropped_is_found(seed: int, tmp_path: Path) -> None:
+    """What onnxoptimizer 0.4.2 makes of zeros before a maximum: MaxPool itself pads with less than any number."""
+    pads = {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1])}
+    pool: dict[str, Any] = {"kernel_shape": [3, 3], "strides": [2, 2]}
+    nodes = [
+        helper.make_node("Pad", ["x", "p"], ["q"], name="stem/pad"),
+        helper.make_node("MaxPool", ["q"], ["y"], name="stem/pool", **pool),
+    ]
+    path = file(tmp_path / "a.onnx", nodes, pads, (1, 2, 6, 6))
+    dropped = [helper.make_node("MaxPool", ["x"], ["y"], name="stem/pool", pads=[1, 1, 1, 1], **pool)]
+    certificate = certify(path, file(tmp_path / "b.onnx", dropped, {}, (1, 2, 6, 6)), seed=seed)
+    assert certificate.verdict == "different"
+    assert "node stem/pool" in str(certificate)
