@@ -251,3 +251,14 @@ def test_a_padding_that_another_tool_dropped_is_found(seed: int, tmp_path: Path)
     certificate = certify(path, file(tmp_path / "b.onnx", dropped, {}, (1, 2, 6, 6)), seed=seed)
     assert certificate.verdict == "different"
     assert "node stem/pool" in str(certificate)
+
+
+def test_defaults_that_a_tool_writes_down_change_nothing(tmp_path: Path) -> None:
+    """A pool padded unevenly is opaque; ONNX Runtime writes its defaults down."""
+    said: list[dict[str, Any]] = [{}, {"auto_pad": "NOTSET", "ceil_mode": 0, "storage_order": 0}, {"ceil_mode": 1}]
+    paths = []
+    for number, more in enumerate(said):
+        pool = helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1], **more)
+        paths.append(file(tmp_path / f"{number}.onnx", [pool], {}, (1, 2, 7, 7)))
+    assert certify(paths[0], paths[1]).verdict == "equal"
+    assert certify(paths[0], paths[2]).verdict != "equal"

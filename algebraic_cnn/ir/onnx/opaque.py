@@ -70,7 +70,7 @@ class Opaque:
         """What the node is, but for the names of its values."""
         onnx = required("onnx", "onnx")
         bare = onnx.NodeProto(op_type=self.node.op_type, domain=self.node.domain)
-        bare.attribute.extend(sorted(self.node.attribute, key=lambda a: a.name))
+        bare.attribute.extend(sorted(self._told(), key=lambda a: a.name))
         names = {name: f"#{place}" for place, name in enumerate(captured(self.node))}
         for graph in subgraphs(bare):
             _renamed(graph, dict(names))
@@ -78,7 +78,21 @@ class Opaque:
         versions = sorted(
             (o.domain.removeprefix("ai.onnx"), o.version) for o in self.opsets if o.domain == self.node.domain
         )
-        return f"{self.__name__} {versions} {digest} {[bool(name) for name in self.node.input]} {len(self.node.output)}"
+        given, found = ([bool(name) for name in names] for names in (self.node.input, self.node.output))
+        return f"{self.__name__} {versions} {digest} {_shortened(given)} {len(_shortened(found))}"
+
+    def _told(self) -> list[Any]:
+        """The attributes that say more than leaving them out: some tools write every default down."""
+        onnx = required("onnx", "onnx")
+        domain = self.node.domain.removeprefix("ai.onnx") if self.node.domain == "ai.onnx" else self.node.domain
+        version = next((o.version for o in self.opsets if o.domain in (self.node.domain, domain)), 0)
+        try:
+            schema = onnx.defs.get_schema(self.node.op_type, version, domain)
+        except Exception:  # an operator that ONNX does not know; it raises an error of its own
+            return list(self.node.attribute)
+        usual = {name: each.default_value for name, each in schema.attributes.items() if each.default_value.name}
+        values = {name: onnx.helper.get_attribute_value(each) for name, each in usual.items()}
+        return [a for a in self.node.attribute if not (a.name in values and _is(a, values[a.name]))]
 
     def __call__(self, text: str, *given: Any) -> Any:
         """What it gives; where torch cannot run it, shells of that, and for numbers there is ONNX Runtime alone.
@@ -143,6 +157,19 @@ class Opaque:
         ):
             raise NoShape(value.name)
         return dtype, tuple(d.dim_value for d in tensor.shape.dim)
+
+
+def _is(attribute: Any, value: Any) -> bool:
+    """Whether an attribute is a number or a word, and this one."""
+    found = required("onnx", "onnx").helper.get_attribute_value(attribute)
+    return isinstance(found, int | float | bytes) and type(found) is type(value) and found == value
+
+
+def _shortened(names: list[bool]) -> list[bool]:
+    """Without what is left out at the end."""
+    while names and not names[-1]:
+        names = names[:-1]
+    return names
 
 
 def _first(found: Any) -> Any:
