@@ -1,9 +1,9 @@
 """The level "rational": W and B over the rational numbers, compared entry by entry.  Chance plays no part.
 
-equal       the exact W and B of both networks are the same
-nearest     W and b given are the exact ones, each rounded to the nearest float: on any machine, by any method
-explained   they are not all the nearest, but no entry is further off than a derivation in float64 and one rounding
-            can take it, by a bound proved for each entry (rounding.py), and half of its bits are right
+    equal       the exact W and B of both networks are the same
+    nearest     W and b given are the exact ones, each rounded to the nearest float: on any machine, by any method
+    explained   they are not all the nearest, but no entry is further off than a derivation in float64 and one rounding
+                can take it, by a bound proved for each entry (rounding.py), and half of its bits are right
 """
 
 from __future__ import annotations

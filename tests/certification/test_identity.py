@@ -64,7 +64,7 @@ class Fused(Branches):
 def test_the_seams_are_found() -> None:
     pieces = cut(trace(drawn(Branches()), EXAMPLE))
     assert [seam.call.op for seam in pieces.seams] == ["leaky_relu", "max_pool2d", "sigmoid", "mul", "topk"]
-    assert len(pieces.places) == 6 + 1  # the product is given two values
+    assert len(pieces.places) == 6 + 1                          # the product is given two values
     assert pieces.sources[0] == (-1, 0)
 
 

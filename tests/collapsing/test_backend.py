@@ -384,7 +384,9 @@ def trained_a_little(model: nn.Module) -> None:
     model.eval()
 
 
-@pytest.mark.parametrize("change", [to_float, without_gradients, training, trained_a_little, layer_replaced, assigned])
+@pytest.mark.parametrize(
+    "change", [to_float, without_gradients, training, trained_a_little, layer_replaced, assigned]
+)
 def test_whatever_happens_to_a_model_the_result_is_torchs(change: Callable[[nn.Module], None]) -> None:
     model, x = network(), whole(2, 2, 6, 6)
     fast, _ = through(model, certify=None)

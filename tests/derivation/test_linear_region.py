@@ -93,7 +93,7 @@ def test_inside_the_region_the_map_is_the_network_and_the_signs_decide(name: str
 def test_the_ball_is_inside_and_touches(name: str, norm: str) -> None:
     """The nearest point of the nearest face is at the radius; just inside it the region goes on, beyond it it ends."""
     model, shape = MODELS[name]
-    x = torch.from_numpy(np.random.default_rng(1).standard_normal((1, *shape)))  # no ties
+    x = torch.from_numpy(np.random.default_rng(1).standard_normal((1, *shape)))         # no ties
     region = local_affine_map(drawn(model, 3, integers=False), x)
     radius = region.radius(norm)
     A, c = region.halfspaces()

@@ -85,7 +85,9 @@ def test_a_worker_of_a_cluster_is_killed(starts: Path, tmp_path: Path) -> None:
     assert not {"0-1", "1-1", "2-1"} & set(started(starts))
 
 
-def test_a_cluster_without_dask_names_the_extra(starts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_without_dask_names_the_extra(
+    starts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)
     with pytest.raises(MissingExtraError, match="cluster"):
         sweep(square, jobs_in(starts, 1), tmp_path / "records.jsonl", cluster="tcp://127.0.0.1:1")
