@@ -1,9 +1,9 @@
 """The level "auto": what a user wants to know, by the strongest check that decides it.
 
-equal        the two networks are the same function over the rationals (modular.py)
-rounding     they are not, but differ by no more than rounding explains, by a bound computed from the weights
-different    they are given the same real numbers, and return other ones: these are shown
-undecided    neither was shown; what was tried is said
+    equal        the two networks are the same function over the rationals (modular.py)
+    rounding     they are not, but differ by no more than rounding explains, by a bound computed from the weights
+    different    they are given the same real numbers, and return other ones: these are shown
+    undecided    neither was shown; what was tried is said
 """
 
 from __future__ import annotations

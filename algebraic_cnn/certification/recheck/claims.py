@@ -1,10 +1,10 @@
 """What is claimed of two networks in a file: that which a checker can decide, and no more.
 
-equal       the two are the same function over the rational numbers
-rounded     the second states W and b: they are the exact ones, which the file carries, correctly rounded; or, as a
-            derivation in float64 does not always give the nearest floats, no further from these than stated
-residues    the same where the exact W and b are too large: they are W and b modulo primes that the hash of the
-            network names.  This says nothing of the floats.
+    equal       the two are the same function over the rational numbers
+    rounded     the second states W and b: they are the exact ones, which the file carries, correctly rounded; or, as a
+                derivation in float64 does not always give the nearest floats, no further from these than stated
+    residues    the same where the exact W and b are too large: they are W and b modulo primes that the hash of the
+                network names.  This says nothing of the floats.
 """
 
 from __future__ import annotations
