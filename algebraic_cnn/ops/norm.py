@@ -94,7 +94,7 @@ def _layer(reading: Reading, call: Call, a: Arguments) -> Value:
     return reading.assembly.layer(x, x.shape, scale, b=b, r=minus_mean)
 
 
-def _numbers(call: Call, graph: Graph, dependent: frozenset[str]) -> dict[str, Any]:
+def _known(call: Call, graph: Graph, dependent: frozenset[str]) -> dict[str, Any]:
     """The arguments that are known; those that an instance norm repeats for each sample are the same at every size."""
     known = {name: v for name, v in call.bound().items() if not isinstance(v, Ref) or v.name not in dependent}
     computed = [v.name for v in known.values() if isinstance(v, Ref) and v.name not in graph.constants]
@@ -107,7 +107,7 @@ def _numbers(call: Call, graph: Graph, dependent: frozenset[str]) -> dict[str, A
 
 
 def _denominators(call: Call, graph: Graph, dependent: frozenset[str]) -> tuple[Denominator, Denominator]:
-    raw = _numbers(call, graph, dependent)
+    raw = _known(call, graph, dependent)
     scale = dyadic(batch_norm_scale(raw))
     return scale, dyadic(raw["bias"]).common(dyadic(raw["running_mean"]) * scale)
 
