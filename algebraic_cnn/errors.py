@@ -17,11 +17,31 @@ source line of the model).  Each child also derives from the built-in exception 
     ResistedError       one of those: the training is over, or was given up, with strengths that are not at their end
     UncertifiedError    a collapse whose certificate failed, and which is therefore not returned
     MissingExtraError   an optional dependency that is not installed
+
+Shapes are written one way, as Python writes a tuple.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+
+
+def spoken(value: object) -> str:
+    """A value as messages write it: every shape one way, whatever it was: a tuple, a list or torch's own.
+
+    >>> spoken([1, 3, 8]), spoken(("N", 3, None)), spoken([(2,), (3, 4)]), spoken(["cpu"])
+    ('(1, 3, 8)', '(N, 3, any)', '[(2,), (3, 4)]', "['cpu']")
+    """
+    if not isinstance(value, tuple | list):
+        return str(value)
+    lengths = all(isinstance(entry, int | str | None) for entry in value)
+    if lengths and any(isinstance(entry, int) for entry in value):
+        words = ["any" if entry is None else str(entry) for entry in value]
+        return f"({', '.join(words)}{',' * (len(words) == 1)})"
+    if value and all(isinstance(entry, tuple | list) for entry in value):
+        words = ", ".join(map(spoken, value))
+        return f"[{words}]" if isinstance(value, list) else f"({words}{',' * (len(value) == 1)})"
+    return f"({', '.join(map(repr, value))}{',' * (len(value) == 1)})" if isinstance(value, tuple) else str(value)
 
 
 class AlgebraicError(Exception):
@@ -39,7 +59,8 @@ class AlgebraicError(Exception):
 
     def __init__(self, what: str, *, expected: object = None, got: object = None, where: object = None) -> None:
         self.what, self.expected, self.got, self.where = what, expected, got, where
-        sides = [f"{word} {value}" for word, value in (("expected", expected), ("got", got)) if value is not None]
+        pairs = (("expected", expected), ("got", got))
+        sides = [f"{word} {spoken(value)}" for word, value in pairs if value is not None]
         message = what + (": " + ", ".join(sides) if sides else "")
         super().__init__(message + (f" [at {where}]" if where is not None else ""))
 

@@ -227,6 +227,9 @@ class AffineMap:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the map as ``.npz``, whole or not at all; returns the path.
 
+        Args:
+            path: of the file; gets the ending ``.npz``, as with NumPy, if it has not got it.
+
         Raises:
             ShapeError: if W holds objects, which an ``.npz`` cannot carry without pickling.
             DataError: if the file cannot be written.
@@ -238,15 +241,19 @@ class AffineMap:
             csr = self.W.tocsr()
             W = {"data": csr.data, "indices": csr.indices, "indptr": csr.indptr}
         shapes = {"in_shape": np.array(self.in_shape, np.int64), "out_shape": np.array(self.out_shape, np.int64)}
-        return write_npz(path, {**W, "b": self.b, **shapes})
+        return write_npz(_with_ending(path), {**W, "b": self.b, **shapes})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> AffineMap:
         """Reads a map that ``save`` wrote; nothing is unpickled.
 
+        Args:
+            path: of the file, with its ending or as it was given to ``save``.
+
         Raises:
             DataError: if the file is missing, damaged, too large, not such a map, or carries no sum of its content.
         """
+        path = path if os.path.exists(path) else _with_ending(path)
         file = read_npz(path, _are_a_map)
         try:
             shapes = [_shape(file[name], name) for name in ("in_shape", "out_shape")]
@@ -262,6 +269,12 @@ class AffineMap:
     def _require(self, condition: bool, what: str, expected: object, got: object) -> None:
         if not condition:
             raise ShapeError(what, expected=expected, got=got, where="AffineMap")
+
+
+def _with_ending(path: str | os.PathLike[str]) -> str:
+    """The path with the ending that NumPy gives such files."""
+    name = os.fspath(path)
+    return name if name.endswith(".npz") else f"{name}.npz"
 
 
 def _are_a_map(headers: Mapping[str, Header]) -> bool:

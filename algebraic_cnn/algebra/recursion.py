@@ -75,9 +75,9 @@ class SkipRecursion:
     """The recursion f^(i) of [JV24] for L layers and any set of skips.
 
     Args:
-        layers: the layers 1 .. L.
-        skips: ``skips[(k, i)]`` goes from f^(k) into layer i, 0 <= k < i <= L; a number t is ``Skip(t)``.  The feed
-            (i-1, i) has t = 1 and R = identity if absent.
+        layers: the layers 1 .. L; a matrix W is ``Layer(W)``, a map W x + b is ``Layer(W, b=b)``.
+        skips: ``skips[(k, i)]`` goes from f^(k) into layer i, 0 <= k < i <= L; a number t is ``Skip(t)``, a matrix R is
+            ``Skip(R=R)``, a map R x + r is ``Skip(R=R, r=r)``.  The feed (i-1, i) has t = 1 and R = identity if absent.
         in_shape: shape of x without batch axis; default flat.
         out_shape: shape of f^(L) without batch axis; default flat.
 
@@ -88,15 +88,17 @@ class SkipRecursion:
     >>> f = SkipRecursion([double, double], {(0, 2): 3.0})                # 2 (3 x + (2 x + 1)) + 1
     >>> f.forward(np.array([5.0])), f.collapse().W, f.collapse().b
     (array([53.]), array([[10.]]), array([3.]))
+    >>> SkipRecursion([np.eye(2), np.ones((1, 2))], {(0, 2): 2 * np.eye(2)}).collapse().W
+    array([[3., 3.]])
     """
 
-    layers: Sequence[Layer]
+    layers: Sequence[Any]
     skips: Mapping[tuple[int, int], Any] = field(default_factory=dict)
     in_shape: Shape | None = None
     out_shape: Shape | None = None
 
     def __post_init__(self) -> None:
-        layers = tuple(self.layers)
+        layers = tuple(map(_as_layer, self.layers))
         if not layers:
             raise ShapeError("a recursion needs a layer", expected="at least 1", got=0, where="SkipRecursion")
         feeds = {(i - 1, i): Skip() for i in range(1, len(layers) + 1)}
@@ -105,7 +107,7 @@ class SkipRecursion:
                 raise ShapeError("a skip must go forward", expected=f"0 <= k < i <= {len(layers)}", got=(k, i))
         for i, layer in enumerate(layers, 1):
             require_axes(f"of layer {i}", W=(layer.W, 2), P=(layer.P, 2), b=(layer.b, 1))
-        skips = {edge: Skip(skip) if isinstance(skip, Number) else skip for edge, skip in self.skips.items()}
+        skips = {edge: _as_skip(skip, edge) for edge, skip in self.skips.items()}
         for edge, skip in skips.items():
             require_axes(f"of the skip {edge}", R=(skip.R, 2), r=(skip.r, 1))
         object.__setattr__(self, "layers", layers)
@@ -297,3 +299,20 @@ def _inner(layer: Layer) -> Any:
 def _fit(got: int, expected: int, what: str) -> None:
     if got != expected:
         raise ShapeError(what, expected=expected, got=got, where="SkipRecursion")
+
+
+def _as_layer(layer: Any) -> Layer:
+    """A layer from a matrix, a map or a layer."""
+    if isinstance(layer, AffineMap):
+        return Layer(layer.W, b=layer.b)
+    return layer if isinstance(layer, Layer) else Layer(layer)
+
+
+def _as_skip(skip: Any, edge: tuple[int, int]) -> Skip:
+    """A skip from a number, a matrix, a map or a skip."""
+    if isinstance(skip, AffineMap):
+        return Skip(R=skip.W, r=skip.b)
+    if isinstance(skip, Skip | Number):
+        return skip if isinstance(skip, Skip) else Skip(skip)
+    require_axes(f"of the skip {edge}", W=(skip, 2))
+    return Skip(R=skip)

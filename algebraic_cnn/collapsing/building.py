@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,10 @@ from ..ir.graph import Call, Graph, Ref, Size, unused
 from ..rings.ring import Ring
 
 Recipe = Callable[[Ring], Array]
+
+#: Calls that hold a weight, and calls whose numbers go into that of the call before.
+_HOLDERS = ("conv", "linear", "addmm")
+_FOLLOWERS = frozenset("batch_norm _native_batch_norm_legit_no_training add sub mul div neg dropout".split())
 
 _OVERLOADS = {
     "add": "Tensor",
@@ -56,12 +60,14 @@ class GraphBuilder:
         shapes: of all values of the graph and of the new ones.
         calls: in order of execution.
         recipes: of the new constants.
+        paths: dotted paths of the new constants, as those that they replace have them.
     """
 
     graph: Graph
     shapes: MutableMapping[str, Size]
     calls: list[Call] = field(default_factory=list)
     recipes: dict[str, Recipe] = field(default_factory=dict)
+    paths: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, graph: Graph) -> GraphBuilder:
@@ -70,9 +76,12 @@ class GraphBuilder:
 
     def constant(self, like: Call, what: str, shape: tuple[int, ...], recipe: Recipe) -> Ref:
         """A constant of a known shape whose numbers come later, called after the module whose call it stands for."""
-        name = self.fresh(f"{like.module.replace('.', '_') or like.name}_{what}")
+        module = self._home(like)
+        name = self.fresh(f"{module.replace('.', '_') or like.name}_{what}")
         self.shapes[name] = shape
         self.recipes[name] = recipe
+        if module:
+            self.paths[name] = f"{module}.{what}"
         return Ref(name)
 
     def call(self, like: Call, op: str, *args: Any, shape: Size | None = None, **kwargs: Any) -> Ref:
@@ -108,6 +117,18 @@ class GraphBuilder:
         free = all(call.name != other.name for other in self.calls)
         return self._append(replace(call.renamed(values), name=call.name if free else self.fresh(call.name)))
 
+    def _home(self, like: Call) -> str:
+        """The module that a form replaces: of a convolution and what follows it, that of the convolution."""
+        makers = self._makers
+        call: Call | None = like
+        while call is not None and not call.op.startswith(_HOLDERS) and call.op in _FOLLOWERS:
+            call = next((makers[name] for name in call.refs() if name in makers), None)
+        return like.module if call is None or not call.op.startswith(_HOLDERS) else call.module or like.module
+
+    @cached_property
+    def _makers(self) -> dict[str, Call]:
+        return {call.name: call for call in self.graph.calls}
+
     def _append(self, call: Call) -> Ref:
         self.shapes[call.name] = call.shape
         self.calls.append(call)
@@ -128,6 +149,7 @@ class Rewritten:
         outputs: of the new graph.
         recipes: of the constants that the original does not have.
         shapes: of all values.
+        paths: dotted paths of these constants.
     """
 
     original: Graph
@@ -135,6 +157,7 @@ class Rewritten:
     outputs: tuple[Any, ...]
     recipes: Mapping[str, Recipe]
     shapes: Mapping[str, Size]
+    paths: Mapping[str, str] = field(default_factory=dict)
 
     def over(self, ring: Ring, *, dtype: torch.dtype | None = None, within: Graph | None = None) -> Graph:
         """The new graph with its new constants computed over a ring.
@@ -157,12 +180,16 @@ class Rewritten:
 
     def shell(self) -> Graph:
         """The new graph without numbers: its new constants have shapes alone."""
-        used = {name for call in self.calls for name in call.refs()}
-        used |= {out.name for out in self.outputs if isinstance(out, Ref)}
-        constants = {name: value for name, value in self.original.constants.items() if name in used}
-        for name in self.recipes.keys() & used:
-            constants[name] = torch.empty([n or 0 for n in self.shapes[name]], device="meta")
-        paths = {name: path for name, path in self.original.paths.items() if name in used}
+        names = [*(name for call in self.calls for name in call.refs())]
+        names += [out.name for out in self.outputs if isinstance(out, Ref)]
+        used, own = dict.fromkeys(names), self.original.constants  # in order of use
+        constants = {}
+        for name in used:
+            if name in own:
+                constants[name] = own[name]
+            elif name in self.recipes:
+                constants[name] = torch.empty([n or 0 for n in self.shapes[name]], device="meta")
+        paths = {name: path for name, path in {**self.original.paths, **self.paths}.items() if name in used}
         return replace(self.original, calls=self.calls, outputs=self.outputs, constants=constants, paths=paths)
 
 

@@ -64,6 +64,7 @@ class Cutter:
         method: how such a matrix is derived.
         sure: whether only such forms count as spend less of nothing: of no kind more than the network's own calls.
         elsewhere: the network at other image sizes, if forms must take them as well.
+        small: whether only such forms count as keep no more numbers than the network's own calls.
     """
 
     graph: Graph
@@ -75,6 +76,7 @@ class Cutter:
     method: str = "auto"
     sure: bool = False
     elsewhere: Elsewhere | None = None
+    small: bool = False
 
     @classmethod
     def of(cls, graph: Graph, *, prices: Prices, memory_budget: int, method: str = "auto") -> Cutter:
@@ -124,6 +126,10 @@ class Cutter:
         builder = GraphBuilder(self.graph, ChainMap({"x": piece.source}, self.shapes))
         emit(builder, Ref("x"), LIKE)
         return builder
+
+    def _grows(self, piece: Piece, builder: GraphBuilder) -> bool:
+        """Whether a form keeps more numbers than the calls that it replaces, where that matters."""
+        return self.small and _kept(builder) > _kept(self._tried(piece, self.given(piece)))
 
     def _expense(self, builder: GraphBuilder) -> Expense:
         item = self.graph.dtype.itemsize
@@ -210,7 +216,7 @@ class Cutter:
         before = self._spent(piece, self.given(piece)) if before is None else before
         after = self._expense(builder)
         sure = after.within(before)
-        if self.sure and not sure:
+        if (self.sure and not sure) or self._grows(piece, builder):
             return NEVER
         merger = Merger(name or name_of(builder), tuple(leaves(piece)), before.total, after.total)
         return Plan(after.total, emit, (merger,), sure=sure)
@@ -259,6 +265,8 @@ class Cutter:
             return NEVER
         if many.priced(piece, matrix).cost > many.priced(piece, given).cost or (self.sure and not after.within(before)):
             return NEVER
+        if self._grows(piece, self._tried(piece, matrix)):
+            return NEVER
         if not apart(alone(self.graph, piece, given, LIKE), self.graph.device):
             return NEVER
         return Plan(after.total, matrix, (Merger("dense", calls, before.total, after.total),))
@@ -293,3 +301,10 @@ class Cutter:
             tuple(item for _, plan in groups for item in getattr(plan, name)) for name in ("mergers", "refusals")
         )
         return replace(plan, mergers=mergers, refusals=refusals)
+
+
+def _kept(builder: GraphBuilder) -> int:
+    """How many numbers the calls of a builder keep: what they use and no call or input of the network gives."""
+    names = {name for call in builder.calls for name in call.refs()}
+    names &= builder.recipes.keys() | builder.graph.constants.keys()
+    return sum(math.prod(int(n or 1) for n in builder.shapes[name]) for name in names)

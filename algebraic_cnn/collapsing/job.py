@@ -34,6 +34,7 @@ from .elsewhere import Elsewhere
 from .kept import require_finite, watched
 from .passes import PassReport, arranged
 from .rewriting import Rewrite, rewrite
+from .sizes import grown
 from .tangles import untangled
 from .warrant import Examples, overflowing, warrant
 
@@ -48,6 +49,7 @@ class Said:
         memory_budget: bytes that they might take.
         prices: of the cost model.
         careful: values for which only forms counted that spend more of nothing.
+        prefer: what a form must be good at.
     """
 
     dtype: str
@@ -55,6 +57,7 @@ class Said:
     memory_budget: int
     prices: Prices
     careful: tuple[str, ...] = ()
+    prefer: str = "speed"
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +72,7 @@ class Job:
     memory_budget: int
     sample: Sampled | None = None
     kept: Mapping[str, str] = field(default_factory=dict)
+    prefer: str = "speed"
 
     @classmethod
     def repeating(cls, choices: Choices, traced: Graph, memory_budget: int) -> tuple[Job, frozenset[str]]:
@@ -93,17 +97,18 @@ class Job:
         require_finite(graph, affine, dtype)
         budget = min(bytes_allowed(said.memory_budget), memory_budget)
         method = said.method if said.method in METHODS else "auto"
-        job = cls(graph, dtype, method, None, said.prices, budget, None, watched(graph, affine))
+        job = cls(graph, dtype, method, None, said.prices, budget, None, watched(graph, affine), said.prefer)
         return job, frozenset(said.careful)
 
     def choices(self, careful: Set[str]) -> Choices:
         """What ``repeating`` needs, as plain data."""
         dtype = str(self.dtype).removeprefix("torch.")
-        return spelled(Said(dtype, self.method, self.memory_budget, self.prices, tuple(sorted(careful))))
+        return spelled(Said(dtype, self.method, self.memory_budget, self.prices, tuple(sorted(careful)), self.prefer))
 
     def rewritten(self, careful: Set[str] = frozenset()) -> Rewrite:
         """The network in its cheapest forms; for some values only in forms that spend more of nothing."""
         cutter = Cutter.of(self.graph, prices=self.prices, memory_budget=self.memory_budget, method=self.method)
+        cutter = replace(cutter, small=self.prefer == "size")
         if self.sample is not None:
             cutter = replace(cutter, elsewhere=Elsewhere.of(self.sample.others))
         network, passes = arranged(network_of(self.graph, self.kept), cutter)
@@ -151,7 +156,9 @@ class Job:
 
 
 def settled(job: Job, careful: Set[str], written: Rewrite | None = None) -> tuple[Job, Rewrite, Graph]:
-    """The network rewritten, with its numbers in the result's dtype; regions stay where these would be beyond it.
+    """The network rewritten, with its numbers in the result's dtype.
+
+    Regions stay where these would be beyond it, or more than before where size is preferred.
 
     Args:
         job: what was asked for.
@@ -163,7 +170,7 @@ def settled(job: Job, careful: Set[str], written: Rewrite | None = None) -> tupl
     """
     written = job.rewritten(careful) if written is None else written
     after = written.rewritten.over(Float(), dtype=job.dtype)
-    while beyond := overflowing(written, after):
+    while beyond := overflowing(written, after) or (job.prefer == "size" and grown(written)):
         job = replace(job, kept={**job.kept, **beyond})
         written = job.rewritten(careful)
         after = written.rewritten.over(Float(), dtype=job.dtype)

@@ -29,7 +29,7 @@ from ..certification.check import device as device_of
 from ..certification.comparison import LEVELS, compare
 from ..derivation.junctions import network_of
 from ..derivation.methods import MEMORY_BUDGET, METHODS, cheapest, derive_graph
-from ..errors import UnknownNameError
+from ..errors import UnknownNameError, chosen
 from ..ir.choices import carrying
 from ..ir.dynamic_shapes import left_bound
 from ..ir.emission import emit
@@ -53,6 +53,9 @@ from .result import Collapse
 from .rewriting import Rewrite
 from .warrant import changed, parameters, vanishing
 
+#: What a form must be good at.
+PREFERENCES = ("speed", "size")
+
 
 def collapse(
     model: nn.Module | ExportedProgram,
@@ -63,6 +66,7 @@ def collapse(
     method: str = "auto",
     certify: str | None = "modular",
     measure: bool = True,
+    prefer: str = "speed",
     prices: Prices | None = None,
     memory_budget: int = MEMORY_BUDGET,
     progress: Progress | None = None,
@@ -84,6 +88,7 @@ def collapse(
             against the calls that it replaces, and the whole network one against the model, at one sample and at
             eight; where nothing pays the result is a copy of the model.  Without it the result depends on the cost
             model alone, the same on every machine.
+        prefer: "speed", or "size": of the forms that keep no more numbers than before, the fastest.
         prices: of the cost model; default those of an ordinary CPU.
         memory_budget: bytes that a dense map and its probes may take.
         progress: called with (probes done, probes in all).
@@ -93,7 +98,7 @@ def collapse(
 
     Raises:
         UncertifiedError: if the certificate refutes the collapse; the message carries the witness.
-        UnknownNameError: if there is no such method, level or floating dtype.
+        UnknownNameError: if there is no such method, level, preference or floating dtype.
         ShapeError: if the example has no sample, the budget is no number, or the model does not take the sizes that
             ``dynamic_shapes`` says.
         TrainingModeError, TraceError, TooLargeError, NonFiniteError: as ``derive`` raises them.
@@ -101,8 +106,8 @@ def collapse(
     >>> block = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.BatchNorm2d(8), torch.nn.ReLU())
     >>> result = collapse(block.eval(), torch.zeros(1, 3, 16, 16), measure=False)
     >>> print(result.report)
-    2 calls up to module '1': conv2d 3x3 (...)
-    2 affine calls in 1 region became 1.
+    0, 1: 2 calls became conv2d 3x3 (...)
+    2 affine calls in 1 region became 1; 240 parameters became 224, 1,024 bytes 896.
     1 call between them is not affine: relu.
     >>> result.certificate.ok
     True
@@ -112,6 +117,7 @@ def collapse(
     'axis 2 of input: 2 or more'
     """
     level = _level(method, certify)
+    chosen("preference", prefer, PREFERENCES, where="prefer")
     dtype, memory_budget = None if dtype is None else floating(dtype), bytes_allowed(memory_budget)
     clock = [time.perf_counter()]
     traced = trace(model, example, dynamic_shapes=dynamic_shapes)
@@ -122,7 +128,7 @@ def collapse(
     affine = network_of(graph).affine
     require_finite(graph, affine, dtype or graph.dtype)
     kept = watched(graph, affine)
-    job = Job(graph, dtype or graph.dtype, method, level, prices or Prices(), memory_budget, sample, kept)
+    job = Job(graph, dtype or graph.dtype, method, level, prices or Prices(), memory_budget, sample, kept, prefer)
     written, careful = job.rewritten(), frozenset[str]()
     found = None
     if sample is None and not bound and job.is_dense(written) and _takes_every_batch(graph):

@@ -10,9 +10,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..ir.graph import Call, Graph
 from .cost import expense
@@ -20,6 +22,7 @@ from .measurement import Race
 from .passes import PassReport
 from .region import Region, regions
 from .rewriting import Rewrite
+from .sizes import counts, stored
 from .warrant import changed
 
 #: The form of a region whose calls stay.
@@ -53,6 +56,7 @@ class RegionReport:
         at: place of its last call among the calls of the network.
         ops: how often it had which call.
         ops_after: how often it has which call.
+        modules: dotted paths of the modules that made its calls, in their order.
     """
 
     where: str
@@ -68,6 +72,13 @@ class RegionReport:
     at: int = 0
     ops: Mapping[str, int] = field(default_factory=dict)
     ops_after: Mapping[str, int] = field(default_factory=dict)
+    modules: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Its modules, or the source line of a network that has none."""
+        names = [name for name in self.modules if name]
+        return (", ".join(names) if len(names) < 4 else f"{names[0]} ... {names[-1]}") or self.where
 
 
 @dataclass(frozen=True)
@@ -101,6 +112,8 @@ class Report:
         sizes: the image sizes that the result takes; "" for the example's alone.
         missed: affine calls that stay as they were, and why.
         passes: what each pass did, in the order in which they ran.
+        parameters: how many numbers are parameters, before and after.
+        bytes: of parameters and buffers, before and after.
     """
 
     regions: tuple[RegionReport, ...]
@@ -110,6 +123,8 @@ class Report:
     sizes: str = ""
     missed: tuple[Boundary, ...] = ()
     passes: tuple[PassReport, ...] = ()
+    parameters: tuple[int, int] = (0, 0)
+    bytes: tuple[int, int] = (0, 0)
 
     @property
     def calls(self) -> tuple[int, int]:
@@ -126,21 +141,45 @@ class Report:
         totals = {"calls": self.calls, "cost": self.cost}
         return json.dumps(dataclasses.asdict(self) | totals, indent=2)
 
+    def summary(self) -> str:
+        """What it came to, in a line."""
+        before, after = self.calls
+        line = f"{counted(before, 'affine call')} in {counted(len(self.regions), 'region')} became {after:,}"
+        if self.bytes[0]:
+            parameters = f"{counted(self.parameters[0], 'parameter')} became {self.parameters[1]:,}"
+            line += f"; {parameters}, {self.bytes[0]:,} bytes {self.bytes[1]:,}"
+        return f"{line}."
+
     def __str__(self) -> str:
         changed = [region for region in self.regions if region.form != GIVEN]
-        lines = [f"{counted(r.calls, 'call')} up to {r.where}: {r.form} ({r.reason})" for r in changed]
         refused = [r for r in self.regions if r.form == GIVEN and r.reason]
-        lines += [f"{counted(r.calls, 'call')} up to {r.where}: {GIVEN} ({r.reason})" for r in refused]
-        (before, after), kinds = self.calls, sorted({b.call for b in self.boundaries})
-        where = counted(len(self.regions), "region")
-        lines.append(f"{counted(before, 'affine call')} in {where} became {after}.")
-        if kinds:
+        lines = [*map(_row, _alike(changed)), *map(_row, _alike(refused)), self.summary()]
+        if kinds := sorted({b.call for b in self.boundaries}):
             seams = counted(len(self.boundaries), "call")
             lines.append(f"{seams} between them {'is' if seams == '1 call' else 'are'} not affine: {', '.join(kinds)}.")
         for reason, calls in itertools.groupby(sorted(self.missed, key=lambda b: b.reason), lambda b: b.reason):
             lines.append(f"{', '.join(sorted({b.call for b in calls}))}: {GIVEN}, as {reason}.")
         lines += [f"It takes {self.sizes}."] if self.sizes else []
         return "\n".join(lines)
+
+
+def _alike(found: Sequence[RegionReport]) -> list[list[RegionReport]]:
+    """Regions of the same calls that became the same form, together, in the order of the first of each."""
+    groups: dict[Any, list[RegionReport]] = {}
+    for r in found:
+        why = re.sub(r"[\d,.]+", "", r.reason)
+        groups.setdefault((tuple(sorted(r.ops.items())), r.form, why), []).append(r)
+    return list(groups.values())
+
+
+def _row(group: Sequence[RegionReport]) -> str:
+    """What became of one region, or of some that are alike."""
+    first, more = group[0], len(group) - 1
+    calls = counted(first.calls, "call") + (" each" if more else "")
+    alike = f", and {more:,} more to {group[-1].place}" if more else ""
+    verb = "stay" if first.form == GIVEN else "became"
+    why = f" ({first.reason})" if not more else f" (the first: {first.reason})"
+    return f"{first.place}{alike}: {calls} {verb} {first.form}{why}"
 
 
 Times = Mapping[frozenset[str], Race]
@@ -179,13 +218,15 @@ def report_of(written: Rewrite, times: Times, method: str, seconds: dict[str, fl
             at=places[last.name],
             ops=dict(Counter(call.op for call in region.calls)),
             ops_after=dict(Counter(call.op for call in new)),
+            modules=tuple(dict.fromkeys(call.module for call in region.calls)),
         )
         found.append(row)
     boundaries, missed = (
         tuple(Boundary(call.op, call.where, call.module, reason, places[call.name]) for call, reason in calls)
         for calls in (network.boundaries, network.missed)
     )
-    return Report(tuple(found), boundaries, method, seconds, missed=missed, passes=written.passes)
+    report = Report(tuple(found), boundaries, method, seconds, missed=missed, passes=written.passes)
+    return replace(report, parameters=counts(written), bytes=stored(written))
 
 
 def _cost(graph: Graph, calls: Sequence[Call]) -> int:

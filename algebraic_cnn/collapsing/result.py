@@ -5,12 +5,15 @@ Collapse    the result; W and B of the whole or of any region are derived when t
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import nn
+from torch.export import ExportedProgram
 
 from ..algebra.affine import AffineMap
 from ..certification.certificate import Certificate
@@ -19,6 +22,7 @@ from ..derivation.junctions import network_of
 from ..derivation.methods import MEMORY_BUDGET, derive_graph
 from ..errors import ShapeError
 from ..ir.dynamic_shapes import dimensions
+from ..ir.exporting import export
 from ..ir.graph import Graph, Ref
 from ..ir.image_sizes import ImageSizes
 from ..rings.ring import Float
@@ -51,7 +55,40 @@ class Collapse:
     kept: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"Collapse({type(self.model).__name__}: {self.report} {self.certificate or 'Not certified.'})"
+        certified = "Not certified." if self.certificate is None else str(self.certificate)
+        known, _, _ = certified.partition(":")
+        return f"Collapse: {self.report.summary()}\n{known if self.certificate else certified}"
+
+    def exported(self) -> ExportedProgram:
+        """The model as a program of ``torch.export``, its batch and every other free axis free.
+
+        Returns:
+            A program that ``torch.export.save`` and ``torch.onnx.export`` take.
+
+        Raises:
+            TraceError: if torch cannot export the model.
+
+        >>> import torch
+        >>> from algebraic_cnn import collapse
+        >>> program = collapse(torch.nn.Linear(3, 2).eval(), torch.zeros(1, 3)).exported()
+        >>> program.module()(torch.zeros(5, 3)).shape
+        torch.Size([5, 2])
+        """
+        graph, modes = self.graph, {module: module.training for module in self.model.modules()}
+        numbers = next(self.model.parameters(), torch.zeros((), dtype=graph.dtype, device=graph.device))
+        users = len(graph.inputs) - len(graph.state)
+        shapes = graph.example_shapes or [[n or 1 for n in shape] for shape in graph.input_shapes]
+        example = []
+        for shape, dtype in itertools.zip_longest(shapes[:users], graph.input_dtypes[:users]):
+            dtype = numbers.dtype if dtype is None or dtype.is_floating_point else dtype
+            example.append(torch.zeros(shape, dtype=dtype, device=numbers.device))
+        try:
+            for module in modes:
+                module.training = False
+            return export(self.model, tuple(example), dynamic_shapes=self.dynamic_shapes)
+        finally:
+            for module, training in modes.items():
+                module.training = training
 
     @cached_property
     def affine(self) -> AffineMap | None:

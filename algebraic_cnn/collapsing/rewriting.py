@@ -66,7 +66,8 @@ def rewrite(network: Network, cutter: Cutter, careful: Set[str] = frozenset()) -
             builder.calls.append(call.renamed(values))
     outputs = tuple(values.get(out.name, out) if isinstance(out, Ref) else out for out in graph.outputs)
     calls, _ = needed(unbound(builder.calls), [out.name for out in outputs if isinstance(out, Ref)])
-    return Rewrite(network, Rewritten(graph, calls, outputs, builder.recipes, builder.shapes), values, plans)
+    rewritten = Rewritten(graph, calls, outputs, builder.recipes, builder.shapes, builder.paths)
+    return Rewrite(network, rewritten, values, plans)
 
 
 def _absorbed(network: Network) -> set[str]:

@@ -100,8 +100,8 @@ def require_shape(x: Tensor, shape: Sequence[int | Sequence[int] | None], name: 
     """
     fits = len(x.shape) == len(shape) and all(map(_fits, x.shape, shape))
     if not fits:
-        expected = ["any" if n is None else n if isinstance(n, int) else _spoken(n) for n in shape]
-        raise ShapeError("an input of another shape", expected=expected, got=list(x.shape), where=name)
+        expected = tuple("any" if n is None else n if isinstance(n, int) else _spoken(n) for n in shape)
+        raise ShapeError("an input of another shape", expected=expected, got=tuple(x.shape), where=name)
 
 
 def _fits(n: int, allowed: int | Sequence[int] | None) -> bool:

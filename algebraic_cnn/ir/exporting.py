@@ -93,8 +93,8 @@ def _arguments(model: Any, example: Any, *, training: bool) -> tuple[Tensor, ...
     for name, module in model.named_modules():
         where = f"module {name!r}" if name else "the model"
         if isinstance(module, torch.jit.ScriptModule):
-            what = "torch.jit has compiled the model, so that its calls cannot be seen"
-            raise TraceError(what, expected="the module that was given to torch.jit", where=where)
+            what = "torch.jit has compiled the model: give the module before torch.jit"
+            raise TraceError(what, expected="the torch.nn.Module itself", got=type(module).__name__, where=where)
         if module.training and not training:
             what = "the model is in training mode"
             raise TrainingModeError(what, expected="model.eval()", got="training=True", where=where)

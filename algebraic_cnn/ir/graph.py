@@ -130,6 +130,21 @@ class Call:
     size: str = ""
     counted: bool = False
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy in a file has: torch's calls by name, for they are no data."""
+        name = getattr(self.target, "_name", None)
+        named = isinstance(self.target, torch._ops.OpOverload) and isinstance(name, str)
+        return {**self.__dict__, "target": None if named else self.target, "overload": name if named else None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        name = state.pop("overload")
+        self.__dict__.update(state)
+        if name is not None:
+            namespace, _, rest = name.partition("::")
+            op, _, overload = rest.partition(".")
+            packet = getattr(getattr(torch.ops, namespace), op)
+            self.__dict__["target"] = getattr(packet, overload or "default")
+
     def bound(self) -> dict[str, Any]:
         """Every argument by its name in the ATen schema, defaults filled in."""
         schema = getattr(self.target, "_schema", None)

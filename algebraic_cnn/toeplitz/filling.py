@@ -134,8 +134,11 @@ def as_array(x: Any) -> NDArray[Any]:
         The array, on the same buffer where possible.
 
     Raises:
-        ShapeError: ragged sequences, or entries such as strings that are no numbers.
+        ShapeError: ragged sequences, entries such as strings that are no numbers, or a module.
     """
+    if hasattr(x, "forward"):
+        expected = "its weight, or affine_map(module, input_shape) for the module with its stride, padding and bias"
+        raise ShapeError("a module is no array of numbers", expected=expected, got=type(x).__name__, where="weight")
     if namespace(x) is np:
         try:
             array = np.asarray(x)

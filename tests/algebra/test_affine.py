@@ -143,3 +143,15 @@ def test_maps_between_other_shapes_are_not_equal() -> None:
     f = AffineMap(np.eye(4), np.zeros(4), (4,), (4,))
     assert f.exactly_equals(AffineMap(np.eye(4), np.zeros(4), (4,), (4,)))
     assert not f.exactly_equals(AffineMap(np.eye(4), np.zeros(4), (2, 2), (4,)))
+
+
+def test_the_ending_is_added_as_numpy_does(tmp_path: Path) -> None:
+    f = AffineMap(np.array([[1.0, 2.0]]), np.array([3.0]))
+    assert (f.in_shape, f.out_shape) == ((2,), (1,))
+    written = f.save(tmp_path / "map")
+    assert (written.name, [path.name for path in tmp_path.iterdir()]) == ("map.npz", ["map.npz"])
+    assert AffineMap.load(tmp_path / "map").exactly_equals(f)
+    assert AffineMap.load(written).exactly_equals(f)
+    assert f.save(tmp_path / "other.npz").name == "other.npz"
+    with pytest.raises(DataError, match="there is no such file"):
+        AffineMap.load(tmp_path / "nothing")

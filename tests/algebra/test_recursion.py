@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sympy import Symbol
 from torch.nn.functional import conv2d
 
-from algebraic_cnn import Layer, NonFiniteError, PrimeField, Rationals, ShapeError, Skip, SkipRecursion
+from algebraic_cnn import AffineMap, Layer, NonFiniteError, PrimeField, Rationals, ShapeError, Skip, SkipRecursion
 from algebraic_cnn.rings.matrices import in_ring, multiple, total
 from algebraic_cnn.toeplitz import bias_vector, conv_matrix, pad_matrix
 
@@ -140,3 +140,15 @@ def test_three_layers_with_one_skip_have_two_paths_and_a_word_for_each() -> None
     formula = recursion.latex("W")
     assert formula.count("W^{(3)} W^{(2)}") == 2
     assert formula.count("W^{(1)}") == 1
+
+
+def test_matrices_maps_and_numbers_are_layers_and_skips() -> None:
+    A, R, b = np.array([[2.0, 1.0], [0.0, 3.0]]), np.array([[1.0, 1.0], [0.0, 1.0]]), np.array([1.0, -1.0])
+    short = SkipRecursion([A, AffineMap(A, b)], {(0, 2): R, (1, 2): 2.0})
+    long = SkipRecursion([Layer(A), Layer(A, b=b)], {(0, 2): Skip(R=R), (1, 2): Skip(2.0)})
+    assert short.collapse().exactly_equals(long.collapse())
+    assert short.forward(np.array([1.0, 0.0])).tolist() == [11.0, -1.0]  # A (2 (2, 0) + (1, 0)) + b, by hand
+    f = SkipRecursion([A, A], {(0, 2): AffineMap(R, b)})
+    assert f.collapse().b.tolist() == (A @ b).tolist()
+    with pytest.raises(ShapeError, match="skip"):
+        SkipRecursion([A, A], {(0, 2): "identity"})

@@ -159,3 +159,9 @@ def test_what_is_no_weight_is_refused(weight: Any, format: str, error: type[Exce
 def test_mistakes_are_refused(mistake: Callable[[], Any], error: type[Exception]) -> None:
     with pytest.raises(error):
         mistake()
+
+
+@pytest.mark.parametrize("matrix", [T.conv_matrix, T.conv_transpose_matrix, T.conv_operator])
+def test_a_module_is_pointed_to_affine_map(matrix: Any) -> None:
+    with pytest.raises(ShapeError, match=r"affine_map\(module, input_shape\)"):
+        matrix(torch.nn.Conv2d(1, 1, 2), (1, 3, 3))

@@ -10,13 +10,16 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from typing import Annotated
 
 import typer
 
+from ... import __version__
 from .bench import bench
 from .collapse import certify_command, collapse_command
 from .demo import demo_command
 from .dimension import dimension_command
+from .examples import EXAMPLES
 from .expand import expand_command
 from .matrix import toeplitz_command
 from .recheck import recheck_command
@@ -37,8 +40,24 @@ COMMANDS = (
     dimension_command, train_command, reproduce_command,
 )  # fmt: skip
 for command in COMMANDS:
-    app.command(command.__name__.removesuffix("_command"))(command)
-app.add_typer(bench, name="bench")
+    name = command.__name__.removesuffix("_command")
+    app.command(name, epilog=EXAMPLES[name])(command)
+app.add_typer(bench, name="bench", epilog=EXAMPLES["bench"])
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"algebraic-cnn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_say_version)
+    ] = False,
+) -> None:
+    """What every command takes before its name."""
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...errors import chosen
+from .examples import EXAMPLES
 from .options import AsJson, on_cpu, words
 from .screen import duration, show, table
 from .zoo import zoo_bench
@@ -32,7 +33,7 @@ bench = typer.Typer(no_args_is_help=True, help="Measure speed, as ratios to what
 bench.command("zoo")(zoo_bench)
 
 
-@bench.command("patterns")
+@bench.command("patterns", epilog=EXAMPLES["bench patterns"])
 def patterns_bench(
     tools: Annotated[str, typer.Option(help="Comma-separated; all of them if empty.")] = "",
     patterns: Annotated[str, typer.Option(help="Numbers of patterns, comma-separated; all of them if empty.")] = "",
@@ -52,7 +53,7 @@ def patterns_bench(
     _show(json, seed, rows, patterns_table(rows), width=_WIDE)
 
 
-@bench.command("collapse")
+@bench.command("collapse", epilog=EXAMPLES["bench collapse"])
 def collapse_bench(
     seconds: Seconds = 1.0,
     batches: Annotated[str, typer.Option(help="Images in a prediction, comma-separated.")] = "1,128",
@@ -73,7 +74,7 @@ def collapse_bench(
     _show(json, seed, rows, found, width=_WIDE)
 
 
-@bench.command("models")
+@bench.command("models", epilog=EXAMPLES["bench models"])
 def models_bench(
     models: Annotated[str, typer.Option(help="Networks of timm, comma-separated; twelve of them if empty.")] = "",
     engines: Annotated[str, typer.Option(help="Of eager, frozen, onnx; comma-separated.")] = "eager,frozen,onnx",
@@ -99,7 +100,7 @@ def models_bench(
     _show(json, seed, rows, models_table(rows), speed_table(rows, asked), width=_WIDE)
 
 
-@bench.command("toeplitz")
+@bench.command("toeplitz", epilog=EXAMPLES["bench toeplitz"])
 def toeplitz_bench(
     cases: Annotated[str, typer.Option(help="Which convolutions, by letter, from small to large.")] = "abcd",
     seconds: Seconds = 4.0,
@@ -123,7 +124,7 @@ def toeplitz_bench(
     _show(json, seed, rows, table("explicit matrices of convolutions", headings, lines, left=left))
 
 
-@bench.command("certify")
+@bench.command("certify", epilog=EXAMPLES["bench certify"])
 def certify_bench(
     records: Records = Path("certify.jsonl"),
     networks: Annotated[int, typer.Option(help="Right pairs at each depth.", min=1)] = 20,

@@ -49,6 +49,7 @@ def collapse_command(
     measure: Annotated[
         bool, typer.Option(help="Time doubtful forms; without it, the same result on every machine.")
     ] = True,
+    prefer: Annotated[str, typer.Option(help="speed; or size: of the forms that take no more bytes.")] = "speed",
     shape: Annotated[
         list[str] | None, typer.Option(help="Of an input of an ONNX model, where forms are chosen: x:1x3x320x320.")
     ] = None,
@@ -60,10 +61,11 @@ def collapse_command(
     """Collapse a program to the form that predicts fastest, and prove that nothing changed."""
     chosen("level", level, (*LEVELS, "none"))
     chosen("method", method, METHODS)
+    chosen("preference", prefer, ("speed", "size"))
     if model.suffix == ".onnx":
         from .collapse_onnx import collapse_onnx_command
 
-        others = {"map": map, "onnx": onnx, "dtype": dtype}
+        others = {"map": map, "onnx": onnx, "dtype": dtype, "prefer": None if prefer == "speed" else prefer}
         how = {"method": method, "memory_budget": bytes_of(memory_budget)}
         how |= {"certify": None if level == "none" else level}
         given = {"model": out, "certificate": certificate, "picture": picture}
@@ -81,10 +83,11 @@ def collapse_command(
 
     torch.manual_seed(seed)
     program = _program(model, device)
-    how: dict[str, Any] = {"method": method, "measure": measure, "memory_budget": bytes_of(memory_budget)}
+    how: dict[str, Any] = {"method": method, "measure": measure, "prefer": prefer}
+    how |= {"memory_budget": bytes_of(memory_budget)}
     how |= {"dtype": dtype and getattr(torch, dtype), "certify": None if level == "none" else level}
     result = collapse(program, **how)
-    written = _write(result, program, files, title=model.stem)
+    written = _write(result, files, title=model.stem)
     _show(result, written, as_json=json)
 
 
@@ -141,16 +144,15 @@ def _require_endings(files: Files) -> None:
             require(path)
 
 
-def _write(result: Collapse, program: ExportedProgram, files: Files, *, title: str) -> dict[str, str]:
+def _write(result: Collapse, files: Files, *, title: str) -> dict[str, str]:
     """Write what was asked for and what there is; kind and path of every file."""
     from ...ir.onnx.writing import save_onnx
     from ...ir.programs import save_program
-    from ...ir.trace import export
     from ..plots import save_figure
     from ..report_figure import report_figure
 
     affine = None if files["map"] is None else _affine(result)  # before anything is written: it may be too large
-    small = export(_still(result.model), _example(result, program), dynamic_shapes=result.dynamic_shapes)
+    small = result.exported()
     certificate = result.certificate
     writers = {
         "model": lambda path: save_program(small, path),
@@ -200,18 +202,3 @@ def _program(path: Path, device: str) -> ExportedProgram:
     program = load_program(path)
     return program if place.type == "cpu" else move_to_device_pass(program, place)
 
-
-def _example(result: Collapse, program: ExportedProgram) -> tuple[Any, ...]:
-    """Inputs of the collapsed model: the program's own, in the dtype of its numbers."""
-    import torch
-
-    numbers = next(result.model.parameters(), torch.zeros(()))
-    given = program.example_inputs[0] if program.example_inputs else ()
-    return tuple(x.to(numbers.device, numbers.dtype if x.is_floating_point() else None) for x in given)
-
-
-def _still(model: Any) -> Any:
-    """The module in evaluation mode, also if it came from a program, whose mode is fixed but not marked so."""
-    for part in model.modules():
-        part.training = False
-    return model

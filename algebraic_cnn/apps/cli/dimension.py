@@ -33,10 +33,7 @@ def dimension_command(
     device: Annotated[str, on_cpu("Ranks are computed on the cpu.")] = "cpu",
     json: AsJson = False,
 ) -> None:
-    """The dimension of a chain of convolutions with skips, its symmetries, and which of them each skip breaks.
-
-    For example: algebraic-cnn dimension 3x3x2 --strides 2x2x1 --skips 0-3
-    """
+    """The dimension of a chain of convolutions with skips, its symmetries, and which of them each skip breaks."""
     from ...algebra.varieties.architecture import Architecture
     from ...algebra.varieties.dimension import dimension_of
     from ...algebra.varieties.symmetries import symmetries_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,9 @@ from .options import AsJson, on_cpu
 from .screen import print_json
 
 PARTS = ("f", "W", "B")
+
+#: So many words are printed.
+_LINES = 64
 
 
 def expand_command(
@@ -36,11 +40,22 @@ def expand_command(
     facts: dict[str, Any] = {"paths": skeleton.count_paths(), "latex": formula}
     if picture is not None:
         facts["picture"] = str(save_formula(skeleton, picture, parts=(which,), one_strength=one_strength))
+    table = expansion_table(depth, edges(skips), which)
     if json:
-        print_json({**facts, "words": expansion_table(depth, edges(skips), which)})
+        print_json({**facts, "words": table})
         return
     for name, value in facts.items():
         typer.echo(f"{name:8} {value}")
+    typer.echo("words")
+    for row in table[:_LINES]:
+        typer.echo(f"  {_said(row)}")
+    if len(table) > _LINES:
+        typer.echo(f"  and {len(table) - _LINES:,} more; --json has them all")
+
+
+def _said(row: Mapping[str, Any]) -> str:
+    """A word with its strength and what it is applied to: "t^(0,2) W^(2) P^(2) X"."""
+    return " ".join(part for part in (row["strength"], row["word"], row["start"]) if part != "1")
 
 
 def edges(text: str) -> list[tuple[int, int]] | None:

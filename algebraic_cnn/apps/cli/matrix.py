@@ -95,10 +95,11 @@ def _made(values: Any, letters: Any, input_shape: tuple[int, ...], how: dict[str
     if wanted.latex and not small:
         raise GeometryError("a formula is for small matrices", expected="at most 40 x 40", got=matrix.shape)
     size = matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes
-    facts = {"rows": matrix.shape[0], "columns": matrix.shape[1], "entries": int(matrix.nnz), "bytes": int(size)}
+    facts: dict[str, Any] = {"rows": matrix.shape[0], "columns": matrix.shape[1]}
+    facts |= {"entries": int(matrix.nnz), "bytes": int(size)}
     if wanted.out is not None:
         _save(matrix, wanted.out)
-        facts["matrix"] = str(wanted.out)
+        facts["out"] = str(wanted.out)
     if wanted.picture is not None:
         from ..plots import save_figure, spy_figure
 
@@ -107,7 +108,7 @@ def _made(values: Any, letters: Any, input_shape: tuple[int, ...], how: dict[str
     if wanted.latex:
         facts["latex"] = _latex(letters, input_shape, how)
     if wanted.json:
-        print_json(facts)
+        print_json(facts | ({"matrix": matrix.toarray().tolist()} if small else {}))
         return
     if small and not wanted.latex:
         typer.echo(_drawn(matrix))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...errors import GeometryError, chosen
+from ...errors import GeometryError, UnknownNameError, chosen
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +43,11 @@ def device_of(name: str) -> torch.device:
     """
     import torch
 
-    here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    found = torch.cuda.device_count()
+    if re.fullmatch(r"cuda(:\d+)?", name) and not found:
+        why = "torch sees no GPU here" if torch.version.cuda else "this torch was built without CUDA"
+        raise UnknownNameError(f"there is no device {name}, as {why}", expected="--device cpu")
+    here = ["cpu", *(f"cuda:{i}" for i in range(found))]
     here += ["cuda"] * (len(here) > 1)
     return torch.device(chosen("device", name, here))
 

@@ -26,8 +26,6 @@ def recheck_command(
     With --model the weights in the certificate are compared with those of a .pt2 file, both read without torch.
     Exit code 0: every claim holds. 1: one is false, or a weight is another.
     2: a file that is damaged or not well-formed, or no checker.
-
-    Example: algebraic-cnn recheck resnet.cert
     """
     from ...certification.recheck.program import recheck
     from ...certification.recheck.weights import origins

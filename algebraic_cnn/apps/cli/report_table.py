@@ -24,16 +24,12 @@ _LINE = 60
 
 def show_report(report: Report, screen: Console) -> None:
     """Print the table of regions, the table of boundaries, and what it all comes to."""
-    from ...collapsing.report import counted
-
     screen.print(regions_table(report))
     if report.boundaries:
         screen.print(boundaries_table(report))
-    (calls, calls_after), (cost, cost_after) = report.calls, report.cost
-    screen.print(
-        f"{counted(calls, 'affine call')} in {counted(len(report.regions), 'region')} became {calls_after:,}; "
-        f"{_cost(cost)} became {_cost(cost_after)} by the cost model."
-    )
+    cost, cost_after = report.cost
+    screen.print(f"{_cost(cost)} became {_cost(cost_after)} by the cost model.")
+    screen.print(report.summary(), highlight=False)
     if report.sizes:
         screen.print(f"It takes {report.sizes}.", highlight=False)
     spans = ", ".join(f"{name} {duration(seconds)}" for name, seconds in report.seconds.items())

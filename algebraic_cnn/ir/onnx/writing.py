@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from torch.export import ExportedProgram
 
 from ...errors import DataError, TraceError, UnknownNameError
@@ -31,12 +30,13 @@ from ...files import write_bytes
 _OURS, _SEAL = "algebraic_cnn", "algebraic_cnn.sha256"
 
 
-def save_onnx(model: nn.Module | ExportedProgram, example: Any, path: str | os.PathLike[str]) -> Path:
+def save_onnx(model: Any, example: Any = None, path: str | os.PathLike[str] | None = None) -> Path:
     """Write a model as ONNX, whole or not at all.
 
     Args:
-        model: a module in evaluation mode, or an exported program, whose free batch axis the file keeps.
-        example: a tensor or a tuple of tensors; None for a program.
+        model: a module in evaluation mode; or an exported program or the result of a collapse, whose free batch axis
+            the file keeps.
+        example: a tensor or a tuple of tensors; None for a program or a result, ``save_onnx(result, path)`` for short.
         path: ends in .onnx.
 
     Returns:
@@ -48,7 +48,10 @@ def save_onnx(model: nn.Module | ExportedProgram, example: Any, path: str | os.P
         TraceError: if torch cannot express the model in ONNX.
         DataError: if the file cannot be written.
     """
-    path = require_onnx(path)
+    example, where = (None, example) if path is None else (example, path)
+    path = require_onnx(where)
+    model = model.exported() if hasattr(model, "exported") else model
+    example = None if isinstance(model, ExportedProgram) else example
     arguments = () if example is None else (tuple(example) if isinstance(example, tuple | list) else (example,))
     with quiet():
         try:
