@@ -22,10 +22,6 @@ from ..rings.ring import Ring
 
 Recipe = Callable[[Ring], Array]
 
-#: Calls that hold a weight, and calls whose numbers go into that of the call before.
-_HOLDERS = ("conv", "linear", "addmm")
-_FOLLOWERS = frozenset("batch_norm _native_batch_norm_legit_no_training add sub mul div neg dropout".split())
-
 _OVERLOADS = {
     "add": "Tensor",
     "mul": "Tensor",
@@ -118,12 +114,21 @@ class GraphBuilder:
         return self._append(replace(call.renamed(values), name=call.name if free else self.fresh(call.name)))
 
     def _home(self, like: Call) -> str:
-        """The module that a form replaces: of a convolution and what follows it, that of the convolution."""
-        makers = self._makers
+        """The module that a form replaces: of a convolution and what follows it, that of the convolution.
+
+        What holds a matrix is told from what holds a number for each channel by the axes of its numbers alone.
+        """
         call: Call | None = like
-        while call is not None and not call.op.startswith(_HOLDERS) and call.op in _FOLLOWERS:
-            call = next((makers[name] for name in call.refs() if name in makers), None)
-        return like.module if call is None or not call.op.startswith(_HOLDERS) else call.module or like.module
+        while call is not None and (axes := self._axes(call)):
+            if axes > 1:
+                return call.module or like.module
+            call = next((self._makers[name] for name in call.refs() if name in self._makers), None)
+        return like.module
+
+    def _axes(self, call: Call) -> int:
+        """The most axes of more than one length that a constant of the call has; 0 where it has none."""
+        given = (self.graph.constants.get(name) for name in call.refs())
+        return max((sum(n > 1 for n in x.shape) for x in given if isinstance(x, torch.Tensor)), default=0)
 
     @cached_property
     def _makers(self) -> dict[str, Call]:
