@@ -10,6 +10,7 @@ From the ground up:
     rewriting, region, tangles               the new network, its regions, and those that overlap
     kept                                     what must stay as it was, and why
     warrant                                  the proof that the new network is the same function
+    sizes                                    how many numbers are kept
     measurement, contest                     the last word, by the clock: of regions, and of the whole
     report, result, any_size                 what was done; what is given back; all image sizes at once
     job, pipeline                            one collapse; collapse
