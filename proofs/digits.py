@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from algebraic_cnn import load_digits
-from algebraic_cnn.certification.recheck.layers import Axis, Layer, Program
+from algebraic_cnn.certification.recheck.layers import Axis, Layer, Program, Walk
 from algebraic_cnn.certification.recheck.maps import mapped
 from algebraic_cnn.certification.recheck.spelling import spelled
 from algebraic_cnn.derivation.exact import exact_map
@@ -113,7 +113,9 @@ def _layer(layer: Layer) -> str:
     return f"Convolution {feeds} {walk}\n  {kernel}\n  {biases}"
 
 
-def _axis(axis: Axis) -> str:
+def _axis(axis: Walk) -> str:
+    if not isinstance(axis, Axis):
+        raise TypeError("the layers of a classifier of digits walk in steps")
     return f"(Axis {axis.before} {axis.after} {axis.extent} {axis.stride} {axis.dilation})"
 
 

@@ -56,7 +56,8 @@ def forecast(jobs: Sequence[Mapping[str, Any]], path: Path, place: Place) -> tup
 def _of_an_image(job: Mapping[str, Any], data: Dataset, place: Place) -> tuple[float, float]:
     """Seconds to learn one image, and to look at one."""
     model = start_of(job, data).to(place.device)
-    recipe = Recipe(**{name: job[name] for name in RECIPE} | {"epochs": 1}, seed=job["seed"])
+    chosen: dict[str, Any] = {**{name: job[name] for name in RECIPE}, "epochs": 1}
+    recipe = Recipe(**chosen, seed=job["seed"])
     train(model, _few(data, recipe.batch_size), recipe=recipe)
     few = _few(data, _STEPS * recipe.batch_size)
     whole, look = _seconds(lambda: train(model, few, recipe=recipe)), _looking(model, few)
