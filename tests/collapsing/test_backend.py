@@ -84,7 +84,7 @@ def test_a_model_is_collapsed_for_every_batch_and_every_image() -> None:
         assert after < before
         assert report.certificate is not None
         assert report.certificate.ok
-    assert "test_backend.py" in str(own.reports[0]), "the lines of the model"
+    assert "first.0" in str(own.reports[0]), "the modules of the model"
 
 
 def written(model: Any) -> None:

@@ -257,7 +257,7 @@ def test_a_network_that_does_not_fit_together_is_refused(
 
 
 def test_an_input_of_another_shape_is_refused() -> None:
-    with pytest.raises(ShapeError, match=r"expected \('N', 1, 5, 5\), got \(2, 1, 5, 6\)"):
+    with pytest.raises(ShapeError, match=r"expected \(N, 1, 5, 5\), got \(2, 1, 5, 6\)"):
         LinearCNN((1, 5, 5), [CONV])(torch.zeros(2, 1, 5, 6))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...errors import chosen
+from ...errors import ResistedError, chosen
 from .options import AsJson, Data, DataRoot, Device, Seed, place_of
 from .screen import bars, print_json
 
@@ -68,6 +68,9 @@ def _trained(job: dict[str, Any], place: Place, out: Path) -> tuple[dict[str, An
 
     with bars(f"finished epochs are kept in {out}") as show:
         record = run_job(job, place, lambda *step: show("training", *step), out / "records.jsonl")
+        if record["resisted"]:
+            left = ", ".join(f"{name} at {t:.4g}" for name, t in record["resisted"].items())
+            raise ResistedError("the training ended before the schedule", expected="skips at 0", got=left, where=out)
         show("removal", 0, 1, "the network without what has faded")
         trained, dataset = network_of(job, place)
         example = dataset.test_images[:2].to(place.device)
