@@ -237,3 +237,23 @@ def test_a_program_with_a_custom_call_that_is_not_here_is_one_line(
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1
     assert "algebraic_cnn_tests" in done.stderr
+
+
+@pytest.mark.parametrize("act", [collapse, derive])
+def test_weights_without_numbers_are_named(act: Callable[..., Any]) -> None:
+    meta = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 4, device="meta")).eval()
+    with pytest.raises(TraceError, match=r"weight has no numbers.*got meta.*module '1'"):
+        act(meta, torch.zeros(2, 6))
+    with pytest.raises(TraceError, match=r"weight has no numbers"):
+        act(meta.to("meta"), torch.zeros(2, 6, device="meta"))
+    with pytest.raises(TraceError, match="the example has no numbers"):
+        act(nn.Linear(6, 4).eval(), torch.zeros(2, 6, device="meta"))
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_a_lazy_module_wants_a_run_first() -> None:
+    lazy = nn.Sequential(nn.LazyLinear(6), nn.Linear(6, 4)).eval()
+    with pytest.raises(TraceError, match=r"weight has no shape yet: expected a run of the model.*module '0'"):
+        collapse(lazy, torch.zeros(2, 5))
+    lazy(torch.zeros(1, 5))
+    assert len(list(collapse(lazy, torch.zeros(2, 5), measure=False).model.parameters())) == 2

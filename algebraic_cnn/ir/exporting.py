@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 from torch.fx.experimental import _config
+from torch.nn.parameter import is_lazy
 
 from ..errors import AlgebraicError, ShapeError, TraceError, TrainingModeError
 from .agreement import Comparison, Memory
@@ -56,7 +57,8 @@ def export(
 
     Raises:
         TrainingModeError: if the model or a part of it is in training mode, and this was not asked for.
-        TraceError: if ``torch.export`` cannot take the model, or the model does not do the same at every call.
+        TraceError: if ``torch.export`` cannot take the model, the model does not do the same at every call, or
+            its weights or the example have no numbers.
         ShapeError: if the example is no tensor and no tuple of tensors, or has no sample; or if the model does not
             take the sizes that ``dynamic_shapes`` says.
     """
@@ -98,14 +100,27 @@ def _arguments(model: Any, example: Any, *, training: bool) -> tuple[Tensor, ...
         if module.training and not training:
             what = "the model is in training mode"
             raise TrainingModeError(what, expected="model.eval()", got="training=True", where=where)
+        _require_numbers(module, where)
     arguments = tuple(example) if isinstance(example, tuple | list) else (example,)
     if not arguments or not all(isinstance(argument, Tensor) for argument in arguments):
         got = type(example).__name__
         raise ShapeError("the example must be a tensor or a tuple of tensors", got=got, where="example")
+    if any(argument.is_meta for argument in arguments):
+        raise TraceError("the example has no numbers", expected="a tensor on a device", got="meta", where="example")
     if any(argument.ndim and not len(argument) for argument in arguments):
         shapes = [tuple(argument.shape) for argument in arguments]
         raise ShapeError("the example has no sample", expected="at least one", got=shapes, where="trace")
     return arguments
+
+
+def _require_numbers(module: torch.nn.Module, where: str) -> None:
+    """Weights without numbers make no function: those on the device "meta", those of a lazy module that never ran."""
+    for name, value in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
+        if is_lazy(value):
+            expected = "a run of the model, which gives a lazy module its weights"
+            raise TraceError(f"{name} has no shape yet", expected=expected, got=type(value).__name__, where=where)
+        if value.is_meta:
+            raise TraceError(f"{name} has no numbers", expected="a tensor on a device", got="meta", where=where)
 
 
 def _attempts(arguments: tuple[Tensor, ...]) -> Iterator[tuple[tuple[Tensor, ...], bool]]:
