@@ -88,7 +88,8 @@ def collapse(
             against the calls that it replaces, and the whole network one against the model, at one sample and at
             eight; where nothing pays the result is a copy of the model.  Without it the result depends on the cost
             model alone, the same on every machine.
-        prefer: "speed", or "size": of the forms that keep no more numbers than before, the fastest.
+        prefer: "speed", or "size": of the forms that keep no more numbers than before, the fastest; the network as a
+            whole then stands no race.
         prices: of the cost model; default those of an ordinary CPU.
         memory_budget: bytes that a dense map and its probes may take.
         progress: called with (probes done, probes in all).
@@ -156,7 +157,8 @@ def _partly(
     careful |= slow
     job, written, after = settled(job, careful, None if slow else written)
     after = replace(after, parameters=parameters(written))
-    if model is not None and changed(written) and (why := slower(model, emit(after), graph)):
+    raced = model is not None and job.prefer == "speed" and changed(written)
+    if raced and (why := slower(model, emit(after), graph)):
         kept = {**job.kept, **dict.fromkeys(written.network.affine, why)}
         del clock[2:]
         job = replace(job, kept=kept)

@@ -55,6 +55,13 @@ def test_what_loses_as_a_whole_is_the_model_as_it_was_and_the_report_says_so(mon
     assert torch.equal(result.model(images), model(images))
 
 
+def test_what_is_to_be_small_stands_no_race_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("algebraic_cnn.collapsing.pipeline.slower", lambda *_: "the whole network is slower")
+    model, x = folding()
+    given, kept = (collapse(model, x, prefer=prefer).report.bytes for prefer in ("speed", "size"))
+    assert given[0] == given[1] == kept[0] > kept[1]
+
+
 def test_a_network_without_anything_to_gain_is_a_copy_of_the_model_with_numbers_of_its_own() -> None:
     model = randomised(nn.Sequential(nn.ReLU(), nn.Conv2d(2, 4, 3), nn.ReLU()))
     result = collapse(model, torch.zeros(1, 2, 9, 9))
