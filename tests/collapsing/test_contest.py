@@ -78,6 +78,8 @@ def test_without_the_clock_the_result_is_the_calls_of_the_graph() -> None:
 
 def test_a_model_that_writes_its_buffers_is_not_raced() -> None:
     class Counter(nn.Module):
+        seen: Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.register_buffer("seen", torch.zeros(()))
