@@ -11,11 +11,10 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..ir.graph import Graph
-from .measurement import race, runner
+from .measurement import drawn, race, runner
 
 #: How many samples the two are given.
 _BATCHES = (1, 8)
@@ -37,7 +36,7 @@ def slower(model: Any, new: nn.Module, graph: Graph) -> str:
     least, most = graph.batch_sizes
     batches = [graph.batch] if graph.batch is not None else [n for n in _BATCHES if least <= n <= (most or n)]
     for batch in batches:
-        inputs = _inputs(graph, batch)
+        inputs = list(drawn(graph, batch).values())
         try:
             found = race(runner(model, inputs), runner(new, inputs), rounds=_ROUNDS, mercy=_MERCY)
         except (RuntimeError, TypeError, ValueError):  # sizes that the model takes together with others only
@@ -60,13 +59,3 @@ def as_given(model: Any) -> nn.Module | None:
         return copy.deepcopy(model)
     except (RuntimeError, TypeError):  # what holds tensors that are no leaves, or handles of the system
         return None
-
-
-def _inputs(graph: Graph, batch: int) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    found = []
-    shapes = zip(graph.input_shapes, graph.example_shapes, graph.input_dtypes, strict=True)
-    for shape, example, dtype in shapes:
-        sizes = [n or (batch if axis == 0 else example[axis]) for axis, n in enumerate(shape)]
-        found.append(torch.randn(sizes, generator=generator).to(graph.device, dtype))
-    return found

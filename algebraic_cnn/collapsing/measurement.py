@@ -60,6 +60,13 @@ class Race:
 
 def values_of(graph: Graph, seams: frozenset[str], batch: int = 1, *, seed: int = 0) -> dict[str, Tensor]:
     """The values of some names in one run of a graph, on normal random inputs (zeros where they are integers)."""
+    with torch.no_grad():
+        values = interpret(graph, drawn(graph, batch, seed=seed), _called, keep=seams)
+    return {name: value for name, value in values.items() if name in seams and isinstance(value, Tensor)}
+
+
+def drawn(graph: Graph, batch: int = 1, *, seed: int = 0) -> dict[str, Tensor]:
+    """Normal random inputs of a graph by name, zeros where they are integers; axes that are free have the example's."""
     generator = torch.Generator().manual_seed(seed)
     dtypes = graph.input_dtypes or (graph.dtype,) * len(graph.inputs)
     inputs: dict[str, Tensor] = {}
@@ -68,9 +75,7 @@ def values_of(graph: Graph, seams: frozenset[str], batch: int = 1, *, seed: int 
         sizes = [n or (batch if axis == 0 else m or 1) for axis, (n, m) in enumerate(zip(shape, given, strict=True))]
         x = torch.randn(sizes, generator=generator) if dtype.is_floating_point else torch.zeros(sizes)
         inputs[name] = x.to(graph.device, dtype)
-    with torch.no_grad():
-        values = interpret(graph, inputs, _called, keep=seams)
-    return {name: value for name, value in values.items() if name in seams and isinstance(value, Tensor)}
+    return inputs
 
 
 def doubtful(pairs: Sequence[Pair], shell: Graph, prices: Prices) -> list[Pair]:

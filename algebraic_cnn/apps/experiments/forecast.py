@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from ...files.records import read_records
 from ...homotopy.classifier import Recipe, predictions, train
 from ...models.data import Dataset
-from .runs import RECIPE, Place, images_of, start_of
+from .runs import RECIPE, Place, first, images_of, start_of
 
 #: Steps that are timed, after one that is not.
 _STEPS = 3
@@ -58,19 +56,11 @@ def _of_an_image(job: Mapping[str, Any], data: Dataset, place: Place) -> tuple[f
     model = start_of(job, data).to(place.device)
     chosen: dict[str, Any] = {**{name: job[name] for name in RECIPE}, "epochs": 1}
     recipe = Recipe(**chosen, seed=job["seed"])
-    train(model, _few(data, recipe.batch_size), recipe=recipe)
-    few = _few(data, _STEPS * recipe.batch_size)
-    whole, look = _seconds(lambda: train(model, few, recipe=recipe)), _looking(model, few)
+    train(model, first(data, recipe.batch_size, recipe.batch_size), recipe=recipe)
+    few = first(data, _STEPS * recipe.batch_size, _STEPS * recipe.batch_size)
+    whole = _seconds(lambda: train(model, few, recipe=recipe))
+    look = _seconds(lambda: predictions(model, few.test_images))
     return max(0.0, whole - look) / len(few.train_labels), look / len(few.test_labels)
-
-
-def _looking(model: nn.Module, data: Dataset) -> float:
-    return _seconds(lambda: predictions(model, data.test_images))
-
-
-def _few(data: Dataset, count: int) -> Dataset:
-    learned = {"train_images": data.train_images[:count], "train_labels": data.train_labels[:count]}
-    return replace(data, **learned, test_images=data.test_images[:count], test_labels=data.test_labels[:count])
 
 
 def _seconds(work: Any) -> float:
