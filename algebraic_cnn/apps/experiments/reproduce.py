@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import chosen
+from ...files.records import write_records
 from ..plots import save_figure
 from . import accuracy, curve, race, schedules, timing
 from .forecast import forecast, in_words
@@ -141,7 +142,9 @@ def _schedules(setting: Setting) -> Drawn:
     done = apart.ran(list(jobs.values()), "schedules.jsonl")
     by_job = dict(zip(jobs, done, strict=True))
     trained = {line: [by_job[line, seed] for seed in config.seeds] for line in config.lines}
-    return schedules.table(trained), schedules.picture(config, trained), "schedules/schedules.jsonl"
+    compared = f"lines-{setting.data}.jsonl"
+    write_records(Path(apart.place.folder, compared), schedules.records_of(trained))
+    return schedules.table(trained), schedules.picture(config, trained), f"schedules/{compared}"
 
 
 EXPERIMENTS: dict[str, Callable[[Setting], Drawn]] = {

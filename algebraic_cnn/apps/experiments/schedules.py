@@ -11,6 +11,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ from .figures import said, say, spread, summary
 from .runs import Place, Progress, images_of, job_of, network_of, start_of
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Records = Sequence[Mapping[str, Any]]
@@ -130,6 +133,16 @@ def search(config: Config, place: Place, line: str, progress: Progress | None = 
     return {"kind": best.kind, "start": best.start, "share": best.share, "names": list(best.names)}
 
 
+def records_of(trained: Mapping[str, Records]) -> list[dict[str, Any]]:
+    """The records of a comparison, each with the name of its line: all that the table and the picture are made of."""
+    return [{"line": line} | record for line, records in trained.items() for record in records]
+
+
+def by_line(records: Records) -> dict[str, Records]:
+    """Those records again, line by line."""
+    return {line: list(group) for line, group in groupby(records, itemgetter("line"))}
+
+
 def table(trained: Mapping[str, Records]) -> list[dict[str, Any]]:
     """One row for each line: its accuracy at t = 0 after the last epoch, mean and standard deviation in percent.
 
@@ -148,13 +161,7 @@ def picture(config: Config, trained: Mapping[str, Records]) -> Figure:
     """The accuracy at t = 0 of every line and trial, and the loss of training along t, mean of the trials."""
     figure = new_figure((13, 4.8))
     ends, along = figure.subplots(1, 2, width_ratios=(1.1, 1))
-    names = list(trained)[::-1]
-    for row, line in enumerate(names):
-        values = [100 * record["at_zero"] for record in trained[line]]
-        ends.plot(values, [row] * len(values), "o", color="0.6", markersize=4)
-        ends.errorbar(statistics.fmean(values), row, xerr=spread(values), marker="|", color="C0", capsize=3)
-    ends.set_yticks(range(len(names)), names)
-    ends.set(title="Accuracy at t = 0 after the training", xlabel="test accuracy (%)")
+    _ends(ends, trained)
     for line, records in trained.items():
         if line not in (RESNET, NEVER):
             epochs = list(zip(*(record["epochs"] for record in records), strict=False))
@@ -167,3 +174,19 @@ def picture(config: Config, trained: Mapping[str, Records]) -> Figure:
         axes.grid(alpha=0.3)
     say(figure, said(config.preset, next(iter(trained.values()))[0]["job"], config.trials))
     return figure
+
+
+def _ends(axes: Axes, trained: Mapping[str, Records]) -> None:
+    """The accuracy at t = 0; the residual network keeps its skips: without them it is near chance, told in words."""
+    names = list(trained)[::-1]
+    for row, line in enumerate(names):
+        kept = line == RESNET
+        values = [100 * record["accuracy" if kept else "at_zero"] for record in trained[line]]
+        axes.plot(values, [row] * len(values), "o", color="0.6", markersize=4, markerfacecolor="none" if kept else None)
+        axes.errorbar(statistics.fmean(values), row, xerr=spread(values), marker="|", color="C0", capsize=3)
+        if kept:
+            lost = statistics.fmean(100 * record["at_zero"] for record in trained[line])
+            note = f"with its skips; {lost:.3g} % without"
+            axes.annotate(note, (min(values), row), (-8, 0), textcoords="offset points", ha="right", va="center")
+    axes.set_yticks(range(len(names)), names)
+    axes.set(title="Accuracy at t = 0 after the training", xlabel="test accuracy (%)")

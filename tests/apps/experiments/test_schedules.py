@@ -77,11 +77,15 @@ def test_the_picture_shows_every_line_and_trial() -> None:
     """The loss along t is the mean of the epochs that all trials have; one of these was given up after its first."""
     epochs = [{"epoch": e, "loss": loss, "t": t} for e, loss, t in ((1, 2.0, 1.0), (2, 1.0, 0.5))]
     job = job_of(**FEW)
-    one = {"job": job, "epochs": epochs, "at_zero": 0.5}
-    other = {"job": job, "epochs": [{"epoch": 1, "loss": 4.0, "t": 0.5}], "at_zero": 0.25}
+    one = {"job": job, "epochs": epochs, "at_zero": 0.5, "accuracy": 0.75}
+    other = {"job": job, "epochs": [{"epoch": 1, "loss": 4.0, "t": 0.5}], "at_zero": 0.25, "accuracy": 0.25}
     config = schedules.Config("tiny", 2, 1)
-    figure = schedules.picture(config, {schedules.RESNET: [one, one], "linear": [one, one], "adaptive": [one, other]})
+    trained = {schedules.RESNET: [one, one], "linear": [one, one], "adaptive": [one, other]}
+    again = schedules.by_line(schedules.records_of(trained))
+    assert {line: len(records) for line, records in again.items()} == dict.fromkeys(trained, 2)
+    figure = schedules.picture(config, again)
     ends, along = figure.axes
+    assert [note.get_text() for note in ends.texts] == ["with its skips; 50 % without"]
     assert [label.get_text() for label in ends.get_yticklabels()] == ["adaptive", "linear", schedules.RESNET]
     drawn = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in along.lines}
     assert drawn == {"linear": ([1.0, 0.5], [2.0, 1.0]), "adaptive": ([0.75], [3.0])}
