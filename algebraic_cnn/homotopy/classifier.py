@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -199,13 +200,15 @@ class _Run:
         total = 0.0
         self.model.train()
         device = next(self.model.parameters()).device
+        safe = SafeConvolutions()  # whatever the recipe: a model may bring a layout of its own
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             for number, batch in enumerate(_batches(order, self.recipe.batch_size), start=epoch * self.per_epoch):
                 for group in self.optimizer.param_groups:
                     group["lr"] = self.recipe.step_size(number, steps)
                 self.follower.before_step()
-                loss = self._step(batch)
+                with safe if safe.met or number == epoch * self.per_epoch else nullcontext():
+                    loss = self._step(batch)
                 if not self.follower.after_step(loss) and not math.isfinite(loss):
                     kept = f"; the last good epoch is in {self.checkpoint}" if self.checkpoint and epoch else ""
                     where = f"epoch {epoch + 1}, step {number + 1}{kept}"
@@ -220,11 +223,10 @@ class _Run:
         images, labels = self.data.train_images[batch].to(device), self.data.train_labels[batch].to(device)
         if self.recipe.channels_last:
             images = images.to(memory_format=torch.channels_last)
-        with SafeConvolutions():  # whatever the recipe: a model may bring a layout of its own
-            with torch.autocast(device.type, torch.bfloat16, enabled=self.recipe.amp):
-                loss = nn.functional.cross_entropy(self.model(images), labels)
-            self.optimizer.zero_grad()
-            loss.backward()
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.recipe.amp):
+            loss = nn.functional.cross_entropy(self.model(images), labels)
+        self.optimizer.zero_grad()
+        loss.backward()
         self.optimizer.step()
         return float(loss.detach())
 

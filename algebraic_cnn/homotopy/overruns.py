@@ -66,6 +66,9 @@ class SafeConvolutions(TorchFunctionMode):
     The function and its gradients stay what they are; only the order in memory is another.  Enter it around the
     forward pass, and around the backward pass too where activations are computed a second time.
 
+    Attributes:
+        met: whether it has seen such a convolution; a loop whose first step met none can do without it.
+
     >>> layer = torch.nn.Conv2d(2, 4, 1, stride=2).to(memory_format=torch.channels_last)
     >>> x = torch.zeros(4, 2, 8, 8).to(memory_format=torch.channels_last)
     >>> with SafeConvolutions():
@@ -73,6 +76,8 @@ class SafeConvolutions(TorchFunctionMode):
     >>> y.is_contiguous(), layer(x).is_contiguous()
     (True, False)
     """
+
+    met = False
 
     def __torch_function__(
         self, func: Callable, types: Iterable[type], args: tuple = (), kwargs: Mapping[str, Any] | None = None
@@ -82,6 +87,7 @@ class SafeConvolutions(TorchFunctionMode):
         if func in _CONVOLUTIONS:
             given = {**dict(zip(("input", "weight", "bias", "stride"), args, strict=False)), **kwargs}
             if overruns(given["weight"], given.get("stride", 1)):
+                self.met = True
                 args = (*map(_copied, args[:2]), *args[2:])
                 kwargs |= {name: _copied(kwargs[name]) for name in ("input", "weight") if name in kwargs}
         return func(*args, **kwargs)

@@ -98,7 +98,8 @@ def test_the_heap_is_whole_after_training_with_avx2(program: str) -> None:
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_the_heap_is_not_without_the_guard(program: str) -> None:
     bare = "import contextlib\nfrom algebraic_cnn.homotopy import classifier, overruns\n"
-    bare += "overruns.SafeConvolutions = classifier.SafeConvolutions = contextlib.nullcontext\n"
+    bare += "class Bare(contextlib.nullcontext):\n    met = False\n"
+    bare += "overruns.SafeConvolutions = classifier.SafeConvolutions = Bare\n"
     assert in_avx2(bare + PROGRAMS[program]).returncode in (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS)
 
 
@@ -110,11 +111,12 @@ def test_exactly_the_calls_that_overrun_are_copied(call, channels: int, kernel: 
     weight = torch.randint(-9, 10, (3, channels, kernel, kernel)).float().to(memory_format=torch.channels_last)
     strides = (stride, stride) if isinstance(stride, int) else stride
     expected = call(x, weight, None, strides)
-    with SafeConvolutions():
+    with SafeConvolutions() as guard:
         found = call(x, weight, None, strides)
     assert torch.equal(found, expected)  # whole numbers: whatever the order, the sums are the same
     assert overruns(weight, stride) == (kernel == 1 and max(strides) > 1 and channels < 8)
     assert found.is_contiguous() == (overruns(weight, stride) or expected.is_contiguous())
+    assert guard.met == overruns(weight, stride)
 
 
 def test_gradients_are_those_of_the_layer() -> None:

@@ -100,6 +100,25 @@ def models_bench(
     _show(json, seed, rows, models_table(rows), speed_table(rows, asked), width=_WIDE)
 
 
+@bench.command("training", epilog=EXAMPLES["bench training"])
+def training_bench(
+    seconds: Seconds = 20.0,
+    seed: TimedSeed = 0,
+    device: Here = "cpu",
+    json: AsJson = False,
+) -> None:
+    """Time an epoch of the training loop beside the plain loop of torch, and one whose skips fade."""
+    from ..bench.training import training_rows
+
+    rows = list(training_rows(seconds=seconds))
+    headings = ("network", "images", "plain loop", "ours", "ours, fading")
+    lines = (
+        (row.case, f"{row.images:,}", duration(row.plain), f"{row.ratio:.3f}", f"{row.fading:.3f}") for row in rows
+    )
+    found = table("an epoch, its evaluation included: processor time, ratios to the plain loop", headings, lines)
+    _show(json, seed, rows, found, width=_WIDE)
+
+
 @bench.command("toeplitz", epilog=EXAMPLES["bench toeplitz"])
 def toeplitz_bench(
     cases: Annotated[str, typer.Option(help="Which convolutions, by letter, from small to large.")] = "abcd",

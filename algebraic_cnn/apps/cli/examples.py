@@ -52,6 +52,7 @@ _LINES = {
         "bench models --records mine.jsonl --threads 2 --no-measure",
     ),
     "bench toeplitz": ("bench toeplitz --cases ab", "bench toeplitz --seconds 10 --json"),
+    "bench training": ("bench training --seconds 60",),
     "bench certify": ("bench certify --networks 2 --repeats 1 --depths 4,8",),
 }
 
