@@ -35,7 +35,6 @@ ASK = {
     "collapsing.strips": (3, "which pieces run on a part of an image"),
     "collapsing.writing": (4, "names calls that we wrote ourselves"),
     "derivation.function_space": (10, "which parameters are letters of a polynomial map"),
-    "derivation.whole": (5, "which pieces are the same map of every image size"),
 }
 
 

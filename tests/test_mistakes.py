@@ -86,7 +86,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], type[AlgebraicError], str]] = {
     "a region in words": (lambda: collapse(network(), X).region("0"), ShapeError, "0 to 0, got '0'"),
     "a region too many": (lambda: collapse(network(), X).region(9), ShapeError, "0 to 0, got 9"),
     "half an image size": (
-        lambda: border_classes(nn.Conv2d(1, 1, 3).eval(), X).at(9), ShapeError, r"2 lengths, got \(9,\)",
+        lambda: border_classes(nn.Conv2d(1, 1, 3).eval(), X).at(9), ShapeError, r"2 lengths, 1 at least, got \(9,\)",
     ),
     "another network": (
         lambda: certify(AffineMap.identity((2,)), AffineMap.identity((3,))), ShapeError, "differ in their shapes",

@@ -4,11 +4,11 @@ From the ground up:
 
     samples                      is every sample treated by itself, and all alike?
     hoisting, seams              a network cut at its calls that are not affine
-    junctions, whole             affine values as sums and concatenations of pieces; a network that is one piece
-    colouring, bordering         W in as many passes as windows meet; W for every image size
+    junctions                    affine values as sums and concatenations of pieces
     images                       a network as one map of images of every size
+    colouring, bordering         W in as many passes as windows meet; W for every image size
     extract                      the paper's recursion read off a network
-    methods                      derive: forward, adjoint, recursion, coloured, stencil
+    methods                      derive: forward, adjoint, recursion, coloured, operator
     magnitudes/                  how large numbers can grow, and how far rounding can carry them
     exact                        W, B and outputs over the rational numbers
     function_space               the dimension of the functions that an architecture can express

@@ -6,6 +6,7 @@ operator_of    the same for a value of a traced graph
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -62,24 +63,30 @@ def operator(model: Any, example: Any = None) -> Operator:
     return operator_of(trace(model, example))
 
 
-def operator_of(graph: Graph, value: str | None = None) -> Operator:
+def operator_of(graph: Graph, value: str | None = None, start: str | None = None) -> Operator:
     """The operator of a value of a graph of one input; of its output, if none is named.
+
+    Args:
+        graph: the network.
+        value: the name of what the map gives.
+        start: the name of what it takes; default the input.
 
     Raises:
         ShapeError: if a call that it needs is no map of images of every size.
         NotAffineError, NonFiniteError: if one is not affine.
     """
     require_affine(graph)
-    shape = graph.input_shapes[0]
+    start = start or graph.inputs[0]
+    shape = graph.shapes()[start]
     value = value or (graph.outputs[0].name if isinstance(graph.outputs[0], Ref) else "")
     if len(graph.inputs) != 1 or len(graph.outputs) != 1 or len(shape) < 2 or shape[1] is None:
         raise ShapeError(
             "one image goes in", expected="one input (N, c, *sizes)", got=graph.input_shapes, where="operator"
         )
     source = Source.of(graph)
-    graph = replace(graph, calls=needed(graph.calls, [value])[0])
-    start = {graph.inputs[0]: Operator.identity(shape[1], len(shape) - 2)}
-    found = interpret(graph, start, partial(_read, source)).get(value)
+    graph = replace(graph, calls=needed(graph.calls, [value], {start})[0])
+    given = {start: Operator.identity(shape[1], len(shape) - 2)}
+    found = interpret(graph, given, partial(_read, source)).get(value)
     if not isinstance(found, Operator):
         raise ShapeError("the output is no image", expected="one that depends on the input", where="operator")
     return found
@@ -100,19 +107,36 @@ def _read(source: Source, call: Call, values: dict[str, Any]) -> Any:
     return found
 
 
-def sized_map(graph: Graph, ring: Ring, memory_budget: int) -> AffineMap:
-    """W and b of a graph at its own image size, from its operator; row-major reshapes at its end change nothing.
+def image_of(graph: Graph) -> tuple[Operator, tuple[int, ...]]:
+    """The operator of a graph between row-major reshapes at its ends, which change no entry, and the image's lengths.
 
     Raises:
-        ShapeError, TooLargeError, NotAffineError, NonFiniteError: as ``operator_of`` and ``Operator.at`` raise them.
+        ShapeError, NotAffineError, NonFiniteError: as ``operator_of`` raises them.
     """
-    in_shape, out_shape = graph.single()
     calls, source = {call.name: call for call in graph.calls}, Source.of(graph)
-    last = graph.outputs[0].name
-    while last in calls and isinstance(piece := piece_of(source, calls[last]), Move) and piece.order is None:
-        last = next(calls[last].refs())
-    f = operator_of(graph, last).at(*in_shape[1:], ring=ring, memory_budget=memory_budget)
-    return replace(f, out_shape=out_shape)
+    readers = Counter(name for call in graph.calls for name in set(call.refs()))
+    reshapes = {name: next(iter(call.refs())) for name, call in calls.items() if _is_reshape(source, call)}
+    start, last = graph.inputs[0], graph.outputs[0].name
+    while readers[start] == 1 and (after := next((name for name, x in reshapes.items() if x == start), last)) != last:
+        start = after
+    while last in reshapes and last != start:
+        last = reshapes[last]
+    return operator_of(graph, last, start), tuple(int(n or 1) for n in source.shapes[start][2:])
+
+
+def _is_reshape(source: Source, call: Call) -> bool:
+    piece = piece_of(source, call) if call.name in source.dependent else None
+    return isinstance(piece, Move) and piece.order is None
+
+
+def sized_map(graph: Graph, ring: Ring, memory_budget: int) -> AffineMap:
+    """W and b of a graph at its own image size, from its operator.
+
+    Raises:
+        ShapeError, TooLargeError, NotAffineError, NonFiniteError: as ``image_of`` and ``Operator.at`` raise them.
+    """
+    (in_shape, out_shape), (f, sizes) = graph.single(), image_of(graph)
+    return replace(f.at(*sizes, ring=ring, memory_budget=memory_budget), in_shape=in_shape, out_shape=out_shape)
 
 
 def _example(model: torch.nn.Module) -> torch.Tensor:

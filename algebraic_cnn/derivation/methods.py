@@ -4,8 +4,7 @@
     adjoint      one backward pass per output; what a classifier wants
     recursion    Toeplitz matrices through the skip recursion: no torch kernel involved
     coloured     one pass for all inputs whose windows do not meet; what an image wants, borders included
-    operator     the same on the smallest image with every kind of border, its rows placed on the whole one; where
-                 borders are reflected, repeated or circles, or pixels weighted, from the rows of the map of every size
+    operator     the rows of the map of every size, each class composed once: no torch kernel either
     auto         the cheapest of these but the recursion, by counting passes; then W is dense
 
 All run over any ring: in float64 for use, modulo a prime for checking.
@@ -22,25 +21,26 @@ import torch
 from torch import Tensor
 
 from ..algebra.affine import AffineMap
-from ..errors import ShapeError, TooLargeError, UnknownNameError
+from ..errors import GeometryError, ShapeError, TooLargeError, UnknownNameError
 from ..ir.graph import Graph
 from ..ir.trace import trace
 from ..ops.evaluate import Evaluator, Progress
 from ..rings.ring import Float, Ring
 from ..toeplitz import MEMORY_BUDGET
 from ..toeplitz.arguments import bytes_allowed
-from .bordering import reduction, table_of
-from .colouring import coloured, passes
+from .colouring import coloured, colours_of, passes
 from .extract import recursion_of
-from .images import sized_map
+from .images import image_of, sized_map
 from .samples import require_samples_apart
-from .whole import whole
 
 #: So few passes that looking for fewer would take longer.
 _FEW = 64
 
 #: A backward pass costs about two forward passes, and its tape needs one more.
 _ADJOINT_COST = 3
+
+#: The blocks of every class are kept for every layer, so they must be few.
+_OPERATOR_COST = 4
 
 
 def derive(
@@ -124,23 +124,25 @@ def cheapest(graph: Graph) -> str:
     """The name of the method with the least work: passes times the size of the image that they run on.
 
     "forward" takes n passes, "adjoint" m of three times the work, "coloured" one for each channel and tap of the
-    composed kernel, "operator" as many on a small image.
+    composed kernel, "operator" as much for each class of rows alone.
     """
     in_shape, out_shape = graph.single()
     work = {"forward": float(math.prod(in_shape)), "adjoint": float(_ADJOINT_COST * math.prod(out_shape))}
     if min(work.values()) > _FEW:
-        work |= _of_stencils(graph)
+        work |= _of_images(graph)
     return min(work, key=lambda name: work[name])
 
 
-def _of_stencils(graph: Graph) -> dict[str, float]:
-    """The work of the methods that need a stencil, where the network is one."""
+def _of_images(graph: Graph) -> dict[str, float]:
+    """The work of the methods that need a map of images, where the network is one."""
     try:
-        piece, found = whole(graph)
-    except ShapeError:
+        f, sizes = image_of(graph)
+        axes = colours_of(f, sizes)
+    except (ShapeError, GeometryError):
         return {}
-    share = reduction(graph, piece, found)
-    return {"coloured": float(passes(found))} | ({} if share is None else {"operator": share * passes(found)})
+    few = math.prod(count / len(axis.low) for count, axis in zip(f.classes(*sizes), axes, strict=True))
+    total = float(passes(f, axes))
+    return {"coloured": total, "operator": _OPERATOR_COST * few * total}
 
 
 def _forward(run: Evaluator, memory_budget: int, progress: Progress) -> AffineMap:
@@ -177,29 +179,16 @@ def _recursion(run: Evaluator, memory_budget: int, progress: Progress) -> Affine
 
 
 def _coloured(run: Evaluator, memory_budget: int, progress: Progress) -> AffineMap:
-    found = whole(run.graph)[1]
-    _require_sparse(run.graph, found, memory_budget)
-    return coloured(run, _chunk(run.graph, memory_budget), progress, found)
+    f, sizes = image_of(run.graph)
+    axes = colours_of(f, sizes)
+    needed = 2 * 16 * math.prod(run.graph.single()[1]) * passes(f, axes)
+    if needed > memory_budget:
+        raise TooLargeError("the entries of W are beyond the budget", needed=needed, budget=memory_budget)
+    return coloured(run, _chunk(run.graph, memory_budget), progress, f, axes)
 
 
 def _operator(run: Evaluator, memory_budget: int, progress: Progress) -> AffineMap:
-    try:
-        piece, found = whole(run.graph)
-        small = reduction(run.graph, piece, found) is not None
-    except ShapeError:
-        found, small = None, False
-    if found is None or not small:
-        return sized_map(run.graph, run.ring, memory_budget)
-    _require_sparse(run.graph, found, memory_budget)
-    table = table_of(run, _chunk(run.graph, memory_budget), progress)
-    return table.at(*(axis.n for axis in found.footprint.axes))
-
-
-def _require_sparse(graph: Graph, found: Any, memory_budget: int) -> None:
-    """Refuse a W whose entries, values and columns, are beyond the budget."""
-    needed = 2 * 16 * math.prod(graph.single()[1]) * passes(found)
-    if needed > memory_budget:
-        raise TooLargeError("the entries of W are beyond the budget", needed=needed, budget=memory_budget)
+    return sized_map(run.graph, run.ring, memory_budget)
 
 
 METHODS: dict[str, Callable[[Evaluator, int, Progress], AffineMap]] = {

@@ -46,13 +46,23 @@ def conv(source: Source, call: Call, a: Arguments) -> Operator | None:
     return f.then(layers.conv(numbers, bias, **how))
 
 
-def linear(source: Source, call: Call, a: Arguments) -> Operator | None:
-    """A matrix of channels, where there is nothing but channels."""
-    weight, f = source.tensor(a["weight"], call), a["input"]
-    if weight is None or f.period:
-        return None
-    bias = None if a["bias"] is None else source.numbers(a["bias"], call)
-    return f.then(layers.conv(source.numbers(a["weight"], call), bias, shape=tuple(weight.shape)))
+def linear(factor: str, weight: str, bias: str = "", *, transposed: bool = False) -> Callable[..., Operator | None]:
+    """The reader of x A, where there is nothing but channels; the weight is A or its transpose."""
+
+    def read(source: Source, call: Call, a: Arguments) -> Operator | None:
+        f, matrix, added = a[factor], source.tensor(a[weight], call), a.get(bias)
+        plain = a.get("alpha", 1) == a.get("beta", 1) == 1
+        if matrix is None or matrix.ndim != 2 or not isinstance(f, Operator) or f.period or not plain:
+            return None
+        if added is not None and ((b := source.tensor(added, call)) is None or b.ndim > 1):
+            return None
+        embed, shape = source.numbers(a[weight], call), tuple(matrix.shape if transposed else matrix.T.shape)
+        numbers = embed if transposed else lambda ring: np.ascontiguousarray(embed(ring).T)
+        shift = source.numbers(added, call)
+        b = lambda ring: np.broadcast_to(shift(ring).reshape(-1), shape[:1])  # noqa: E731
+        return f.then(layers.conv(numbers, None if added is None else b, shape=shape))
+
+    return read
 
 
 def scaled_by(scale: np.ndarray, shift: Numbers, a: Arguments) -> Operator:
@@ -170,13 +180,33 @@ def joined(source: Source, call: Call, a: Arguments) -> Operator | None:
 
 
 def sliced(source: Source, call: Call, a: Arguments) -> Operator | None:
-    """A range of channels, or all of an axis."""
-    f, ends = given(a), (a["start"], a["end"])
+    """A range of channels, or of the positions along an axis."""
+    f, ends, axis = given(a), (a["start"], a["end"], a["step"]), a["dim"] % len(call.shape)
     if same(source, call, a) is not None and not a["start"] and a["step"] == 1:
         return f
-    if a["dim"] % len(call.shape) != 1 or not all(isinstance(end, int | None) for end in ends):
+    if axis == 0 or not all(isinstance(end, int | None) for end in ends):
         return None
-    return f.pick(range(f.channels[1])[slice(*ends, a["step"])])
+    return (
+        f.pick(range(f.channels[1])[slice(*ends)])
+        if axis == 1
+        else f.then(
+            layers.cropped(
+                f.channels[1], [slice(*ends) if i == axis - 2 else slice(None) for i in range(len(f.period))]
+            )
+        )
+    )
+
+
+def over_axes(*, mean: bool) -> Callable[..., Operator | None]:
+    """The reader of sums, or means, over axes of the image that keep a length of 1."""
+
+    def read(source: Source, call: Call, a: Arguments) -> Operator | None:
+        f, dims = given(a), {dim % (len(given(a).period) + 2) for dim in a.get("dim") or ()}
+        if not dims or min(dims) < 2 or not a.get("keepdim"):
+            return None
+        return f.then(layers.totals(f.channels[1], [axis + 2 in dims for axis in range(len(f.period))], mean=mean))
+
+    return read
 
 
 def parts(source: Source, call: Call, a: Arguments) -> list[Operator] | None:

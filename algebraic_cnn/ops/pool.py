@@ -275,11 +275,17 @@ _WINDOWED = {"apart": as_deep, "averages": True, "work": _work}
 
 OPS: dict[str, Op] = {
     "sum": Op(
-        _summed, stencil=_axes(mean=False), layer=_axes_layer(mean=False), apart=along("dim"), window=_per_output
+        _summed,
+        stencil=_axes(mean=False),
+        operator=imaging.over_axes(mean=False),
+        layer=_axes_layer(mean=False),
+        apart=along("dim"),
+        window=_per_output,
     ),
     "mean": Op(
         _averaged,
         stencil=_axes(mean=True),
+        operator=imaging.over_axes(mean=True),
         layer=_axes_layer(mean=True),
         apart=along("dim"),
         window=_per_output,

@@ -6,6 +6,7 @@ Arguments are spelled as torch spells them.  Numbers are arrays, or functions of
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any, cast
 
 import numpy as np
@@ -176,6 +177,38 @@ def adaptive_avg_pool(channels: int, output_size: Sequence[int]) -> Operator:
     """
     axes = [weighted(lambda n, m=m: adaptive_rows(n, m), None) for m in output_size]
     return channelwise(channels, axes)
+
+
+def totals(channels: int, along: Sequence[bool], *, mean: bool) -> Operator:
+    """Sums, or means, of all positions along some axes.
+
+    Args:
+        channels: how many.
+        along: for each axis, whether.
+        mean: whether sums are divided by the length.
+
+    >>> totals(1, [True], mean=True).matrix([4], format="dense")
+    array([[0.25, 0.25, 0.25, 0.25]])
+    """
+    rows: list[Callable[[int], Any]] = [
+        lambda n: [dict.fromkeys(range(n), Fraction(1, n if mean else 1))],
+        lambda n: [{p: 1} for p in range(n)],
+    ]
+    return resize(channels, [rows[not each] for each in along], [None if each else (1, 1) for each in along])
+
+
+def cropped(channels: int, slices: Sequence[slice]) -> Operator:
+    """Some positions of every axis.
+
+    Args:
+        channels: how many.
+        slices: for each axis; steps are not negative.
+
+    >>> cropped(1, [slice(1, -1, 2)])(np.arange(6.0)[None])
+    array([[1., 3.]])
+    """
+    rows = [lambda n, s=s: [{p: 1} for p in range(n)[s]] for s in slices]
+    return resize(channels, rows, [(1, s.step or 1) for s in slices])
 
 
 def resize(channels: int, rows: Sequence[Callable[[int], Any]], periods: Sequence[Period]) -> Operator:

@@ -166,6 +166,8 @@ class Chain:
         y = tensor(x)[None]
         for layer in self.layers:
             y = layer.torch(y)
+            if not y.numel():
+                raise ValueError("an image without pixels")
         return y[0].numpy()
 
     def __repr__(self) -> str:

@@ -67,9 +67,9 @@ def test_one_operator_serves_every_size(chain: Chain, data: st.DataObject) -> No
 @given(chains(most=3))
 def test_a_period_says_which_rows_are_alike(chain: Chain) -> None:
     """Far from the ends, row p + up is row p moved by ``down``, and there is nothing new at a larger size."""
-    for axis in chain.operator.blocks.axes:
+    for axis, size in zip(chain.operator.blocks.axes, chain.x.shape[1:], strict=True):
         up, down = axis.period
-        n = 60 + chain.x.shape[1]
+        n = 216 + size
         rows, more = axis.rows(n), axis.rows(n + down)
         assert more.m == rows.m + up
         p = rows.m // 2
