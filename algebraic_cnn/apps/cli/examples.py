@@ -42,6 +42,7 @@ _LINES = {
     ),
     "reproduce": (
         "reproduce figure1 --data digits",
+        "reproduce figure3 --preset medium --model resnet34-narrow --data-root FOLDER",
         "reproduce all --preset paper --data-root FOLDER --device cuda --jobs 4",
     ),
     "bench": ("bench toeplitz --cases ab", "bench models --models resnet18,repvgg_a0 --engines eager,onnx"),

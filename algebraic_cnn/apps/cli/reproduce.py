@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,6 +25,7 @@ def reproduce_command(
     preset: Annotated[str, typer.Option(help="quick, medium (a night on a CPU) or paper (for a GPU).")] = "quick",
     data: Annotated[str, typer.Option(help="Images to learn: mnist or digits (embedded).")] = "mnist",
     data_root: DataRoot = None,
+    model: Annotated[str | None, typer.Option(help="To train instead of the preset's: resnet34-narrow ...")] = None,
     out: Annotated[Path, typer.Option(help="Folder of records, checkpoints and pictures.")] = Path("reproduced"),
     jobs: Annotated[int, typer.Option(help="Processes that train at a time.", min=1)] = 1,
     cluster: Annotated[str | None, typer.Option(help="Address of a Dask scheduler to train on instead.")] = None,
@@ -44,9 +45,10 @@ def reproduce_command(
     place = place_of(data_root, device, out, jobs, cluster)
     outcomes = []
     announce = partial(typer.echo, err=True)
+    setting = Setting(preset, place, data, seed, model, announce=announce)
     with bars(f"finished trainings and epochs are kept in {out}") as progress:
         for each in NAMES if name == "all" else [name]:
-            outcomes.append(reproduce(each, Setting(preset, place, data, seed, partial(progress, each), announce)))
+            outcomes.append(reproduce(each, replace(setting, progress=partial(progress, each))))
     parts = []
     for outcome in outcomes:
         parts.append(_table(f"{outcome.name}, preset {outcome.preset}", outcome.rows))

@@ -2,7 +2,8 @@
 
     FIGURE1    after the last epoch against t: a network with less of its skips learns worse
     FIGURE2    the same trainings, looked at after the second epoch
-    FIGURE3    over the epochs: (a) fixed t, (b) t scheduled from 1 to 0, (c) t scheduled from 1/2 to 0
+    FIGURE3    over the epochs: (a) fixed t, (b) t scheduled from 1 to 0, (c) t scheduled from 1/2 to 0; and, beyond the
+               paper, (d) adaptive, learned, and the curve that a search found (schedules.py)
     presets    of each: "quick" for two cores, "medium" for the same in a night, "paper" as in the paper, for a GPU
 """
 
@@ -63,6 +64,11 @@ PANELS = {
     "(a) fixed t": fixed(1.0, 0.5, 0.0),
     "(b) from 1 to 0": scheduled(1.0),
     "(c) from 1/2 to 0": scheduled(0.5),
+    "(d) optimised": [
+        {"kind": "adaptive", "start": 1.0},
+        {"kind": "learned", "start": 1.0},
+        {"kind": "cosine", "start": 0.84, "share": 0.52},
+    ],
 }
 _SMALL = {"images": 2000, "tests": 1000, "epochs": 5, "batch_size": 32}
 _MEDIUM = {"images": 10_000, "epochs": 10, "channels_last": True}
@@ -118,4 +124,6 @@ def _accuracies(records: Records, way: Way, after: int | None = None) -> list[fl
 
 
 def _label(way: Way) -> str:
+    if "share" in way:
+        return f"{way['kind']} from {way['start']:g}, searched"
     return f"t = {way['start']:g}" if way["kind"] == "constant" else way["kind"]

@@ -53,6 +53,7 @@ class Setting:
         place: where.
         data: "mnist" or "digits".
         seed: of the first trial.
+        model: the network that is trained, in place of the preset's; "timing" trains none.
         progress: called with (done, total, words).
         announce: called with what is about to be trained, and about how long that takes.
     """
@@ -61,13 +62,15 @@ class Setting:
     place: Place = field(default_factory=Place)
     data: str = "mnist"
     seed: int = 0
+    model: str | None = None
     progress: Progress | None = None
     announce: Callable[[str], None] | None = None
 
     def of(self, presets: Mapping[str, Any]) -> Any:
-        """An experiment's preset, on these data and with these seeds."""
+        """An experiment's preset, of this network, on these data and with these seeds."""
         config = presets[self.preset]
-        return replace(config, seed=self.seed, shared={**config.shared, "data": self.data})
+        told = {"data": self.data} | ({"model": self.model} if self.model else {})
+        return replace(config, seed=self.seed, shared={**config.shared, **told})
 
     def trained(self, config: Any, records: str = RECORDS, *, keep: bool = False) -> list[dict[str, Any]]:
         """The record of every training of an experiment; what an earlier call finished is not run again."""

@@ -180,7 +180,7 @@ def test_everything_is_reproduced_and_nothing_is_run_twice(tmp_path: Path, monke
         assert set(outcome["files"]) >= ({"picture"} if name != "timing" else set())
     records = read_records(tmp_path / "figures.jsonl")[:4]
     assert [record["job"]["seed"] for record in records] == [5, 5, 6, 6]
-    assert len(read_records(tmp_path / "figures.jsonl")) == 4 + 1 + 11 - 3, "what two figures need is run once"
+    assert len(read_records(tmp_path / "figures.jsonl")) == 4 + 1 + 14 - 3, "what two figures need is run once"
     assert [row["t"] for row in outcomes["figure1"]["rows"]] == [0.0, 1.0]
     assert outcomes["figure1"]["rows"][0]["accuracy"] == 50 * sum(records[i]["accuracy"] for i in (0, 2))
     assert [row["way"] for row in outcomes["figure3"]["rows"]][:3] == ["t = 1", "t = 0.5", "t = 0"]

@@ -15,6 +15,7 @@ import torch
 from algebraic_cnn import DataError, GeometryError, UnknownNameError
 from algebraic_cnn.apps.experiments import accuracy, curve, race, timing
 from algebraic_cnn.apps.experiments.forecast import forecast
+from algebraic_cnn.apps.experiments.reproduce import Setting
 from algebraic_cnn.apps.experiments.runs import Place, images_of, job_of, network_of, run_job, run_jobs
 from algebraic_cnn.apps.experiments.through_relu import through_relu
 from algebraic_cnn.apps.plots import save_figure
@@ -91,12 +92,19 @@ def test_figure_1_and_2(folder: Path, tmp_path: Path) -> None:
 def test_figure_3_has_every_way() -> None:
     config = accuracy.FIGURE3["quick"]
     jobs = config.jobs()
-    assert len(jobs) == 11 * config.trials
+    assert len(jobs) == 14 * config.trials
     epochs = [{"epoch": e, "loss": 1.0, "accuracy": e / 8, "t": 0.0} for e in (1, 2)]
     figure = accuracy.over_epochs(config, [{"job": job, "epochs": epochs} for job in jobs])
-    assert [len(axes.containers) for axes in figure.axes] == [3, 4, 4]
-    assert [list(axes.containers[0].lines[0].get_ydata()) for axes in figure.axes] == [[12.5, 25.0]] * 3
-    assert {job["way"]["start"] for job in jobs if job["way"]["kind"] != "constant"} == {1.0, 0.5}
+    assert [len(axes.containers) for axes in figure.axes] == [3, 4, 4, 3]
+    assert [list(axes.containers[0].lines[0].get_ydata()) for axes in figure.axes] == [[12.5, 25.0]] * 4
+    assert {job["way"]["start"] for job in jobs if job["way"]["kind"] in ("linear", "step")} == {1.0, 0.5}
+    assert figure.axes[3].get_legend_handles_labels()[1] == ["adaptive", "learned", "cosine from 0.84, searched"]
+
+
+def test_another_network_may_stand_in_for_the_presets() -> None:
+    jobs = Setting("medium", model="resnet34-narrow").of(accuracy.FIGURE1).jobs()
+    assert {job["model"] for job in jobs} == {"resnet34-narrow"}
+    assert {job["model"] for job in Setting("medium").of(accuracy.FIGURE1).jobs()} == {"resnet34"}
 
 
 FIGURES = [accuracy.FIGURE1, accuracy.FIGURE2, accuracy.FIGURE3]
