@@ -104,7 +104,7 @@ def compare(
     if certificate.undecided and level != "auto" and box is None:
         certificate = refuted(certificate, check) or certificate
     prints = (fingerprint(networks[0]), fingerprint(networks[1]))
-    certificate = replace(certificate, statement=certificate.statement + _at_sizes(first, second))
+    certificate = replace(certificate, statement=certificate.statement + _at_sizes(first, second) + _notes(networks))
     if check.claim is not None and certificate.bound is not None:
         certificate = replace(certificate, statement=certificate.statement + _UNCLAIMED)
     seconds = time.perf_counter() - start
@@ -124,6 +124,12 @@ def _at_sizes(*networks: Named) -> str:
     """At which sizes a file was looked at that takes others as well."""
     found = next((named.sizes for named in networks if named.sizes), "")
     return f" The free sizes were those of the inputs {found}." if found else ""
+
+
+def _notes(networks: Sequence[Network]) -> str:
+    """What a statement about two networks must say as well."""
+    found = dict.fromkeys(network.note for network in networks if isinstance(network, Graph) and network.note)
+    return "".join(f" {note}" for note in found)
 
 
 def _unlike(check: Check) -> Certificate | None:

@@ -226,7 +226,8 @@ def _printed(result: Collapse, traced: Graph) -> Collapse:
     certificate = result.certificate
     if certificate is not None:
         prints = (fingerprint(traced), certificate.fingerprints[1])
-        object.__setattr__(result, "certificate", replace(certificate, fingerprints=prints))
+        said = " ".join(text for text in (certificate.statement, traced.note) if text)
+        object.__setattr__(result, "certificate", replace(certificate, statement=said, fingerprints=prints))
     return result
 
 

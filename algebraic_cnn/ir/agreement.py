@@ -1,15 +1,19 @@
 """Is a program the model that it was exported from, at the example's batch size and at others?
 
     Memory      what a model keeps between calls of its forward pass, to be put back
+    own_chance  context: random numbers are not the user's
     Comparison  model, program, batch size -> whether the program makes of every input what the model makes of it
 
 torch.export watches one run and generalises it: a branch on the size of the batch, a ``squeeze``, a counter in Python
-become part of the program or vanish.  Here the model runs again, without numbers, and so does the program; the two are
-the same where every output, and everything that is written, has the same history (histories.py).
+become part of the program or vanish.  Here the model runs again, and so does the program; the two are the same where
+every output, and everything that is written, has the same history (histories.py).  At the example the model runs with
+its numbers, so that what it does only when it is watched (an assertion, a branch on ``FakeTensor``) is not taken for
+what it does; at other batch sizes it runs without.
 """
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -22,6 +26,7 @@ from torch.utils import _pytree as pytree
 
 from .dynamic_shapes import fixed
 from .histories import History, Unfollowed
+from .paths import as_exported
 from .refusal import quiet
 
 
@@ -84,13 +89,14 @@ def _same(value: Any, parts: Any) -> bool:
 
 
 class Comparison:
-    """A model and a program of it, run without numbers.
+    """A model and a program of it, run beside each other.
 
     Args:
         model: in evaluation mode.
         program: exported from it.
         arguments: the example.
         memory: of the model as it was before any run.
+        exporting: the model is to see an export (paths.py).
 
     Attributes:
         failure: what the model raised when it did not take a batch.
@@ -100,12 +106,19 @@ class Comparison:
     """
 
     def __init__(
-        self, model: torch.nn.Module, program: ExportedProgram, arguments: Sequence[Tensor], memory: Memory
+        self,
+        model: torch.nn.Module,
+        program: ExportedProgram,
+        arguments: Sequence[Tensor],
+        memory: Memory,
+        *,
+        exporting: bool = False,
     ) -> None:
         opaque = next(_opaque(program.graph_module), None)
         if opaque is not None:
             raise Unfollowed(f"{opaque} hides its calls")
         self._model, self._program, self._arguments, self._memory = model, program, arguments, memory
+        self._seen = as_exported if exporting else contextlib.nullcontext
         kept = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
         self._history = History(kept)
         signature = program.graph_signature
@@ -132,7 +145,7 @@ class Comparison:
         fast = torch.backends.mha.get_fastpath_enabled()
         torch.backends.mha.set_fastpath_enabled(False)  # an export does not take it either
         try:
-            with warnings.catch_warnings(), quiet(), torch.no_grad():
+            with warnings.catch_warnings(), quiet(), torch.no_grad(), own_chance(self._arguments):
                 warnings.simplefilter("ignore")
                 return self._same(batch)
         finally:
@@ -140,40 +153,61 @@ class Comparison:
             self._memory.restore()
 
     def _same(self, batch: int | None) -> bool | None:
+        if batch is None:
+            return self._agree(None, numbers=True)
         try:
-            first = self._of_model(batch)
-            again = self._of_model(batch) if self._memory.changed() else first
+            return self._agree(batch, numbers=False)
+        except Unfollowed:
+            return self._agree(batch, numbers=True)
+
+    def _agree(self, batch: int | None, *, numbers: bool) -> bool | None:
+        try:
+            first = self._of_model(batch, numbers=numbers)
+            again = self._of_model(batch, numbers=numbers) if self._memory.changed() else first
         except Unfollowed:
             raise
         except Exception as error:  # a model may raise anything at a batch that it does not take
             self.failure = error
             return None
-        try:
-            return first == again == self._of_program(batch)
-        except Unfollowed:
-            raise
-        except Exception:  # so may the calls of a program at a batch for which it was not made
+        if first != again:
             return False
+        bare = not numbers or batch is None  # without numbers a program is run faster, and most often that will do
+        return (bare and first == self._made(batch, numbers=False)) or (
+            numbers and first == self._made(batch, numbers=True)
+        )
 
-    def _given(self, batch: int | None) -> list[Tensor]:
+    def _made(self, batch: int | None, *, numbers: bool) -> Any:
+        """What the program makes of its arguments; None where it cannot be run so."""
+        try:
+            return self._of_program(batch, numbers=numbers)
+        except Unfollowed:
+            if numbers or batch is not None:
+                raise
+        except Exception:  # a program may raise anything at a batch for which it was not made
+            return None
+        return None
+
+    def _given(self, batch: int | None, *, numbers: bool) -> list[Tensor]:
         rows = enumerate(zip(self._arguments, self._free, strict=True))
+        if numbers:
+            return [self._history.noted(f"{i}", _tiled(x, batch) if free else x) for i, (x, free) in rows]
         return [self._history.argument(f"{i}", x, batch if free else None) for i, (x, free) in rows]
 
-    def _of_model(self, batch: int | None) -> Any:
+    def _of_model(self, batch: int | None, *, numbers: bool) -> Any:
         """What the model makes of its arguments: outputs, overwritten arguments, buffers."""
         self._memory.restore_tensors()
         self._history.forget()
-        given = self._given(batch)
-        with self._history:
+        given = self._given(batch, numbers=numbers)
+        with self._history, self._seen():
             outputs = self._model(*given)
         buffers = dict(self._model.named_buffers(remove_duplicate=False))
         found = self._result(outputs, given, buffers)
         self._memory.restore_tensors()
         return found
 
-    def _of_program(self, batch: int | None) -> Any:
+    def _of_program(self, batch: int | None, *, numbers: bool) -> Any:
         self._history.forget()
-        given = self._given(batch)
+        given = self._given(batch, numbers=numbers)
         values: dict[str, Any] = dict(self._constants)
         values |= {str(name): x for name, x in zip(self._program.graph_signature.user_inputs, given, strict=True)}
         with self._history:
@@ -187,6 +221,16 @@ class Comparison:
         history = self._history.of
         kept = {name: history(tensor) for name, tensor in buffers.items()}
         return spec, [history(leaf) for leaf in leaves], [history(x) for x in given], kept
+
+
+def own_chance(arguments: Sequence[Tensor]) -> contextlib.AbstractContextManager[None]:
+    """While this holds, random numbers are not the user's."""
+    return torch.random.fork_rng([x.device for x in arguments if x.is_cuda])
+
+
+def _tiled(x: Tensor, batch: int | None) -> Tensor:
+    """As many samples as the batch has, those of an example in turn."""
+    return x if batch is None else x[torch.arange(batch, device=x.device) % len(x)]
 
 
 def _known(node: torch.fx.Node) -> list[int | None]:

@@ -4,11 +4,13 @@
     free batch  the batch axis stays symbolic where the program was found to be the model at other sizes too
 
 The model is exported at the example's own size, as if that were any size; then the program is compared with the model
-(agreement.py), and what it says of batch sizes is cut to what was found.
+(agreement.py), and what it says of batch sizes is cut to what was found.  A model that does otherwise while it is
+exported is exported once more as it runs; where torch cannot take that, the exported path is compared by numbers.
 """
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import warnings
 from collections.abc import Iterator, Sequence
@@ -22,14 +24,20 @@ from torch.nn.parameter import is_lazy
 
 from ..errors import AlgebraicError, ShapeError, TraceError, TrainingModeError
 from .agreement import Comparison, Memory
+from .alike import alike
 from .batch_sizes import Sizes, allowed, narrow
 from .choices import carrying, choices_of
 from .dynamic_shapes import binding, per_argument, violated
 from .histories import Unfollowed
+from .paths import Path, as_it_runs, note
 from .refusal import quiet, refusal
 
 #: Batch sizes at which a program is compared with the model, beside the example's; one more where sizes are numbers.
 _SIZES, _MORE = (1, 2), (3,)
+
+
+class _OtherPathError(TraceError):
+    """The model does otherwise while it is exported."""
 
 
 def any_size() -> Any:
@@ -63,10 +71,36 @@ def export(
             take the sizes that ``dynamic_shapes`` says.
     """
     arguments = _arguments(model, example, training=training)
-    memory, failure = Memory(model), Exception("not tried")
+    memory = Memory(model)
+    try:
+        path = None if training or signatures else Path.PLAIN
+        return _program(model, arguments, memory, signatures, dynamic_shapes, path)
+    except _OtherPathError:
+        with contextlib.suppress(AlgebraicError):
+            return _program(model, arguments, memory, signatures, dynamic_shapes, Path.AS_IT_RUNS)
+        program = _program(model, arguments, memory, signatures, dynamic_shapes, Path.AS_EXPORTED)
+        words = alike(model, program, arguments, memory)
+        if words is None:
+            raise
+        note(program, words)
+        return program
+
+
+def _program(
+    model: torch.nn.Module,
+    arguments: tuple[Tensor, ...],
+    memory: Memory,
+    signatures: Sequence[str],
+    dynamic_shapes: Any,
+    path: Path | None,
+) -> ExportedProgram:
+    """The program of one path of a model; None is any path, not compared with the model."""
+    failure = Exception("not tried")
     for attempt, free in _attempts(arguments):
+        seen = as_it_runs(model) if path is Path.AS_IT_RUNS else contextlib.nullcontext()
         try:
-            program = _exported(model, attempt, dynamic_shapes, signatures, free=free)
+            with seen:
+                program = _exported(model, attempt, dynamic_shapes, signatures, free=free)
         except AlgebraicError as error:
             if not free:
                 raise
@@ -77,7 +111,7 @@ def export(
             continue
         finally:
             memory.restore()
-        if training or signatures or _is_the_model(program, model, arguments, memory, free, dynamic_shapes):
+        if path is None or _is_the_model(program, model, arguments, memory, free, dynamic_shapes, path):
             carrying(program, choices_of(model))
             return program
     instead = violated(failure)
@@ -161,18 +195,23 @@ def _is_the_model(
     memory: Memory,
     free: bool,
     dynamic_shapes: Any,
+    path: Path,
 ) -> bool:
     """Whether the program does what the model does, for more batch sizes than one where it has a free batch axis.
 
     Raises:
         TraceError: if a program of the example's size alone is not the model.
+        _OtherPathError: if it is the model as that sees an export, and not as it runs.
     """
     sizes = Sizes(program)
     if free and not sizes.batch:
         return False
     try:
-        comparison = Comparison(model, program, arguments, memory)
+        comparison = Comparison(model, program, arguments, memory, exporting=path is Path.AS_EXPORTED)
         same = comparison.same()
+        if same is False and path is Path.PLAIN and _as_exported(model, program, arguments, memory):
+            what = "the model takes another path while it is exported, and its numbers are others there"
+            raise _OtherPathError(what, expected="one function", where="torch.compiler.is_exporting()")
         if free and same:
             own = next(len(x) for x in arguments if x.ndim)
             axes = per_argument(model, arguments, dynamic_shapes)
@@ -186,6 +225,13 @@ def _is_the_model(
         what = "the model does not do the same at every call, or something that torch.export does not see"
         raise TraceError(what, expected="what forward keeps as registered buffers", where="model.forward")
     return not free
+
+
+def _as_exported(
+    model: torch.nn.Module, program: ExportedProgram, arguments: tuple[Tensor, ...], memory: Memory
+) -> bool:
+    """Whether a program is what the model does where it sees an export."""
+    return Comparison(model, program, arguments, memory, exporting=True).same() is True
 
 
 def _generalised(program: ExportedProgram, sizes: Sizes, comparison: Comparison, own: int, *, asked: bool) -> bool:

@@ -211,6 +211,7 @@ class Graph:
             ``state``, or an argument that the model overwrites.  They are no results of the model.
         initial: what the buffers of ``state`` hold, by the names of their inputs.
         parameters: of the constants that are parameters, or made of some, whether one of these requires a gradient.
+        note: what every statement of the network must say as well, "" for nothing.
     """
 
     inputs: tuple[str, ...]
@@ -232,6 +233,7 @@ class Graph:
     writes: tuple[str, ...] = ()
     initial: Mapping[str, Tensor] = field(default_factory=dict)
     parameters: Mapping[str, bool] = field(default_factory=dict)
+    note: str = ""
 
     @property
     def device(self) -> torch.device:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 _COPY = torch.ops.aten.copy_.default
@@ -73,6 +74,19 @@ class History(TorchDispatchMode):
         self._past[x.untyped_storage()._cdata] = x.untyped_storage(), self._number("argument", name)
         return x
 
+    def noted(self, name: str, like: Tensor) -> Tensor:
+        """A copy of an argument with its numbers; it has the history of the one without."""
+        shared = any(n > 1 and not step for n, step in zip(like.shape, like.stride(), strict=True))
+        like = like.detach()
+        x = (
+            like.clone()
+            if shared
+            else torch.empty_strided(like.shape, like.stride(), dtype=like.dtype, device=like.device)
+        )
+        x.copy_(like)
+        self._past[x.untyped_storage()._cdata] = x.untyped_storage(), self._number("argument", name)
+        return x
+
     def of(self, value: Any) -> Any:
         """The history of a tensor with its geometry; any other value with its type."""
         if not isinstance(value, Tensor):
@@ -102,7 +116,8 @@ class History(TorchDispatchMode):
             storage = x.untyped_storage()
             if storage._cdata not in self._past:
                 same = func in _KEEPING and _is_whole(x) and _is_whole(args[0])
-                self._past[storage._cdata] = storage, self.of(args[0])[0] if same else self._number(key, place)
+                label = self.of(args[0])[0] if same else self._number(key, place)
+                self._past[storage._cdata] = StorageWeakRef(storage), label  # its numbers need not be kept
                 if loose and real:
                     self._loose.add(storage._cdata)
         return result

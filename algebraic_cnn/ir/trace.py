@@ -27,6 +27,7 @@ from .graph import Call, Graph, Ref, needed
 from .inlining import inlined
 from .inplace import functional, is_identity, mutates, require_sharing_said
 from .nodes import calls_of, refs, shape_of
+from .paths import noted
 from .unwritten import filled, uncopied
 
 
@@ -188,6 +189,7 @@ def _graph(program: ExportedProgram, pure: _Pure) -> Graph:
         writes=tuple(pure.written),
         initial={name: values[path].detach() for name, path in state.items()},
         parameters={name: trained for name, trained in parameters.items() if name in used},
+        note=noted(program),
     )
     _require_one_dtype(calls, graph.dtypes())
     return uncopied(graph)

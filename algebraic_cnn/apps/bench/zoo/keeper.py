@@ -69,19 +69,31 @@ def swept(
     """
     asked = [(package, name) for package in packages for name in PACKAGES[package].names if only in name]
     known = {(r["package"], r["name"]): r for r in read_records(records) if r["seed"] == seed}
-    done = 0
-    for package in packages:
-        names = [name for owner, name in asked if owner == package]
-        for name in (name for name in names if (package, name) in known):
-            done += 1
+    for package, name in asked:
+        if (package, name) in known:
             yield _trial(known[package, name])
-        left = [name for name in names if (package, name) not in known]
-        for found in _package(package, left, seed, seconds, limits) if left else ():
+    left = {package: [name for owner, name in asked if owner == package and (owner, name) not in known]
+            for package in packages}  # fmt: skip
+    done = len(asked) - sum(map(len, left.values()))
+    for package, names in _turns(left):
+        for found in _package(package, names, seed, seconds, limits):
             done += 1
             append_record(records, found)
             if progress is not None:
                 progress(f"{package} {found['name']}", done, len(asked))
             yield _trial(found)
+
+
+#: Networks of a package before it is the next one's turn.
+_TURN = 6
+
+
+def _turns(left: dict[str, list[str]]) -> Iterator[tuple[str, list[str]]]:
+    """Packages one after the other, a few networks each, until none is left: a sweep that is ended has met them all."""
+    for start in range(0, max(map(len, left.values()), default=0), _TURN):
+        for package, names in left.items():
+            if names[start : start + _TURN]:
+                yield package, names[start : start + _TURN]
 
 
 def _trial(record: dict[str, Any]) -> Trial:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from ....algebra.forms import Dense
 from ....collapsing.measurement import interleaved_seconds
 from ....collapsing.pipeline import collapse
 from ....collapsing.report import GIVEN
@@ -132,9 +133,7 @@ def peak() -> int:
 
 def _compared(network: nn.Module, result: Collapse, inputs: Sequence[Tensor], given: list[Tensor]) -> dict[str, Any]:
     before = [call.op for call in result.graph.calls if _computes(call.op)]
-    nodes = result.model.graph.nodes if isinstance(result.model, torch.fx.GraphModule) else ()
-    ops = [op_of(node.target) for node in nodes if isinstance(node.target, torch._ops.OpOverload)]
-    after = [op for op in ops if _computes(op)] if nodes else ["linear"]
+    after = _calls(result.model, before)
     with torch.no_grad():
         ours = _tensors(result.model(*inputs))
         truth = _in_float64(network, inputs)
@@ -149,6 +148,16 @@ def _compared(network: nn.Module, result: Collapse, inputs: Sequence[Tensor], gi
         "norms": tuple(sum("batch_norm" in op for op in side) for side in (before, after)),
         "numbers": tuple(held),
     }
+
+
+def _calls(model: nn.Module, before: list[str]) -> list[str]:
+    """What a collapsed network computes, call by call; a copy of the model computes what that did."""
+    if isinstance(model, Dense):
+        return ["linear"]
+    if not isinstance(model, torch.fx.GraphModule):
+        return before
+    targets = [node.target for node in model.graph.nodes if isinstance(node.target, torch._ops.OpOverload)]
+    return [op for op in map(op_of, targets) if _computes(op)]
 
 
 def _computes(op: str) -> bool:
