@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from algebraic_cnn.apps.plots import new_figure, rows_figure, save_figure, skele
 from algebraic_cnn.homotopy import Cosine, Exponential, Linear, Step
 
 ROOT = Path(__file__).parent.parent.parent
+#: What long runs left, as data.
+RECORDS = Path(__file__).parent / "records"
 
 
 def toeplitz() -> Any:
@@ -77,8 +80,18 @@ def schedules() -> Any:
     return figure
 
 
+def compared(data: str) -> Any:
+    """All schedules at one budget, from the records beside these pages."""
+    from algebraic_cnn.apps.experiments import schedules as comparison
+    from algebraic_cnn.files.records import read_records
+
+    records = read_records(RECORDS / f"schedules-{data}.jsonl")
+    return comparison.picture(comparison.PRESETS["quick"], comparison.by_line(records))
+
+
 DRAWINGS: dict[str, Callable[[], Any]] = {
     "toeplitz": toeplitz, "skips": skips, "border": border, "rows": rows, "schedules": schedules,
+    "schedules_mnist": partial(compared, "mnist"), "schedules_digits": partial(compared, "digits"),
 }  # fmt: skip
 
 

@@ -1,0 +1,36 @@
+"""What the pages say of long runs is what the records beside them say."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from pathlib import Path
+
+import pytest
+
+from algebraic_cnn.apps.experiments import schedules
+from algebraic_cnn.files.records import read_records
+
+DOCS = Path(__file__).parent.parent.parent / "notebooks" / "docs"
+#: Line of the table to what it shows of which records.
+SHOWN = {
+    "ResNet, with its skips": (schedules.RESNET, "accuracy"),
+    "the same with its skips at 0": (schedules.RESNET, "at_zero"),
+}
+SHOWN |= {"never skips": (schedules.NEVER, "at_zero")}
+SHOWN |= {f"linear, {order}": (order, "at_zero") for order in schedules.ORDERS}
+SHOWN |= {line: (line, "at_zero") for line in (*schedules.CURVES, *schedules.SEARCHED)}
+
+
+@pytest.mark.parametrize(("column", "data"), [(0, "mnist"), (1, "digits")])
+def test_the_table_of_schedules_is_that_of_the_records(column: int, data: str) -> None:
+    trained = schedules.by_line(read_records(DOCS / "records" / f"schedules-{data}.jsonl"))
+    section = (DOCS / "results.md").read_text().split("## All schedules at one budget")[1].split("\n## ")[0]
+    rows = {cells[0]: cells[1:] for line in section.splitlines() if (cells := re.findall(r"[^|]+", line))[1:]}
+    rows = {name.strip(): [cell.strip() for cell in cells] for name, cells in rows.items()}
+    for name, (line, what) in SHOWN.items():
+        values = [100 * record[what] for record in trained[line]]
+        mean, spread = map(float, rows[name][column].split(" ± "))
+        digits = len(rows[name][column].split(" ± ")[1].partition(".")[2])
+        assert spread == round(statistics.stdev(values), digits), name
+        assert mean == round(statistics.fmean(values), digits), name
