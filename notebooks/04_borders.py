@@ -15,7 +15,8 @@ with app.setup(hide_code=True):
     from matplotlib.figure import Figure
     from torch import nn
 
-    from algebraic_cnn import AffineMap, bias_vector, certify, collapse, conv_matrix, load_digits
+    from algebraic_cnn import certify, collapse, load_digits
+    from algebraic_cnn.algebra.operators.layers import conv
     from algebraic_cnn.algebra.symbolic import Polynomials, symbol_array
     from proofs import p08_stencils, p09_single
     from proofs.p08_stencils import Geometry, composed
@@ -116,20 +117,25 @@ def _():
 
 
 @app.cell
-def _(biased, layers, size):
-    n, generator = size.value, np.random.default_rng(3)
-    kernels = [generator.choice([-2, -1, 1, 2], (1, 1, 3, 3)) for _ in range(layers.value)]
-    biases = [generator.integers(5, 20, 1) * biased.value for _ in kernels]
+def _(biased, layers):
+    generator = np.random.default_rng(3)
+    kernels = [generator.choice([-2.0, -1.0, 1.0, 2.0], (1, 1, 3, 3)) for _ in range(layers.value)]
+    biases = [generator.integers(5, 20, 1) * float(biased.value) for _ in kernels]
 
-    def layer(kernel, bias, padding):
-        W = conv_matrix(kernel.astype(float), (1, n, n), padding=padding)
-        return AffineMap(W, bias_vector(bias.astype(float), (1, n, n)), (1, n, n), (1, n, n))
+    # a convolution is a map of images of EVERY size, and so is what comes out when they are composed with @
+    pairs_of = zip(kernels, biases, strict=True)
+    network = reduce(lambda f, g: g @ f, [conv(K, b, padding=1) for K, b in pairs_of])
+    big = reduce(lambda K, K_next: composed(K_next, K, (1, 1)), kernels).astype(float)  # of size 2 L + 1
+    return big, network
 
-    chain = reduce(lambda f, g: g @ f, [layer(K, b, 1) for K, b in zip(kernels, biases, strict=True)])
-    big = reduce(lambda K, K_next: composed(K_next, K, (1, 1)), kernels)  # of size 2 L + 1
-    middle = (n // 2) * n + n // 2
-    merged = layer(big, chain.b[[middle]] if n > 2 * layers.value else np.zeros(1), layers.value)
-    return big, chain, merged, n
+
+@app.cell
+def _(big, layers, network, size):
+    n = size.value
+    chain = network.at(n, n)  # W and b of one size
+    inner_bias = chain.b[[(n // 2) * n + n // 2]] if n > 2 * layers.value else np.zeros(1)
+    merged = conv(big, inner_bias, padding=layers.value).at(n, n)
+    return chain, merged, n
 
 
 @app.cell
@@ -180,53 +186,103 @@ def _():
 
     ## How many kernels there really are
 
-    So what *is* the matrix of the chain? Colour every output pixel by the kernel that it sees: the row of $W$, laid
-    around it.
+    So what *is* the chain, if not one convolution? Along each axis it is a **rule**: for every length $n$ it says what
+    each output does. Output $p$ has a **class** $c(p)$, what it does, and an **anchor** $a(p)$, from where it counts:
+
+    $$(f x)_p \;=\; \sum_{o} K_{c(p)}[o]\; x_{a(p) + o} + b_{c(p)} .$$
+
+    No size is written in the classes. If $g$ comes after $f$, then row $p$ of $g f$ reads outputs $j$ of $f$, and its
+    class is a finite word: the class in $g$, and of each $j$ the class in $f$ with its anchor, counted from its own,
+
+    $$\bigl(c_g(p),\; (c_f(j),\, a_f(j) - a(p))_j\bigr) .$$
+
+    So a composition is such a rule again, with finitely many classes for *all* sizes. Matrices like that are called
+    quasi-Toeplitz: equal along the diagonals, but for the ends. (Bini, Massei, Robol 2019)
     """)
     return
 
 
 @app.cell
-def _(chain, layers, n):
-    def kernels_seen(f, n, reach):
-        """The number of the kernel that each output pixel sees, shape (n, n)."""
-        rows = f.to("dense").W.reshape(n, n, n, n)
-        seen = np.zeros((n, n, 2 * reach + 1, 2 * reach + 1))
-        for y, x in np.ndindex(n, n):
-            seen[y, x] = np.pad(rows[y, x], reach)[y : y + 2 * reach + 1, x : x + 2 * reach + 1]
-        return np.unique(seen.reshape(n * n, -1), axis=0, return_inverse=True)[1].reshape(n, n)
-
-    classes = kernels_seen(chain, n, layers.value)
-    return classes, kernels_seen
+def _(layers, n, network):
+    down, across = (axis.rows(n).classes for axis in network.blocks.axes)  # the class of every row, of every column
+    classes = np.array(down)[:, None] * (max(across) + 1) + np.array(across)
+    many = 4 * layers.value + 8
+    expected = np.prod(network.classes(many, many))
+    assert expected == (2 * layers.value + 1) ** 2 == np.prod(network.classes(many + 100, many + 100))
+    return classes, expected
 
 
 @app.cell
-def _(classes, layers, n):
-    # distances 0 .. L - 1 from each side are special, for rows and for columns; the size of the image does not matter
-    expected = (2 * layers.value + 1) ** 2
-    if n > 2 * layers.value:
-        inner = classes[layers.value : n - layers.value, layers.value : n - layers.value]
-        assert len(np.unique(inner)) == 1
-        assert classes.max() + 1 <= expected
-    return (expected,)
+def _(chain, classes, layers, n):
+    # the same, found without any theory: pixels of one class see one kernel, the row of W laid around them
+    rows = chain.W.toarray().reshape(n, n, n, n)
+    seen = {}
+    for y, x_ in np.ndindex(n, n):
+        window = np.pad(rows[y, x_], layers.value)[y : y + 2 * layers.value + 1, x_ : x_ + 2 * layers.value + 1]
+        seen.setdefault(int(classes[y, x_]), set()).add(window.tobytes())
+    assert all(len(kernels_of_a_class) == 1 for kernels_of_a_class in seen.values())
+    return
 
 
 @app.cell(hide_code=True)
 def _(classes, expected, layers, n):
-    _order = np.random.default_rng(0).permutation(classes.max() + 1)
+    _numbers = np.unique(classes, return_inverse=True)[1].reshape(n, n)
+    _order = np.random.default_rng(0).permutation(_numbers.max() + 1)
     _figure = Figure(figsize=(3.6, 3.6), layout="constrained")
     _axes = _figure.subplots()
-    _axes.imshow(_order[classes], cmap="turbo")
+    _axes.imshow(_order[_numbers], cmap="turbo")
     _axes.set(xticks=[], yticks=[])
-    _axes.set_title(f"{classes.max() + 1} kernels on {n} x {n} pixels", fontsize=11)
+    _axes.set_title(f"{_numbers.max() + 1} classes of {n} x {n} pixels", fontsize=11)
     mo.hstack([_figure, mo.md(rf"""
-    In the middle, one kernel for all. Near the border, one for each distance to each side: with $L = {layers.value}$
-    layers at most $(2L + 1)^2 = {expected}$, **and no more on a larger image**. Move the image's size and see the
-    middle grow while the border stays.
+    Every pixel in the colour of its class. In the middle, one for all. Near the border, one for each distance to each
+    side: with $L = {layers.value}$ layers $(2L + 1)^2 = {expected}$, **and no more on a larger image**. Move the size
+    of the image and see the middle grow while the border stays.
 
-    The whole matrix, for every image size, is this finite table of kernels. Such *border classes* make it possible to
-    derive a map on a small image and to use it on a large one.
+    The whole matrix, for every image size, is this finite table of kernels: `network.at(n, n)` above only lays it out.
     """)], widths=[1, 1.6], align="center")  # fmt: skip
+    return
+
+
+@app.cell(hide_code=True)
+def _():
+    mode = mo.ui.dropdown(["zeros", "reflect", "replicate", "circular"], value="circular", label="outside of the image")
+    mo.vstack([mo.md(r"""
+    ## Other borders, the same words
+
+    What lies outside need not be zero. A reflection or a copy of the last pixel only gives other taps at the ends; a
+    circle reads at the *other* end, so a read is counted from the anchor, from the first input, or from the last.
+    Two layers with three taps on a line, the first with the border that you choose, the second padded with zeros:
+    """), mode])  # fmt: skip
+    return (mode,)
+
+
+@app.cell
+def _(mode):
+    line = conv(np.array([[[1.0, 2.0, 3.0]]]), padding=1, padding_mode=mode.value)
+    line = conv(np.array([[[1.0, 1.0, 2.0]]]), padding=1) @ line
+    forms = {length: line.form([length]) for length in (8, 13)}
+    assert len({(form.kind, form.axes[0].told[0], m - form.axes[0].told[1]) for m, form in forms.items()}) == 1
+    return forms, line
+
+
+@app.cell(hide_code=True)
+def _(forms, line):
+    _figure = Figure(figsize=(8.6, 3.6), layout="constrained")
+    _panels = _figure.subplots(1, 2, width_ratios=list(forms))
+    for _axes, _length in zip(_panels, forms, strict=True):
+        _W, _classes = line.matrix([_length], format="dense"), np.array(line.blocks.axes[0].rows(_length).classes)
+        _axes.imshow(np.where(_W != 0, _classes[:, None] % 10, np.nan), cmap="tab10", vmin=0, vmax=9)
+        for (_p, _i), _entry in np.ndenumerate(_W):
+            if _entry:
+                _axes.text(_i, _p, f"{_entry:g}", ha="center", va="center", color="white", fontsize=8)
+        _axes.set(xticks=[], yticks=[], xlabel="input", ylabel="output")
+        _axes.set_title(f"W for n = {_length}", fontsize=11)
+    _first, _stop = forms[13].axes[0].told
+    mo.vstack([_figure, mo.md(f"""
+    One colour for one class, the same at both sizes: {line.classes(13)[0]} classes. **Is it one convolution?** That is
+    a question to the rows: those that are the row of the middle, cut off at the ends of the image, are its. Here
+    outputs {_first} to {_stop - 1} of 13 are, so the form is "{forms[13].kind}".
+    """)])  # fmt: skip
     return
 
 
@@ -324,7 +380,8 @@ def _(records):
     _rows = [f"| {r.theorem} | {r.derived} | {', '.join(f'`{lemma}`' for lemma in r.rocq)} |" for r in records]
     mo.md("\n".join([
         "## The proofs", "",
-        "`proofs/p08_stencils.py` and `proofs/p09_single.py`, run just now, strides and paddings included:", "",
+        "`proofs/p08_stencils.py` and `proofs/p09_single.py`, run just now, strides and paddings included;",
+        "`closure` is the theorem about classes:", "",
         "| theorem | derived | in Rocq |", "|:---|:---|:---|", *_rows, "",
         "Next: `05_how_do_we_know.py`, on what it takes to be sure.",
     ]))  # fmt: skip

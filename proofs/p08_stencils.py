@@ -16,6 +16,11 @@ Proof.  (V Z)[o, v] sums K2[a] K1[b] over the taps with v = s1 (s2 o + a - p2) +
 (p1 + s1 p2): that is K at u = s1 a + b.  Layer 1 keeps the rows of Z inside, T1 = P^T Z; layer 2 pads, T2 = V P.  Hence
 T2 T1 = V P P^T Z.  So the single convolution invents values at the phantoms, and the two layers see zeros there.
 
+In the words of operators (a rule n -> rows; the row of output o has a class and an anchor): T2 T1 is the operator g @ f
+in size n, its classes those of g and of the rows of f that they read.  A row whose window meets no phantom that sees
+the image is the row of the middle, the reads outside left out.  So whether g @ f is one convolution, and where, is a
+property of its rows.  That g @ f is such an operator, in every size, is ``closure`` of the machine-checked proof.
+
 Dilations are left to the machine-checked proof.
 
 Derived here with a symbol for every tap, for every geometry in a grid on one axis and some on two.  The instances have
@@ -31,6 +36,8 @@ from typing import Any
 
 import numpy as np
 
+from algebraic_cnn.algebra.operators import layers
+from algebraic_cnn.algebra.operators.operator import Operator
 from algebraic_cnn.algebra.symbolic import Polynomials, symbol_array
 from algebraic_cnn.toeplitz import conv_matrix, pad_matrix
 
@@ -114,6 +121,8 @@ def prove(compose: Compose = composed, seed: int = 8) -> Record:
             "composition_exact",
             "composition_wrong",
             "composition_ones",
+            "closure",
+            "closure_period",
         ),
     )
 
@@ -152,6 +161,18 @@ def _derive(g: Geometry, K1: Any, K2: Any, compose: Compose, ring: Any, *, gener
         seen = phantom.astype(bool) & M["Z"].astype(bool).any(axis=1)
         meets = (M["V"].astype(bool) & seen).any(axis=1)
         require(((two != T).any(axis=1) == meets).all(), f"the rows that differ, for {g}")
+        f = operator(g, K1, K2)
+        require((f.matrix(g.n, format="dense", ring=ring) == two).all(), f"g @ f = T2 T1 for {g}")
+        told = np.zeros([axis.m for axis in f.form(g.n).axes], dtype=bool)
+        told[tuple(slice(*axis.told) for axis in f.form(g.n).axes)] = True
+        require(not (told.ravel() & meets).any(), f"the rows that one convolution tells, for {g}")
+        require(told.all() == (not meets.any()), f"whether g @ f is one convolution, for {g}")
+
+
+def operator(g: Geometry, K1: Any, K2: Any, b1: Any = None, b2: Any = None) -> Operator:
+    """Layer 2 after layer 1, as an operator of every size."""
+    first = layers.conv(K1, b1, stride=g.s1, padding=g.p1)
+    return layers.conv(K2, b2, stride=g.s2, padding=g.p2) @ first
 
 
 def exact(K: Any) -> Any:

@@ -17,6 +17,9 @@ which is 0 for all kernels only if there is none.  On a constant image b1 layer 
 that meet no phantom, which is b1 sum_a K2[a] for all kernels only if none does.  A phantom that holds b1 counts like
 a pixel.
 
+In the words of operators: g @ f has the form of one convolution if and only if the linear parts agree; and where the
+constant parts do, its bias is no map.
+
 Derived here with a symbol for every tap and bias, for every geometry of the grid of Theorem 8.  The instances have
 several channels, over Q and F_p.
 """
@@ -32,7 +35,7 @@ import numpy as np
 from algebraic_cnn.algebra.symbolic import Polynomials, symbol_array
 
 from .instances import dyadic, rings
-from .p08_stencils import TWO_AXES, Axes, Geometry, composed, exact, matrices, one_axis, single
+from .p08_stencils import TWO_AXES, Axes, Geometry, composed, exact, matrices, one_axis, operator, single
 from .record import Record, require
 
 INSTANCES = 10
@@ -67,9 +70,12 @@ def prove(condition: Conditions = conditions, seed: int = 9) -> Record:
     for g in geometries:
         K1, K2 = symbol_array("a", g.m1)[None, None], symbol_array("b", g.m2)[None, None]
         b1, b2 = symbol_array("c", (1,)), symbol_array("d", (1,))
-        require(
-            _agreement(g, K1, K2, b1, b2, Polynomials.of(K1, K2, b1, b2)) == condition(g), f"the conditions for {g}"
-        )
+        ring = Polynomials.of(K1, K2, b1, b2)
+        require(_agreement(g, K1, K2, b1, b2, ring) == condition(g), f"the conditions for {g}")
+        form = operator(g, K1, K2, b1, b2).form(g.n, ring=ring)
+        linear, constant = condition(g)
+        require((form.kind == "convolution") == linear, f"the form of the operator for {g}")
+        require(not (linear and constant and form.bias == "map"), f"the bias of the operator for {g}")
     generator = np.random.default_rng(seed)
     for _ in range(INSTANCES):
         g, c = geometries[generator.integers(len(geometries))], generator.integers(1, 3, 3)
