@@ -4,7 +4,8 @@
 
 Both are run in float64 on the same random numbers, calls that are not affine returning random numbers as well.  A call
 of the second network is taken for that call of the first which has the same form and is given the most similar values;
-a call that the first network makes twice, on the same values, is one.  Order, copies and dead calls do not matter.
+a call that the first network makes twice, on the same values, is one.  Order, copies and dead calls do not matter, nor
+does the order of entries in a call that takes each by itself (reordering.py).
 
 If every pair is the same affine function of the sources, the networks are the same function.  Let X be the values that
 the sources have in the first network.  Every call of the second is given, by induction over its execution, the same
@@ -27,6 +28,7 @@ from ..ir.canonical import bits, commutes, form_of
 from ..ir.graph import Call, Ref
 from ..ops.evaluate import Evaluator
 from ..rings.ring import Float
+from .reordering import inverse, order_of, reordered
 
 #: Values further apart than this, beside their size, are not thought to be one value that was rounded in two ways.
 _ALIKE = 2.0**-10
@@ -115,6 +117,7 @@ class _Run:
     partner: dict[int, int] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     pairs: list[tuple[Place, Place, str]] = field(default_factory=list)
+    orders: dict[int, Tensor] = field(default_factory=dict)
 
     def follow(self) -> None:
         """Run the network; find or make the entry of every seam."""
@@ -130,17 +133,18 @@ class _Run:
                 if call.name in seams:
                     outputs = (pieces.graph.outputs[i] for i in pieces.seams[seams[call.name]].given)
                     given = [evaluator.value(out, values) for out in outputs]
-                    self.partner[seams[call.name]] = self._entry(pieces.seams[seams[call.name]], given)
+                    self.partner[seams[call.name]] = self._entry(seams[call.name], given)
                 elif call.name not in sources and not (seams.keys() & set(call.refs()) and is_part(call)):
                     values[call.name] = evaluator.step(call, values)
                 if call.name in sources:
                     (number, part), shape = sources[call.name]
-                    values[call.name] = self._token((self.partner[number], part), shape)
+                    token = self._token((self.partner[number], part), shape)
+                    values[call.name] = token[inverse(self.orders[number])] if number in self.orders else token
 
     def renamed(self) -> Cut:
-        """The cut, a seam called by the number of its entry."""
+        """The cut, a seam called by the number of its entry, and its values in that entry's order."""
         sources = tuple((self.partner.get(number, number), part) for number, part in self.pieces.sources)
-        return replace(self.pieces, sources=sources)
+        return replace(reordered(self.pieces, self.orders), sources=sources)
 
     def _token(self, source: Source, shape: tuple[int, ...]) -> Tensor:
         if source not in self.tokens:
@@ -148,11 +152,12 @@ class _Run:
             self.tokens[source] = drawn.to(self.pieces.graph.device)
         return self.tokens[source]
 
-    def _entry(self, seam: Seam, given: list[Any]) -> int:
-        """The number of the entry that the seam is; a pair to compare for each value that it is given."""
+    def _entry(self, number: int, given: list[Any]) -> int:
+        """The number of the entry that a seam is; a pair to compare for each value that it is given."""
+        seam = self.pieces.seams[number]
         places = [(self.number, i) for i in seam.given]
         made = [self.made(self.pieces.graph.outputs[i]) for i in seam.given] if seam.reads else []
-        best, order = self._nearest(seam, given, made)
+        best, order = self._nearest(number, given, made)
         if best is None:
             self.known.append(_Known(places, seam, given, {self.number}, made))
             return len(self.known) - 1
@@ -185,11 +190,12 @@ class _Run:
         form, names = form_of(call, pieces.whole, pieces.values)
         return form, [self.made(Ref(inner)) for inner in names]
 
-    def _nearest(self, seam: Seam, given: list[Any], made: list[str]) -> tuple[int | None, list[int]]:
+    def _nearest(self, place: int, given: list[Any], made: list[str]) -> tuple[int | None, list[int]]:
         """The entry of the same form that was given the most similar values, and in which order; or None.
 
         What this network has made already is the same only if it is given the very same numbers.
         """
+        seam = self.pieces.seams[place]
         orders = [list(range(len(given)))]
         orders += [[1, 0]] if commutes(seam.form) else []
         found: list[tuple[float, int, list[int]]] = []
@@ -202,8 +208,13 @@ class _Run:
         if not found:
             return None, []
         distance, best, order = min(found)
-        if distance > _ALIKE:  # nothing like it: then the next of its kind, so that the place of a change is found
+        if distance > _ALIKE:  # nothing like it: the same in another order, or else the next of its kind
             free = [each for each in found if self.number not in self.known[each[1]].met]
+            for _, number, _ in free:
+                moved = order_of(seam, self.known[number].given[0], given[0])
+                if moved is not None:
+                    self.orders[place] = moved
+                    return number, [0]
             _, best, order = min(free, key=lambda each: each[1], default=(distance, best, order))
         return best, order
 

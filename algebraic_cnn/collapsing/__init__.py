@@ -13,6 +13,7 @@ From the ground up:
     sizes                                    how many numbers are kept
     measurement, contest                     the last word, by the clock: of regions, and of the whole
     report, result, any_size                 what was done; what is given back; all image sizes at once
+    infinities                               where infinite numbers may come, and must spread as they did
     job, pipeline                            one collapse; collapse
     certifying                               certify, which knows a collapse again
     watching, backend                        weights that change meanwhile; collapse inside torch.compile

@@ -31,12 +31,17 @@ from ..toeplitz.arguments import bytes_allowed
 from .any_size import Sampled, proven, seams_of
 from .cut import Cutter
 from .elsewhere import Elsewhere
+from .infinities import staying
 from .kept import require_finite, watched
 from .passes import PassReport, arranged
 from .rewriting import Rewrite, rewrite
 from .sizes import grown
 from .tangles import untangled
-from .warrant import Examples, overflowing, warrant
+from .warrant import Examples, warrant
+
+#: What is wrong where a certificate says no, and where it says nothing.
+NOT_THE_NETWORK = "the collapse is not the network"
+UNDECIDED = "the collapse cannot be certified at this level; another, or none (certify=None), may do"
 
 
 @dataclass(frozen=True)
@@ -158,7 +163,8 @@ class Job:
 def settled(job: Job, careful: Set[str], written: Rewrite | None = None) -> tuple[Job, Rewrite, Graph]:
     """The network rewritten, with its numbers in the result's dtype.
 
-    Regions stay where these would be beyond it, or more than before where size is preferred.
+    Regions stay where these would be beyond it, where an infinite number may reach them and would spread otherwise, or
+    where they would be more than before and size is preferred.
 
     Args:
         job: what was asked for.
@@ -170,7 +176,7 @@ def settled(job: Job, careful: Set[str], written: Rewrite | None = None) -> tupl
     """
     written = job.rewritten(careful) if written is None else written
     after = written.rewritten.over(Float(), dtype=job.dtype)
-    while beyond := overflowing(written, after) or (job.prefer == "size" and grown(written)):
+    while beyond := staying(written, after) or (job.prefer == "size" and grown(written)):
         job = replace(job, kept={**job.kept, **beyond})
         written = job.rewritten(careful)
         after = written.rewritten.over(Float(), dtype=job.dtype)
@@ -192,5 +198,6 @@ def required(certificate: Certificate) -> Certificate:
         UncertifiedError: if it does not.
     """
     if not certificate.ok:
-        raise UncertifiedError("the collapse is not the network", got=str(certificate), where="collapse")
+        what = UNDECIDED if certificate.undecided else NOT_THE_NETWORK
+        raise UncertifiedError(what, got=str(certificate), where="collapse")
     return certificate

@@ -32,11 +32,12 @@ from ..ir.spelling import plain
 from ..ops.traits import Prices
 from ..rings.ring import Float
 from .any_size import sampled, seams_of
+from .infinities import staying
 from .job import Job
 from .kept import watched
 from .report import Report, report_of
 from .rewriting import Rewrite
-from .warrant import changed, overflowing
+from .warrant import changed
 
 #: Calls of ONNX Runtime: a convolution starts as fast as a matrix product.
 ONNX_RUNTIME = Prices(kernel=0.0, norm=0.0)
@@ -185,7 +186,7 @@ def _rewritten(
     if more := _grown(written, read):
         job = replace(job, kept={**job.kept, **more})
         written = job.rewritten()
-    while beyond := overflowing(written, written.rewritten.over(Float(), dtype=here.dtype)):
+    while beyond := staying(written, written.rewritten.over(Float(), dtype=here.dtype)):
         job = replace(job, kept={**job.kept, **beyond})
         written = job.rewritten()
     return job, written

@@ -48,6 +48,8 @@ def emit(graph: Graph, *, dtype: torch.dtype | None = None) -> fx.GraphModule:
     for name, value in _numbers(graph, dtype):
         _register(root, paths[name], value)
         nodes[name] = drawn.get_attr(paths[name])
+    buffers = {name: nodes[name] for name in graph.writes}
+    nodes |= {name: _guard(drawn, held, buffers[name]) for name in _read_and_written(graph)}
 
     for call in graph.calls:
         args, kwargs = pytree.tree_map(_drawer(root, drawn, nodes), (call.args, dict(call.kwargs)))
@@ -55,7 +57,7 @@ def emit(graph: Graph, *, dtype: torch.dtype | None = None) -> fx.GraphModule:
     values = [nodes[out.name] if isinstance(out, Ref) else out for out in graph.outputs]
     count = len(values) - len(graph.writes)
     for name, value in zip(graph.writes, values[count:], strict=True):
-        drawn.call_function(torch.ops.aten.copy_.default, (nodes[name], value))
+        drawn.call_function(torch.ops.aten.copy_.default, (buffers[name], value))
     drawn.output(values[:count])
     drawn.set_codegen(_codegen(graph))
     return fx.GraphModule(root, drawn).eval()
@@ -82,9 +84,31 @@ def _drawer(root: nn.Module, drawn: fx.Graph, nodes: Mapping[str, fx.Node]) -> C
     return node
 
 
-def _guard(drawn: fx.Graph, function: Callable[..., None], *args: Any) -> None:
-    """A check of inputs; torch draws a module again when it is unpickled, and must then not look inside."""
-    drawn.call_function(function, args).meta["is_wrapped"] = True
+def _guard(drawn: fx.Graph, function: Callable[..., Any], *args: Any) -> fx.Node:
+    """A call of ours; torch draws a module again when it is unpickled, and must then not look inside."""
+    node = drawn.call_function(function, args)
+    node.meta["is_wrapped"] = True
+    return node
+
+
+def _read_and_written(graph: Graph) -> list[str]:
+    """The buffers that are written in the end, and read by calls of which gradients may be asked."""
+    varying = {name for name in graph.inputs if name not in graph.state}
+    found = set()
+    for call in graph.calls:
+        if not varying.isdisjoint(call.refs()):
+            varying.add(call.name)
+            found |= set(call.refs())
+    return [name for name in graph.writes if name in graph.state and name in found]
+
+
+def held(buffer: Tensor) -> Tensor:
+    """The numbers of a buffer that is overwritten in the same call: a copy where a gradient may need them later.
+
+    Args:
+        buffer: of the module.
+    """
+    return buffer.clone() if torch.is_grad_enabled() and not torch.compiler.is_exporting() else buffer
 
 
 def require_shape(x: Tensor, shape: Sequence[int | Sequence[int] | None], name: str) -> None:

@@ -238,6 +238,7 @@ OPS: dict[str, Op] = {
         layer=_divided_layer,
         apart=as_deep,
         denominators=of_arguments(divisor="other"),
+        poles=True,
     ),
     **{
         name: Op(lambda step: step["input"], ("input",), accepts=not_if("train", "it drops at random"), **_DROPOUT)

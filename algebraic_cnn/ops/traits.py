@@ -57,6 +57,9 @@ class Traits:
         averages: whether it takes means over windows.
         unit: whether it is linear for positive and for negative numbers, each entry by itself.
         largest: whether it takes the largest entry of every window.
+        poles: whether ordinary numbers may become infinite in it.
+        tame: whether it gives finite numbers for infinite ones.
+        guards: whether it looks for NaN or infinity.
         start: what it costs before its first number, beside the dispatch of any call.
         work: its arithmetic.
     """
@@ -70,6 +73,9 @@ class Traits:
     averages: bool = False
     unit: bool = False
     largest: bool = False
+    poles: bool = False
+    tame: bool = False
+    guards: bool = False
     start: Callable[[Prices], float] = lambda prices: 0.0
     work: Work = lambda prices, call, a, shapes, batch: 0.0
 

@@ -22,6 +22,7 @@ from .rest import constants, effects, input_written, outputs, untied
 from .siblings import SIBLINGS, elsewhere
 
 DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.int64]
+_LAYOUTS = [torch.contiguous_format, torch.channels_last, torch.preserve_format]
 _FOR_NONE: dict[str, list[Any]] = {
     "int": [0, 1], "SymInt": [0, 1], "float": [0.5], "ScalarType": DTYPES, "bool": [True], "number": [1, 0.5],
     "Scalar": [1, 0.5], "str": ["floor"], "int[]": [[0], [1]], "SymInt[]": [[1], [2]], "int[1]": [[0], [1]],
@@ -59,7 +60,8 @@ def _of_call(place: Place, before: list[Place]) -> Iterator[Change]:
         if isinstance(now, Node):
             yield from _of_value(place, before, j, argument)
             continue
-        for other in variants(now, str(argument.type)):
+        layouts = argument.name == "memory_format"  # torch itself crashes on an integer that is none
+        for other in _LAYOUTS if layouts else variants(now, str(argument.type)):
             yield place.change(kind, name, f"{name} {now} to {other}", put(j, argument, other))
     for name in sorted(SIBLINGS.get(op.rstrip("_"), ())):
         packet = getattr(ATEN, name, None)

@@ -211,7 +211,7 @@ def program_of(made: Snippet, dress: str, samples: int = 2) -> ExportedProgram:
     model = made.make().to(dtype)
     free = tuple({0: torch.export.Dim.AUTO} if drawn.batched else None for drawn in made.inputs)
     free = (free,) if isinstance(model, Written) else free
-    with silent():
+    with silent(), torch.enable_grad():  # under no_grad an export leaves out where gradients stop
         program = torch.export.export(model, args, dynamic_shapes=free, strict=False)
         return program.run_decompositions() if dress == "decomposed" else program
 

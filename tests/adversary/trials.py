@@ -24,13 +24,14 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule
 
 import algebraic_cnn
+from algebraic_cnn.collapsing.job import NOT_THE_NETWORK
 from algebraic_cnn.errors import AlgebraicError, UncertifiedError
 
 from .changes import changes
 from .corpus import DRESSES, Snippet, copied, module_of, program_of, silent
 from .edits import Change
 from .rewritings import rewritings
-from .truth import BEYOND, PER_TRIAL, Gap, Observed, Setting, compare, observe, slopes_differ
+from .truth import BEYOND, PER_TRIAL, Gap, Observed, Setting, casts, compare, observe, slopes_differ
 
 Record = dict[str, Any]
 #: Called when the library is asked, so that a crash has an owner: the search sets it in its children.
@@ -49,6 +50,9 @@ _LEVELS: list[dict[str, Any]] = [
 ]
 _COLLAPSES: list[dict[str, Any]] = [{}, {}, {}, {"certify": None}, {"certify": "rational"}, {"certify": "bounded"}]
 
+
+#: A rewriting that is none in floating point.
+_CANCELS = "plus c minus c"
 
 #: Of what float64 rounds anyway, so many times is a rewriting's own rounding: 2^-22 of a value.
 _ROUNDED = 2.0**30
@@ -127,14 +131,19 @@ def second(subject: Subject, change: Change) -> str:
 
 
 def gaps(subject: Subject, net: nn.Module, least: int = 1) -> list[Gap]:
-    """How far a network is from the subject in each of the settings, in batches of ``least`` samples or more."""
-    return [
+    """How far a network is from the subject in each of the settings, in batches of ``least`` samples or more.
+
+    What casts is another program in float64: where its own dtype shows no difference, there is none.
+    """
+    found = [
         compare(base, observe(net, setting, side=1), least)
         for base, setting in zip(subject.observed, subject.settings, strict=True)
     ]
+    own = not found[-1].what and (casts(subject.module) or casts(net))
+    return found[-1:] * len(found) if own else found
 
 
-def truth(subject: Subject, change: Change, found: list[Gap]) -> str:
+def truth(subject: Subject, change: Change, found: list[Gap], then: str = "") -> str:
     """What is so: "different", "same", "undecided" where torch cannot tell, "partial" where one does not run.
 
     A number that torch rounds away in the network's own dtype, to the same bits everywhere, decides nothing.  Nor does
@@ -145,16 +154,21 @@ def truth(subject: Subject, change: Change, found: list[Gap]) -> str:
         return "undecided"
     if any(gap.what == "raises" for gap in found):
         return "partial"
-    if change.preserving and any(gap.different for gap in found) and _rounded(found):
+    cancels = _CANCELS in f"{change.what} {then}"
+    if change.preserving and any(gap.different for gap in found) and _rounded(found, cancels):
         return "undecided"
     if any(gap.different for gap in found):
         return "different" if found[-1].what or beyond_rounding(subject, found) else "undecided"
     return "same" if change.preserving and all(gap.same for gap in found) else "undecided"
 
 
-def _rounded(found: list[Gap]) -> bool:
-    """Whether a rewriting differs by its own rounding: in float64 by little, though a sort may make much of it."""
-    return all(gap.what in ("", "value") for gap in found) and found[0].size < _ROUNDED
+def _rounded(found: list[Gap], cancels: bool) -> bool:
+    """Whether a rewriting differs by its own rounding: in float64 by little, though a sort may make much of it.
+
+    + c - c loses what is small beside c, which may be all of a small number.
+    """
+    values = all(gap.what in ("", "value") for gap in found)
+    return values and (found[0].size < _ROUNDED or (cancels and not math.isinf(found[0].size)))
 
 
 def beyond_rounding(subject: Subject, found: list[Gap]) -> bool:
@@ -183,7 +197,7 @@ def judged(subject: Subject, change: Change, certify: Any = algebraic_cnn.certif
     chance = zlib.crc32(f"{change.what} {subject.dress}".encode())
     first, least = (subject.program, subject.least) if chance % 8 else (subject.module, 1)
     found = gaps(subject, net, least)
-    true = truth(subject, change, found)
+    true = truth(subject, change, found, record["then"])
     record |= {"truth": true, "gap": [gap.what for gap in found], "size": [f"{gap.size:.2g}" for gap in found]}
     example = subject.example((2, 1, 3)[chance // 8 % 3])
     options = _LEVELS[chance // 24 % len(_LEVELS)]
@@ -200,7 +214,7 @@ def judged(subject: Subject, change: Change, certify: Any = algebraic_cnn.certif
 
 def rounds(record: Record) -> bool:
     """Whether an exact level was asked of a rewriting that rounds: of numbers, no alarm is false there."""
-    return record.get("level") in ("modular", "rational") and "plus c minus c" in f"{record['what']} {record['then']}"
+    return record.get("level") in ("modular", "rational") and _CANCELS in f"{record['what']} {record['then']}"
 
 
 def verdict(true: str, said: str, much: bool) -> str:
@@ -263,15 +277,18 @@ def collapsed(subject: Subject, change: Change | None, collapse: Any = algebraic
 
     said, more = asked(question)
     if said in ("refused", "raw"):
-        refuted = more["error"].startswith(UncertifiedError.__name__)
+        refuted = more["error"].startswith(f"{UncertifiedError.__name__}: {NOT_THE_NETWORK}")
         return record | {"verdict": "refuted itself" if refuted else said, **options, **more}
     record |= options
-    record["verdict"], record["gap"] = outcome(net, result[0].model, base, setting)
+    slopes = net if given is net else subject.module  # what an export does to gradients is torch's
+    record["verdict"], record["gap"] = outcome(net, result[0].model, base, setting, slopes)
     return record | {"seconds": round(time.perf_counter() - start, 2)}
 
 
-def outcome(net: nn.Module, model: nn.Module, base: Observed, setting: Setting) -> tuple[str, str]:
-    """Whether a collapse is the network: its verdict, and how it differs."""
+def outcome(
+    net: nn.Module, model: nn.Module, base: Observed, setting: Setting, slopes: nn.Module
+) -> tuple[str, str]:
+    """Whether a collapse is the network: its verdict, and how it differs; in gradients from ``slopes``."""
     seen = observe(model, setting)
     pairs = list(zip(base.seen, seen, strict=True))
     refused = {number // PER_TRIAL for number, (one, two) in enumerate(pairs) if two.ours and not one.raised}
@@ -279,6 +296,6 @@ def outcome(net: nn.Module, model: nn.Module, base: Observed, setting: Setting) 
     gap = compare(base, [one if number // PER_TRIAL in refused else two for number, (one, two) in enumerate(pairs)])
     if gap.different:
         return "wrong collapse", f"{gap.what} {gap.size:.2g}"
-    if slopes_differ(net, model, setting):
+    if slopes_differ(slopes, model, setting):
         return "other gradient", "gradient"
     return ("right at some sizes", f"not at {sizes}") if sizes else ("right", "")

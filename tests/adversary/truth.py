@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.fx.node import map_aggregate
+from torch.utils import _pytree as pytree
 
 from algebraic_cnn.errors import AlgebraicError
 
@@ -32,6 +33,7 @@ from .corpus import Snippet, silent
 TRIALS = ((2, "normal"), (1, "normal"), (5, "whole"), (2, "large"), (7, "normal"), (2, "small"))
 #: What is seen at one trial: two calls, and the state that they leave.
 PER_TRIAL = 3
+_CASTS = frozenset("to _to_copy type_as float double half bfloat16".split())
 #: Up to so many times what one unit in the last place does is rounding; from so many times on it is another function.
 ROUNDING, BEYOND = 2.0**6, 2.0**12
 
@@ -96,11 +98,19 @@ def in_dtype(net: nn.Module, dtype: torch.dtype, native: torch.dtype) -> nn.Modu
     return twin
 
 
+def casts(net: nn.Module) -> bool:
+    """Whether a graph names a dtype or casts to one, so that in another precision it is another program."""
+    nodes = [node for part in net.modules() if isinstance(part, GraphModule) for node in part.graph.nodes]
+    leaves = pytree.tree_leaves([(node.args, node.kwargs) for node in nodes])
+    packets = {getattr(getattr(node.target, "overloadpacket", None), "__name__", "") for node in nodes}
+    return any(isinstance(leaf, torch.dtype) for leaf in leaves) or not packets.isdisjoint(_CASTS)
+
+
 @contextlib.contextmanager
-def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """What torch makes without being told a dtype has this one."""
+def default_dtype(setting: Setting) -> Iterator[None]:
+    """What torch makes without being told a dtype has the one in which a network runs, if that is not its own."""
     before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype if dtype == torch.float64 else before)
+    torch.set_default_dtype(torch.float64 if setting.dtype == torch.float64 != setting.native else before)
     try:
         yield
     finally:
@@ -121,7 +131,7 @@ def observe(net: nn.Module, setting: Setting, *, ulps: int = 0, side: int = 0) -
 
     What is random differs from ``side`` to ``side``.
     """
-    with default_dtype(setting.dtype):
+    with default_dtype(setting):
         return _observed(net, setting, ulps, side)
 
 
@@ -246,7 +256,7 @@ def _leaf(base: Observed, number: int, name: str, part: str, y: Any, z: Any) -> 
 
 def gradients(net: nn.Module, setting: Setting, *, ulps: int = 0) -> list[Tensor] | str:
     """The gradients of a random combination of the outputs by every float input; or what was raised, in a word."""
-    with default_dtype(setting.dtype):
+    with default_dtype(setting):
         twin = in_dtype(net, setting.dtype, setting.native)
         x = setting.made.batch(*TRIALS[0], setting.dtype, 7)
         if ulps:

@@ -23,7 +23,7 @@ from torch._export.serde.union import _Union
 from ...errors import DataError
 from ...files import limits
 from .expressions import guard, range_key, size_expression
-from .texts import Check, ForeignOperator, free, lines, name, name_or_nothing, operator, quiet, tree, version
+from .texts import Check, ForeignOperator, free, lines, name, name_or_nothing, of_kinds, operator, quiet, tree, version
 
 Field = tuple[str, str]
 
@@ -153,6 +153,8 @@ def _record(kind: type, value: Any, reading: Reading) -> dict[str, Any]:
     reading.inside = outside
     if of == "Node" and found["target"] == "_operator.pow":
         _require_small_power(found["inputs"])
+    if of == "Node":
+        _require_no_number(found["inputs"], of_kinds(found["target"]))
     if of == "PayloadMeta" and found["use_pickle"]:
         raise ValueError("a pickled tensor")
     return found
@@ -214,6 +216,13 @@ def _require_small_power(inputs: list[Any]) -> None:
         exponent = exponent.get("as_int", exponent.get("as_float"))
     if type(exponent) not in (int, float) or not -8 <= typing.cast("float", exponent) <= 8:
         raise ValueError("a power of sizes")
+
+
+def _require_no_number(inputs: list[Any], names: frozenset[str]) -> None:
+    """No number where a dtype or a layout is to stand."""
+    for given in inputs:
+        if given["name"] in names and any(kind.startswith(("as_int", "as_float", "as_sym")) for kind in given["arg"]):
+            raise ValueError(f"a number for a {given['name']}")
 
 
 def _require(right: bool, expected: str, got: Any, field: Field) -> None:

@@ -5,6 +5,7 @@ dictionaries are written into it as they are.  A name is therefore an identifier
 
     name, quiet, free       an identifier; text without quotes; any text (an argument, of which torch writes the repr)
     operator                what a node calls: registered operators, arithmetic on sizes, control flow
+    of_kinds                its arguments that name a dtype or a layout
     tree                    the nesting of inputs and outputs, of which torch imports classes and calls factories
 """
 
@@ -41,6 +42,7 @@ _NO_MATHEMATICS = frozenset(
     "static_runtime inductor aoti_torch triton _test".split()
 )
 _ON_DISK = frozenset("filename file file_name path url".split())
+_KINDS = ("ScalarType", "MemoryFormat", "Layout")
 _LOUD = re.compile(r"[\x00-\x1f\x7f'\"\\`{}\[\]]")
 _TREES = frozenset(
     "builtins.tuple builtins.list builtins.dict collections.OrderedDict collections.deque torch.Size "
@@ -155,6 +157,19 @@ def operator(text: str) -> str:
     if any(argument.name in _ON_DISK and "str" in str(argument.type) for argument in arguments):
         raise refused
     return text
+
+
+def of_kinds(text: str) -> frozenset[str]:
+    """The arguments of an operator that name a dtype or a layout: torch crashes on an integer that stands for none.
+
+    >>> sorted(of_kinds("torch.ops.aten.contiguous.default"))
+    ['memory_format']
+    """
+    found: Any = torch
+    for part in text.removeprefix("torch.").split(".") if text.startswith("torch.ops.") else ():
+        found = getattr(found, part)
+    arguments = getattr(getattr(found, "_schema", None), "arguments", ())
+    return frozenset(each.name for each in arguments if any(kind in str(each.real_type) for kind in _KINDS))
 
 
 def tree(text: str) -> str:
