@@ -10,6 +10,7 @@ Beside this file, from the ground up:
     limits         how much a file may ask of its reader
     plain_json     JSON with nothing doubtful in it, and with a sum
     records        JSON Lines, appended as soon as each is known
+    layout         what a zip archive says twice
     archives       zip archives whose entries mean one thing
     npz            arrays without pickles
 """

@@ -5,7 +5,8 @@
     sha256      entries -> their sum
 
 A zip archive says everything twice, at each entry and in the list at its end, and readers differ in which they believe.
-An archive with two entries of one name, or of two names that some file system takes for one, is refused here.
+An archive that does not say the same twice (layout.py), with two entries of one name, or of two names that some file
+system takes for one, is refused here.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from typing import IO
 
 from ..errors import DataError
 from . import limits
+from .layout import contradiction
 
 #: What zipfile raises over damaged archives; RuntimeError for an unknown kind, OverflowError for an absurd size.
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, OverflowError, OSError)
 _DOUBTFUL = re.compile(r"[\x00-\x1f\x7f\\:*?\"<>|]")
 _DAY = (1980, 1, 1, 0, 0, 0)
-_ENCRYPTED, _LINK, _KIND = 1, 0o120000, 0o170000
+_ENCRYPTED, _LINK, _FILE, _KIND = 1, 0o120000, 0o100000, 0o170000
+_FOLDER = 0x10
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +116,8 @@ def entries(content: bytes, where: object, *, limit: int, deflated: bool = False
             raise DataError("refused: unpacks to too much", expected=expected, got=f"{total:,} bytes", where=where)
         seen.add(_folded(entry.filename))
         sizes[entry.filename] = entry.file_size
+    if reason := contradiction(content, listed):
+        raise DataError(f"refused or damaged: an archive with {reason}", where=where)
     return Entries(archive, sizes, where)
 
 
@@ -156,6 +161,8 @@ def _doubt(entry: zipfile.ZipInfo, seen: set[str], *, deflated: bool) -> str:
         return "an encrypted entry"
     if (entry.external_attr >> 16) & _KIND == _LINK:
         return "a link"
+    if (entry.external_attr >> 16) & _KIND not in (0, _FILE) or entry.external_attr & _FOLDER:
+        return "an entry that is no file"
     if entry.compress_type not in (zipfile.ZIP_STORED, *([zipfile.ZIP_DEFLATED] if deflated else [])):
         return "an entry packed in an unusual way"
     if entry.compress_type == zipfile.ZIP_STORED and entry.file_size != entry.compress_size:

@@ -11,7 +11,6 @@ References:
 
 from __future__ import annotations
 
-import gzip
 import io
 import math
 import os
@@ -142,7 +141,7 @@ def read_idx(path: str | os.PathLike[str], axes: int) -> np.ndarray:
     """
     path = Path(path)
     raw = read_bytes(path, limit=limits.IMAGES, expected="an IDX file")
-    stream: Any = gzip.GzipFile(fileobj=io.BytesIO(raw)) if path.suffix == ".gz" else io.BytesIO(raw)
+    stream: Any = _Gzip(io.BytesIO(raw)) if path.suffix == ".gz" else io.BytesIO(raw)
     start = 4 + 4 * axes
     header = _read(stream, start, path)
     expected, magic = bytes((0, 0, _UNSIGNED_BYTE, axes)), header[:4]
@@ -167,6 +166,26 @@ def read_idx(path: str | os.PathLike[str], axes: int) -> np.ndarray:
 
 def _find(folder: Path, name: str) -> Path | None:
     return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+
+
+class _Gzip:
+    """A gzip file of one member, and nothing after it: a file may have millions of members that are empty."""
+
+    def __init__(self, packed: io.BytesIO) -> None:
+        self.packed, self.member = packed, zlib.decompressobj(16 + zlib.MAX_WBITS)
+
+    def read(self, length: int) -> bytes:
+        """The next bytes, so many at most; none at the end."""
+        while not self.member.eof:
+            piece = self.member.unconsumed_tail or self.packed.read(2**20)
+            part = self.member.decompress(piece, length)
+            if part:
+                return part
+            if not piece and not self.member.eof:
+                raise EOFError("cut off")
+        if self.member.unused_data or self.packed.read(1):
+            raise OSError("something after its end")
+        return b""
 
 
 def _read(stream: Any, length: int, path: Path) -> bytes:

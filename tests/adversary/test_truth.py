@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from .corpus import ROW, Drawn, Snippet, Written
-from .truth import BEYOND, Observed, Setting, compare, observe, slopes_differ
+from .truth import BEYOND, Observed, Setting, casts, compare, observe, slopes_differ
 
 MADE = Snippet("by hand", nn.Identity, (Drawn(ROW),))
 NATIVE = Setting(MADE, torch.float32, torch.float32)
@@ -106,3 +106,17 @@ def test_random_networks_are_not_themselves() -> None:
     base = Observed.of(noisy, NATIVE)
     assert compare(base, observe(noisy, NATIVE, side=1)).different
     assert compare(base, observe(noisy, NATIVE)).same
+
+
+def test_casts_are_another_program_in_another_precision() -> None:
+    one = torch.export.export(net(lambda s, x: x.double().float() * 2), (torch.ones(2, 6),)).module()
+    two = torch.export.export(net(lambda s, x: x * 2), (torch.ones(2, 6),)).module()
+    assert casts(one)
+    assert not casts(two)
+
+
+def test_what_a_network_of_doubles_makes_is_made_as_it_does() -> None:
+    """zeros without a dtype are float32 in a network of doubles, and so they are in its truth."""
+    double = Setting(MADE, torch.float64, torch.float64)
+    (seen, *_) = observe(net(lambda s, x: torch.zeros(3)), double)
+    assert next(iter(seen.leaves.values())).dtype == torch.float32

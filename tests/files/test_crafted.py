@@ -10,6 +10,7 @@ import math
 import re
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -408,11 +409,32 @@ def test_images_are_as_many_as_they_say(tmp_path: Path, name: str, ending: str) 
     refused(lambda path: read_idx(path, 3), path)
 
 
+AFTER = {
+    "itself": lambda member: member,
+    "an empty member": lambda member: gzip.compress(b""),
+    "many of them": lambda member: 10**5 * gzip.compress(b""),
+    "zeros": lambda member: bytes(100),
+    "text": lambda member: b"hello",
+}
+
+
+@pytest.mark.parametrize("what", AFTER)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_gzip_file_has_one_member(tmp_path: Path, what: str, first: bool) -> None:
+    path, member = tmp_path / "images.gz", gzip.compress(idx(3, 2, 2, body=bytes(12)))
+    path.write_bytes(member)
+    assert read_idx(path, 3).shape == (3, 2, 2)
+    path.write_bytes(member + AFTER[what](member) if first else AFTER[what](member) + member)
+    refused(lambda path: read_idx(path, 3), path)
+
+
 @pytest.mark.parametrize("sizes", [(3, 2, 2), (2**10, 2**10, 2**10)], ids=["few", "many"])
 def test_a_gigabyte_of_zeros_by_gzip_is_not_unpacked(tmp_path: Path, sizes: tuple[int, ...]) -> None:
     path = tmp_path / "images.gz"
-    zeros = gzip.compress(bytes(2**24), mtime=0) * 70  # gzip joins what is written one after the other
-    path.write_bytes(gzip.compress(idx(*sizes), mtime=0) + zeros)
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    start = packer.compress(idx(*sizes)) + packer.flush(zlib.Z_FULL_FLUSH)
+    zeros = packer.compress(bytes(2**24)) + packer.flush(zlib.Z_FULL_FLUSH)  # depends on nothing before it
+    path.write_bytes(b"\x1f\x8b\x08" + bytes(6) + b"\3" + start + 70 * zeros)
     assert path.stat().st_size < 2**21
     refused(lambda path: read_idx(path, 3), path, "as long as its header says|too large")
 

@@ -7,6 +7,7 @@ import errno
 import os
 import resource
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -312,3 +313,12 @@ def test_two_results_are_two_files(tmp_path: Path) -> None:
     words = ["collapse", tmp_path / "in.pt2", "--out", tmp_path / "out.pt2", "--map", tmp_path / "a.npz"]
     with pytest.raises(DataError, match="two results would be written to one file"):
         command(*words, "--certificate", tmp_path / "folder" / ".." / "a.npz")
+
+
+def test_an_answer_that_cannot_be_written_is_no_verdict(tmp_path: Path) -> None:
+    """Exit code 1 would say that two networks differ."""
+    AffineMap(np.ones((1, 1)), np.zeros(1), (1,), (1,)).save(tmp_path / "a.npz")
+    words = [sys.executable, "-m", "algebraic_cnn", "certify", str(tmp_path / "a.npz"), str(tmp_path / "a.npz")]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (2, "error: the answer cannot be written (No space left on device)\n")

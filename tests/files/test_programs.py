@@ -419,6 +419,24 @@ def test_every_text_is_what_it_may_be(path: Path, mark: Path, name: str) -> None
     refused(path, mark, "refused, for reading it could run code")
 
 
+@pytest.mark.parametrize(("op", "name"), [("contiguous", "memory_format"), ("full_like", "dtype"), ("sum", "dtype")])
+def test_a_dtype_or_a_layout_is_no_number(tmp_path: Path, mark: Path, op: str, name: str) -> None:
+    """torch ends the whole process on -1 in such a place, once the program is looked at."""
+
+    class Model(nn.Module):
+        def forward(self, x):
+            return torch.full_like(x, 2.0) + x.t().contiguous().t() + x.sum(dtype=torch.float32)
+
+    def forged(graph: dict[str, Any]) -> None:
+        found = next(node for node in graph["graph_module"]["graph"]["nodes"] if f".{op}." in node["target"])
+        found["inputs"] = [given for given in found["inputs"] if given["name"] != name]
+        found["inputs"].append({"name": name, "arg": {"as_int": -1}, "kind": 2})
+
+    path = save_program(export(Model().eval(), torch.zeros(2, 3)), tmp_path / "model.pt2")
+    graph_changed(path, forged)
+    refused(path, mark, f"a number for a {name}")
+
+
 def test_a_program_whose_first_module_is_not_the_whole_is_refused(path: Path, mark: Path) -> None:
     graph_changed(path, lambda graph: inject("graph_module", "module_call_graph", 0, "fqn")(graph, "x"))
     refused(path, mark, "not a program")
@@ -594,7 +612,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda path: path.unlink(), "no such file"),
     "empty": (lambda path: path.write_bytes(b""), "not a program"),
     "text": (lambda path: path.write_text("hello, hello"), "not a program"),
-    "cut": (lambda path: path.write_bytes(path.read_bytes()[:-500]), "not a program"),
+    "cut": (lambda path: path.write_bytes(path.read_bytes()[:-500]), "not a program|damaged"),
     "one bit": (flip_a_weight, "damaged: .*weight_0"),
     "no graph": (lambda path: rewritten(path, lambda content: content.pop(GRAPH)), "no entry"),
     "not json": (lambda path: rewritten(path, only_json), "not JSON"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -63,3 +65,28 @@ def test_a_dtype_rounds_floats_once_and_leaves_integers(pair) -> None:
     model = emit(trace(pair[0], (x, x)), dtype=torch.bfloat16)
     assert torch.equal(model.conv.weight, pair[0].conv.weight.bfloat16())
     assert model.order.dtype == torch.int64
+
+
+class Exchanged(nn.Module):
+    """A buffer that multiplies the input, and is overwritten in the same call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.full((3,), 2.0))
+
+    def forward(self, x):
+        y = x * self.scale.clone()
+        self.scale.mul_(0.5)
+        return y
+
+
+def test_what_an_overwritten_buffer_multiplied_can_be_differentiated() -> None:
+    model, x = Exchanged().eval(), torch.ones(2, 3, requires_grad=True)
+    again = emit(trace(model, torch.zeros(2, 3)))
+    for factor in (2.0, 1.0, 0.5):
+        (gradient,) = torch.autograd.grad(again(x).sum(), x)
+        assert torch.equal(gradient, torch.full((2, 3), factor))
+    copied = copy.deepcopy(again)
+    assert torch.equal(torch.autograd.grad(copied(x).sum(), x)[0], torch.full((2, 3), 0.25))
+    with torch.no_grad():
+        assert torch.equal(again(x), torch.full((2, 3), 0.25))

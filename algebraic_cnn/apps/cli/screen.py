@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,16 @@ class ErrorsAsLines(TyperGroup):
         except AlgebraicError as error:
             typer.echo(f"error: {' '.join(str(error).split())}", err=True)
             raise typer.Exit(2) from None
+        except OSError as error:  # not a verdict: 1 would say that two networks differ
+            _silenced()
+            typer.echo(f"error: the answer cannot be written ({error.strerror or error})", err=True)
+            raise typer.Exit(2) from None
+
+
+def _silenced() -> None:
+    """What is still on its way to a full disk or a closed pipe goes nowhere, lest Python says so at its end."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager
