@@ -8,6 +8,7 @@ torch says the shape of every value, on tensors without numbers, once for every 
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,8 +27,8 @@ from .values import Bound, Refused, Size, Sizes, Unread, Value
 #: Lengths of the batch axis at the trials.
 BATCHES = (2, 3, 5)
 
-#: Constants that a call on constants may make, in bytes.
-_LARGEST = 2**26
+#: How many numbers a file may make of constants, and of how many nobody asks first.
+_NUMBERS, _SMALL = 2**28, 2**20
 
 _ATEN = torch.ops.aten
 
@@ -44,6 +45,7 @@ class Builder:
         names: that are taken.
         place: where calls stand, and which node makes them.
         wanted: what the file calls the values of that node.
+        made: how many numbers were made of constants.
         places: by the name of a free size, an input and its axis that has this length.
     """
 
@@ -55,6 +57,7 @@ class Builder:
     place: tuple[str, str] = ("", "")
     wanted: list[str] = field(default_factory=list)
     places: dict[str, tuple[str, int]] = field(default_factory=dict)
+    made: int = 0
 
     def fresh(self, hint: str) -> str:
         """A name that no value has."""
@@ -82,7 +85,8 @@ class Builder:
             Bound: if it refuses it at some.
         """
         leaves = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Value | Size)]
-        if all(isinstance(leaf, Value) and leaf.constant is not None for leaf in leaves):
+        known = all(isinstance(leaf, Value) and leaf.constant is not None for leaf in leaves)
+        if known and not getattr(target, "endless", False):
             return self._folded(target, args, kwargs)
         shells = list(self._tried(target, args, kwargs))
         placed, named = pytree.tree_map(self._ref, (args, kwargs))
@@ -159,7 +163,23 @@ class Builder:
         """Take back the calls since a mark."""
         del self.calls[mark:]
 
+    def allow(self, numbers: int) -> None:
+        """Count numbers that are about to be made.
+
+        Raises:
+            Unread: if all are more than a file may make.
+        """
+        self.made += numbers
+        if self.made > _NUMBERS:
+            raise Unread("more numbers than a file may make of constants")
+
     def _folded(self, target: Any, args: Any, kwargs: Any) -> Any:
+        leaves = pytree.tree_leaves((args, kwargs))
+        counts = [leaf.constant.numel() for leaf in leaves if isinstance(leaf, Value) and leaf.constant is not None]
+        factor = math.prod(abs(leaf) + 1 for leaf in leaves if isinstance(leaf, int))
+        if max(counts, default=1) * factor > _SMALL:  # how many it makes is asked first
+            shells = next(self._tried(target, args, kwargs))
+            self.allow(sum(shell.numel() for shell in pytree.tree_leaves(shells) if isinstance(shell, Tensor)))
         args, kwargs = pytree.tree_map(lambda leaf: leaf.constant if isinstance(leaf, Value) else leaf, (args, kwargs))
         try:
             with torch.no_grad():
@@ -169,12 +189,13 @@ class Builder:
         return self.constant(found) if isinstance(found, Tensor) else [self.constant(part) for part in found]
 
     def _tried(self, target: Any, args: Any, kwargs: Any) -> Iterator[Any]:
-        """What the call gives at every trial, without numbers."""
+        """What the call gives at every trial, without numbers but those of constants that decide its shape."""
+        exact = getattr(target, "numbers", False)
         for trial in range(self.trials):
 
             def at(leaf: Any, trial: int = trial) -> Any:
                 if isinstance(leaf, Value):
-                    return leaf.shells[trial]
+                    return leaf.constant if exact and leaf.constant is not None else leaf.shells[trial]
                 return leaf.numbers[trial] if isinstance(leaf, Size) else leaf
 
             tried, named = pytree.tree_map(at, (args, kwargs))

@@ -23,22 +23,15 @@ from ...errors import TraceError
 from ...extras import required
 from ..graph import Call, Graph, Ref, needed
 from .builder import Builder
+from .dispatch import domain_of, function_of, read
+from .evaluating import Evaluation, missing
+from .functions import local
 from .inputs import EXAMPLES, Inputs, Rung, inputs_of, rungs
-from .nodes import Attributes, Given, Node, attribute, dtype_of, require_read
-from .opaque import NoShape, Opaque, captured, subgraphs
-from .tables.boundaries import BOUNDARIES
-from .tables.constants import CONSTANTS, tensor_of
-from .tables.functions import FUNCTIONS
-from .tables.moves import MOVES
-from .tables.resizing import RESIZING
-from .tables.runtime import RUNTIME
-from .tables.sums import SUMS
-from .tables.windows import WINDOWS
+from .nodes import Given, dtype_of
+from .opaque import NoShape, Opaque, captured
+from .tables.constants import tensor_of
+from .tables.indexing import SELECTING
 from .values import Bound, Refused, Unread, Value
-
-#: By domain; of ONNX Runtime's own, what it writes when it optimises a graph.
-TABLE = {**BOUNDARIES, **CONSTANTS, **MOVES, **RESIZING, **SUMS, **WINDOWS}
-TABLES = {"": TABLE, "com.microsoft": RUNTIME}
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +49,7 @@ class Network:
         kinds: dtypes of tensors of the file, as shape inference says.
         calls: those of the graph, and those that it does not need.
         constants: likewise.
+        run: what computes its nodes one by one.
         refused: nodes that torch refuses at the example's sizes: a longer example may be what they want.
     """
 
@@ -69,6 +63,7 @@ class Network:
     kinds: Mapping[str, torch.dtype | None]
     calls: Sequence[Call]
     constants: Mapping[str, torch.Tensor]
+    run: Evaluation
     refused: Sequence[int] = ()
 
     def with_outputs(self, names: Sequence[str]) -> Network:
@@ -142,7 +137,8 @@ class _Reading:
     def __post_init__(self) -> None:
         self.builder = Builder(self.inputs.lengths, self.inputs.trials)
         self.builder.names.update(self.inputs.arguments)
-        self.versions = {o.domain.removeprefix("ai.onnx"): o.version for o in self.model.opset_import}
+        self.versions = {domain_of(o): o.version for o in self.model.opset_import}
+        self.run = Evaluation(self.model.opset_import, local(self.model))
         graph = self.inferred.graph
         self.infos = {v.name: v for v in (*graph.value_info, *graph.output, *graph.input)}
         self.kinds = {name: v.type.tensor_type.elem_type for name, v in self.infos.items()}
@@ -166,21 +162,13 @@ class _Reading:
             return None
 
     def _read(self, place: int, proto: Any) -> None:
-        b, domain = self.builder, proto.domain.removeprefix("ai.onnx")
+        b = self.builder
         name = proto.name or f"{proto.op_type}_{place}"
         b.place, b.wanted = (f"node {name}", name), [each for each in proto.output if each]
         mark = b.mark()
         given = tuple(self.values.get(each) if each else None for each in proto.input)
         try:
-            table = TABLES.get(domain, {})
-            if proto.op_type not in table or next(subgraphs(proto), None) is not None:
-                raise Unread("the tables do not have it")
-            if any(each and value is None for each, value in zip(proto.input, given, strict=True)):
-                raise Unread("it is given what is not known")
-            read = self._node(proto, "", given)
-            found = table[proto.op_type](b, read)
-            require_read(read.attributes)
-            found = found if isinstance(found, list) else [found]
+            found = read(b, proto, given, self.versions)
         except (Unread, LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             # a node whose attributes or inputs are not those of its operator
             b.forget(mark)
@@ -191,17 +179,11 @@ class _Reading:
         names = list(proto.output)
         self.values.update(zip(names, [*found, *[None] * len(names)], strict=False))
 
-    def _node(self, proto: Any, domain: str, given: tuple[Given, ...]) -> Node:
-        helper = required("onnx", "onnx").helper
-        attributes = Attributes({a.name: attribute(helper.get_attribute_value(a)) for a in proto.attribute})
-        outputs = len([name for name in proto.output if name])
-        return Node(proto.op_type, self.versions.get(domain, 1), attributes, given, outputs, self.builder)
-
     def _opaque(self, place: int, proto: Any) -> list[Given]:
         """An opaque call; where its shapes are not known, inputs of the graph."""
         b = self.builder
         kinds = [self.kinds.get(name, 0) for name in proto.output if name]
-        target = Opaque(proto, self.model.opset_import, kinds, self._function(proto))
+        target = self._target(proto, kinds)
         names = [name for name in (*proto.input, *captured(proto)) if name]
         arguments = [self.values.get(name) for name in names]
         mark = b.mark()
@@ -218,13 +200,13 @@ class _Reading:
         self.asked += [Ref(v.name) for v in arguments if isinstance(v, Value) and v.constant is None]
         return [self._unknown(name) if name else None for name in proto.output]
 
-    def _function(self, proto: Any) -> Any:
-        """What computes a node in torch; None where nothing does."""
-        domain = proto.domain.removeprefix("ai.onnx")
-        if domain or proto.op_type not in FUNCTIONS:
-            return None
-        node = self._node(proto, domain, ())
-        return FUNCTIONS[proto.op_type](node.attributes, node.version)
+    def _target(self, proto: Any, kinds: Sequence[int]) -> Opaque:
+        """A node that is not read, and what computes it in torch, if something does."""
+        opsets, run = self.model.opset_import, function_of(proto, self.versions)
+        shaped = run is not None and proto.op_type not in SELECTING
+        if run is None and not missing([proto], self.run):
+            run = self.run.alone(proto)
+        return Opaque(proto, opsets, kinds, run, shaped=shaped)
 
     def _unknown(self, name: str) -> Value | None:
         """An output of a node that was taken out: an input of the graph, if its dtype and all its lengths are known."""
@@ -284,7 +266,7 @@ class _Reading:
         )
         kinds = {name: dtype_of(kind) for name, kind in self.kinds.items()}
         read = (self.model, made, self.values, self.makers, self.why, self.cut, inputs, kinds, b.calls, b.constants)
-        return Network(*read, self.refused)
+        return Network(*read, self.run, self.refused)
 
 
 def _inferred(model: Any) -> Any:

@@ -146,7 +146,7 @@ Reader = Callable[[Builder, Node], Any]
 #: Attributes that say what is known otherwise, or nothing where they were not asked for.
 _SILENT = frozenset(
     "kernel_shape pads dilations strides ratio seed momentum is_test epsilon cubic_coeff_a extrapolation_value "
-    "nearest_mode keepdims consumed_inputs width_scale height_scale value".split()
+    "nearest_mode keepdims consumed_inputs width_scale height_scale value saturate round_mode".split()
 )
 
 
@@ -168,7 +168,16 @@ def attribute(value: Any) -> Any:
 
 def dtype_of(element: int) -> torch.dtype | None:
     """The dtype of ONNX's number for one; None where torch has none."""
-    return {
-        1: torch.float32, 2: torch.uint8, 3: torch.int8, 5: torch.int16, 6: torch.int32, 7: torch.int64,
-        9: torch.bool, 10: torch.float16, 11: torch.float64, 16: torch.bfloat16,
-    }.get(element)  # fmt: skip
+    return _DTYPES.get(element)
+
+
+def element_of(dtype: torch.dtype) -> int:
+    """ONNX's number for a dtype; 0 where it has none."""
+    return next((element for element, each in _DTYPES.items() if each == dtype), 0)
+
+
+#: Those on which torch computes.
+_DTYPES = {
+    1: torch.float32, 2: torch.uint8, 3: torch.int8, 5: torch.int16, 6: torch.int32, 7: torch.int64,
+    9: torch.bool, 10: torch.float16, 11: torch.float64, 16: torch.bfloat16,
+}  # fmt: skip

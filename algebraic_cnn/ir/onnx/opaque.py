@@ -2,6 +2,7 @@
 
 Opaque      the node, as the target of a call
 captured    names that the subgraphs of a node read from outside
+repeats     whether a node does something as often as its numbers say
 NoShape     the node does not say what shape it gives
 """
 
@@ -13,11 +14,15 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...errors import TraceError
 from ...extras import required
-from .nodes import dtype_of
+from .nodes import dtype_of, element_of
+from .values import Unread
+
+#: Tensors that have numbers; others are what torch traces a module with.
+_WITH_NUMBERS = (Tensor, nn.Parameter, nn.Buffer)
 
 
 class NoShape(Exception):
@@ -45,6 +50,11 @@ def _outside(graph: Any) -> Iterator[str]:
     yield from (value.name for value in graph.output if value.name not in own)
 
 
+def repeats(node: Any) -> bool:
+    """Whether a node, or one inside it, does something as often as its numbers say."""
+    return node.op_type in ("Loop", "Scan") or any(repeats(each) for graph in subgraphs(node) for each in graph.node)
+
+
 class Opaque:
     """A node as the target of a call: (what it is, what it is given ...) -> what it gives.
 
@@ -53,17 +63,34 @@ class Opaque:
         opsets: versions of all domains.
         kinds: dtypes of its outputs by ONNX's numbers, where the file says them.
         run: computes it, where torch can.
+        shaped: whether that gives the shapes without numbers too; else ONNX's shape inference says them.
     """
 
     namespace = "onnx"
 
     def __init__(
-        self, node: Any, opsets: Sequence[Any], kinds: Sequence[int], run: Callable[..., Any] | None = None
+        self,
+        node: Any,
+        opsets: Sequence[Any],
+        kinds: Sequence[int],
+        run: Callable[..., Any] | None = None,
+        *,
+        shaped: bool = True,
     ) -> None:
-        self.node, self.opsets, self.kinds, self.run = node, list(opsets), list(kinds), run
+        self.node, self.opsets, self.kinds, self.run, self.shaped = node, list(opsets), list(kinds), run, shaped
         self.__name__ = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
         self.__module__ = self.namespace
         self._known: dict[Any, list[tuple[torch.dtype, tuple[int, ...]]]] = {}
+
+    @cached_property
+    def endless(self) -> bool:
+        """Whether nobody knows how long it takes: it is not carried out while a file is read."""
+        return repeats(self.node)
+
+    @cached_property
+    def numbers(self) -> bool:
+        """Whether constants that it is given say its shapes."""
+        return not self.endless and not (self.run is not None and self.shaped)
 
     @cached_property
     def text(self) -> str:
@@ -101,11 +128,14 @@ class Opaque:
             TraceError: if it is asked for numbers that torch cannot compute.
             NoShape: if its shapes are not known.
         """
-        if self.run is not None:
-            found = self.run(*given)
-            return found[: len(self.kinds)] if isinstance(found, tuple) and len(self.kinds) > 1 else _first(found)
         tensors = [x for x in given if isinstance(x, Tensor)]
-        shell = next((x for x in tensors if x.is_meta or type(x) is not Tensor), None)
+        shell = next((x for x in tensors if x.is_meta or type(x) not in _WITH_NUMBERS), None)
+        if self.run is not None and (shell is None or self.shaped):
+            try:
+                found = self.run(*given)
+            except Unread as error:
+                raise TraceError(str(error), got=self.__name__, where=self.node.name) from error
+            return found[: len(self.kinds)] if isinstance(found, tuple) and len(self.kinds) > 1 else _first(found)
         if shell is None:
             what = "the table of ONNX operators does not have it, so that torch cannot run it"
             raise TraceError(what, got=self.__name__, where=self.node.name)
@@ -131,8 +161,7 @@ class Opaque:
         named = [*self.node.input, *captured(self.node)]
         for name, x in {name: x for name, x in zip(named, given, strict=True) if name}.items():
             if isinstance(x, Tensor):
-                element = next((n for n in (1, 2, 3, 5, 6, 7, 9, 10, 11, 16) if dtype_of(n) == x.dtype), 0)
-                inputs.append(helper.make_tensor_value_info(name, element, list(map(int, x.shape))))
+                inputs.append(helper.make_tensor_value_info(name, element_of(x.dtype), list(map(int, x.shape))))
                 if x.device.type == "cpu" and type(x) is Tensor and x.numel() < 4096:
                     constants.append(onnx.numpy_helper.from_array(x.numpy(), name))
             else:

@@ -19,8 +19,10 @@ from ...errors import TraceError
 from ..emission import emit
 from ..graph import Graph
 from ..resizing import at
+from .dispatch import FUNCTIONS, TABLE
+from .evaluating import Whole, missing
 from .model import read_model
-from .network import TABLE, Network, network
+from .network import Network, network
 from .opaque import Opaque
 
 
@@ -45,12 +47,23 @@ def load_onnx(
         TraceError: if torch cannot run an operator of it; names the operator and its node.
     """
     found = network(read_model(path), shapes, path)
-    _require_runnable(found, path)
     graph = found.graph
-    module: Any = emit(graph)
+    if found.cut or any(isinstance(c.target, Opaque) and not c.target.run for c in graph.calls):
+        _require_runnable(found, path)
+        module: Any = _by_nodes(found)
+    else:
+        module = emit(graph)
     module.inputs, module.outputs = found.given, found.returned
-    dtypes = zip(graph.example_shapes, graph.input_dtypes, strict=True)
+    dtypes = list(zip(graph.example_shapes, graph.input_dtypes, strict=True))[: len(found.given)]
     return module, tuple(torch.zeros(shape, dtype=dtype) for shape, dtype in dtypes)
+
+
+def _by_nodes(found: Network) -> torch.fx.GraphModule:
+    """A module of one call, which computes node after node: only numbers say what shapes there are."""
+    drawn = torch.fx.Graph()
+    given = [drawn.placeholder(name) for name in found.inputs.arguments]
+    drawn.output(drawn.call_function(Whole(found.model), tuple(given)))
+    return torch.fx.GraphModule(torch.nn.Module(), drawn).eval()
 
 
 def _require_runnable(found: Network, path: object) -> None:
@@ -59,16 +72,13 @@ def _require_runnable(found: Network, path: object) -> None:
     Raises:
         TraceError: names the first of them, and why its table does not read it.
     """
-    opaque = [
-        found.makers[call.name] for call in found.graph.calls if isinstance(call.target, Opaque) and not call.target.run
-    ]
-    for place in sorted({*opaque, *found.cut}):
-        node = found.model.graph.node[place]
-        known = node.op_type in TABLE
-        what = found.why[place] if known else "the table of ONNX operators does not have it"
-        expected = None if known else ", ".join(sorted(TABLE))
-        where = f"{path}, node {node.name or place}"
-        raise TraceError(what, expected=expected, got=node.op_type, where=where)
+    for place, node in enumerate(found.model.graph.node):
+        for name in missing([node], found.run):
+            known = sorted({*TABLE, *FUNCTIONS[""]})
+            what = found.why.get(place, "") if node.op_type in known else "the table of ONNX operators does not have it"
+            expected = None if node.op_type in known else ", ".join(known)
+            where = f"{path}, node {node.name or place}"
+            raise TraceError(what, expected=expected, got=name.split(" of ")[0], where=where)
 
 
 def at_example(graph: Graph) -> Graph:

@@ -168,6 +168,7 @@ def _one_hot(b: Builder, node: Node) -> Value:
     """Of depth n: where i or i - n is the entry, the second value, else the first."""
     x, depth, values = node.x(), int(numbers_of(node.sizes(1))[0]), node.x(2)
     axis = node.get("axis", -1) % (x.rank + 1)
+    b.allow(2 * depth)
     shape = [-1, *[1] * (x.rank - axis)]
     x = b.call(_ATEN.unsqueeze.default, x, axis)
     ways = [torch.arange(depth), torch.arange(depth) - depth]

@@ -47,8 +47,7 @@ def _constant_of_shape(b: Builder, node: Node) -> Value:
     dtype, number_ = fill.dtype, fill.reshape(-1)[0].item()
     if any(isinstance(n, Size) for n in shape):
         return b.call(_ATEN.full.default, shape, number_, dtype=dtype, device=torch.device("cpu"))
-    if math.prod(shape) > 2**26:
-        raise Unread("a large constant")
+    b.allow(math.prod(int(n) for n in shape))
     return b.constant(torch.full([int(n) for n in shape], number_, dtype=dtype))
 
 
@@ -110,6 +109,7 @@ def _range(b: Builder, node: Node) -> Value:
         raise Unread("a range of several dtypes")
     if any(isinstance(n, Size) for n in bounds):
         return b.call(_ATEN.arange.start_step, *bounds, dtype=dtypes.pop(), device=torch.device("cpu"))
+    b.allow(len(range(*bounds)))
     return b.constant(torch.arange(*bounds, dtype=dtypes.pop()))
 
 

@@ -37,7 +37,7 @@ def _softmax(kind: Function) -> Callable[[Attributes, int], Function | None]:
     return made
 
 
-def _pairs(a: Attributes, x: Tensor, kernel: list[int]) -> list[tuple[int, int]]:
+def pairs_of(a: Attributes, x: Tensor, kernel: list[int]) -> list[tuple[int, int]]:
     """Padding of a pool before and after each axis; with ceil_mode, as much more as the last window needs."""
     rank, auto = len(kernel), _text(a, "auto_pad", "NOTSET")
     stride, dilation = a.get("strides", [1] * rank), a.get("dilations", [1] * rank)
@@ -62,7 +62,7 @@ def _windows(x: Tensor, a: Attributes, fill: float) -> tuple[Tensor, list[int]]:
     kernel = list(a["kernel_shape"])
     rank = len(kernel)
     stride, dilation = a.get("strides", [1] * rank), a.get("dilations", [1] * rank)
-    pairs = _pairs(a, x, kernel)
+    pairs = pairs_of(a, x, kernel)
     x = F.pad(x, [n for pair in reversed(pairs) for n in pair], value=fill)
     for axis, (k, s, d) in enumerate(zip(kernel, stride, dilation, strict=True), 2):
         x = x.unfold(axis, (k - 1) * d + 1, s)[..., ::d]
@@ -70,9 +70,13 @@ def _windows(x: Tensor, a: Attributes, fill: float) -> tuple[Tensor, list[int]]:
 
 
 def _max_pool(a: Attributes, version: int) -> Function | None:
-    def run(x: Tensor) -> Tensor:
+    """The greatest entries, and their places in the whole of x."""
+
+    def run(x: Tensor) -> Any:
         windows, axes = _windows(x, a, -math.inf if x.is_floating_point() else torch.iinfo(x.dtype).min)
-        return windows.amax(axes)
+        count = torch.arange(x.numel(), device=x.device).reshape(x.shape)
+        y, first = windows.flatten(axes[0]).max(-1, keepdim=True)
+        return y[..., 0], _windows(count, a, -1)[0].flatten(axes[0]).gather(-1, first)[..., 0]
 
     return None if a.get("storage_order") else run
 
@@ -83,7 +87,7 @@ def _average_pool(a: Attributes, version: int) -> Function | None:
         inside = torch.ones(x.shape[2:], dtype=x.dtype, device=x.device)[None, None]
         if a.get("count_include_pad"):
             pads = {**a, "ceil_mode": 0, "kernel_shape": a["kernel_shape"]}
-            pairs = _pairs(pads, x, list(a["kernel_shape"]))
+            pairs = pairs_of(pads, x, list(a["kernel_shape"]))
             inside = F.pad(inside, [n for pair in reversed(pairs) for n in pair], value=1.0)
             counted = {**a, "pads": [0] * (2 * len(axes)), "auto_pad": b"NOTSET"}
             return windows.sum(axes) / _windows(inside, counted, 0.0)[0].sum(axes)
@@ -114,38 +118,43 @@ def _batch_norm(a: Attributes, version: int) -> Function | None:
     return run if a.get("training_mode") and version >= 14 else None
 
 
-def _lstm(a: Attributes, version: int) -> Function | None:
-    """One or two directions with the usual activations; torch has the gates in another order."""
-    if any(name in a for name in ("activations", "clip")) or a.get("layout") or a.get("input_forget"):
-        return None
-    kind, hidden = _text(a, "direction", "forward"), a["hidden_size"]
+def _pad(a: Attributes, version: int) -> Function | None:
+    """Of any mode, along any axes: every axis reads the places that the mode says."""
+    mode = _text(a, "mode", "constant")
 
-    def run(
-        x: Tensor, W: Tensor, R: Tensor, B: Any = None, lengths: Any = None, h: Any = None, c: Any = None, P: Any = None
-    ) -> Any:
-        n, ways = x.shape[1], W.shape[0]
-        zeros = x.new_zeros(ways, n, hidden)
-        h, c = zeros if h is None else h, zeros if c is None else c
-        b = x.new_zeros(ways, 8 * hidden) if B is None else B
-        order = [gate * hidden + i for gate in (0, 2, 3, 1) for i in range(hidden)]
-        weights = []
-        for way in range(ways):
-            weights += [W[way][order], R[way][order], b[way, : 4 * hidden][order], b[way, 4 * hidden :][order]]
-        flipped = x.flip(0) if kind == "reverse" else x
-        y, last, cell = torch.lstm(flipped, (h, c), weights, True, 1, 0.0, False, ways == 2, False)
-        y = y.flip(0) if kind == "reverse" else y
-        return y.unflatten(-1, (ways, hidden)).transpose(1, 2), last, cell
+    def run(x: Tensor, pads: Any = None, value: Any = None, axes: Any = None) -> Tensor:
+        pairs = a["pads"] if pads is None else pads.tolist()
+        places = list(range(x.ndim)) if axes is None else axes.tolist()
+        fill = a.get("value", 0.0) if value is None else value.item()
+        for low, high, axis in zip(pairs, pairs[len(places) :], places, strict=False):
+            x = _padded(x, axis, low, high, mode, fill)
+        return x
 
-    return run
+    return run if mode in ("constant", "edge", "reflect", "wrap") else None
+
+
+def _padded(x: Tensor, axis: int, low: int, high: int, mode: str, fill: Any) -> Tensor:
+    n = x.shape[axis]
+    i = torch.arange(-low, n + high, device=x.device)
+    if mode == "edge":
+        return x.index_select(axis, i.clamp(0, n - 1))
+    if mode == "wrap":
+        return x.index_select(axis, i % n)
+    if mode == "reflect":
+        turn = max(2 * (n - 1), 1)
+        return x.index_select(axis, n - 1 - (n - 1 - i % turn).abs())
+    inside = x.narrow(axis, max(-low, 0), max(n + min(low, 0) + min(high, 0), 0))
+    ends = [max(m, 0) if k == axis % x.ndim else 0 for k in reversed(range(x.ndim)) for m in (low, high)]
+    return F.pad(inside, ends, value=fill)
 
 
 FUNCTIONS: dict[str, Callable[[Attributes, int], Function | None]] = {
     "AveragePool": _average_pool,
     "BatchNormalization": _batch_norm,
     "HardSigmoid": _hard_sigmoid,
-    "LSTM": _lstm,
     "LogSoftmax": _softmax(torch.log_softmax),
     "MaxPool": _max_pool,
     "PRelu": _prelu,
+    "Pad": _pad,
     "Softmax": _softmax(torch.softmax),
 }
