@@ -135,7 +135,7 @@ def search(config: Config, place: Place, line: str, progress: Progress | None = 
 
 def records_of(trained: Mapping[str, Records]) -> list[dict[str, Any]]:
     """The records of a comparison, each with the name of its line: all that the table and the picture are made of."""
-    return [{"line": line} | record for line, records in trained.items() for record in records]
+    return [{"line": line, **record} for line, records in trained.items() for record in records]
 
 
 def by_line(records: Records) -> dict[str, Records]:
