@@ -4,7 +4,8 @@ values_of             the values at the seams of a network, from one run of it
 doubtful              the changed regions whose calls spend more dispatch, arithmetic or memory than before
 race                  two functions run in turn, until it is clear whether the second is slower
 timed                 a race for every doubtful region
-interleaved_seconds   seconds per call of several functions, measured in turn
+interleaved_rounds    seconds per call of several functions, measured in turn, round after round
+interleaved_seconds   their medians
 
 A region that spends less of everything is not raced: no noise can put back what was removed.  One that is raced
 keeps its new form unless the medians, the least times and two rounds of three all say that it is slower, by more
@@ -161,7 +162,20 @@ def race(
 def interleaved_seconds(
     functions: Mapping[str, Callable[[], object]], *, seconds: float = 1.0, clock: Clock = time.perf_counter
 ) -> dict[str, float]:
-    """The median seconds per call of each function.
+    """The median seconds per call of each function, measured in turn as `interleaved_rounds` does.
+
+    >>> found = interleaved_seconds({"short": lambda: None, "long": lambda: sum(range(1000))}, seconds=0.01)
+    >>> found["short"] < found["long"]
+    True
+    """
+    rounds = interleaved_rounds(functions, seconds=seconds, clock=clock)
+    return {name: statistics.median(values) for name, values in rounds.items()}
+
+
+def interleaved_rounds(
+    functions: Mapping[str, Callable[[], object]], *, seconds: float = 1.0, clock: Clock = time.perf_counter
+) -> dict[str, list[float]]:
+    """Seconds per call of each function, round after round: the values of one round are pairs, taken close together.
 
     In every round each function runs in its turn: once untimed, so that it does not pay for caches that the one before
     it filled, or for threads that this one left waiting; then often enough to last a millisecond.  Rounds go on until
@@ -171,16 +185,11 @@ def interleaved_seconds(
         functions: name to function; a function on a GPU must wait for its result.
         seconds: time to spend on all of them together.
         clock: what is measured; ``time.process_time`` does not see what other processes take from a thread.
-
-    >>> found = interleaved_seconds({"short": lambda: None, "long": lambda: sum(range(1000))}, seconds=0.01)
-    >>> found["short"] < found["long"]
-    True
     """
     calls, samples = {}, {name: [] for name in functions}
     for name, function in functions.items():
         function()
-        shortest = min(_once(function, 1, time.perf_counter) for _ in range(3))  # another clock may tick too seldom
-        calls[name] = math.ceil(1e-3 / min(1e-3, max(shortest, 1e-6)))
+        calls[name] = math.ceil(1e-3 / min(1e-3, max(min(_once(function, 1, clock) for _ in range(3)), 1e-9)))
     end = time.perf_counter() + seconds
     rounds = 0
     while rounds < 5 or time.perf_counter() < end:
@@ -188,7 +197,7 @@ def interleaved_seconds(
             function()
             samples[name].append(_once(function, calls[name], clock))
         rounds += 1
-    return {name: statistics.median(values) for name, values in samples.items()}
+    return samples
 
 
 def _once(side: Callable[[], object], count: int, clock: Clock) -> float:

@@ -184,7 +184,7 @@ def test_everything_is_reproduced_and_nothing_is_run_twice(tmp_path: Path, monke
     assert [row["t"] for row in outcomes["figure1"]["rows"]] == [0.0, 1.0]
     assert outcomes["figure1"]["rows"][0]["accuracy"] == 50 * sum(records[i]["accuracy"] for i in (0, 2))
     assert [row["way"] for row in outcomes["figure3"]["rows"]][:3] == ["t = 1", "t = 0.5", "t = 0"]
-    assert [row["network"] for row in outcomes["timing"]["rows"]] == ["linear", "nonlinear"]
+    assert [row["network"] for row in outcomes["timing"]["rows"]] == ["linear"] * 2 + ["nonlinear"] * 2
     by_name = {row["contender"]: row for row in outcomes["race"]["rows"]}
     assert by_name["original, eager"]["saved"] == by_name["original, eager"]["lost"] == 0.0
     assert [by_name[f"{level}, collapsed"]["trials"] for level in ("no skips", "no skips, stage 4")] == [2, 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,6 +20,7 @@ from algebraic_cnn.apps.experiments.reproduce import Setting
 from algebraic_cnn.apps.experiments.runs import Place, images_of, job_of, network_of, run_job, run_jobs
 from algebraic_cnn.apps.experiments.through_relu import through_relu
 from algebraic_cnn.apps.plots import save_figure
+from algebraic_cnn.files.records import read_records
 from algebraic_cnn.models import resnet18
 from algebraic_cnn.models.resnet import RESNETS, BasicBlock, Bottleneck, ResNet
 from tests.narrow import Narrow
@@ -119,14 +121,27 @@ def test_presets(presets: dict) -> None:
         assert presets["quick"].jobs()[0]["model"] == "resnet34"
 
 
-def test_timing_measures_networks_with_and_without_skips(tmp_path: Path) -> None:
+def test_timing_measures_networks_with_and_without_skips_and_collapsed(tmp_path: Path) -> None:
     config = timing.Config("tiny", "tiny", (1, 2), 0.01, (1, 8, 8))
     nets = timing.networks(config, "cpu")
-    assert list(nets) == [f"{kind}, {skips}" for kind in ("linear", "nonlinear") for skips in ("skips", "no skips")]
-    assert [sum("downsample" in name for name in net.state_dict()) > 0 for net in nets.values()] == [True, False] * 2
-    rows = timing.table(timing.run(config, Place(folder=str(tmp_path))))
-    assert [(row["network"], row["batch"]) for row in rows] == [(k, b) for b in (1, 2) for k in ("linear", "nonlinear")]
-    assert all(row["saved"] == 100 * (1 - row["no skips"] / row["skips"]) for row in rows)
+    sides = ("skips", "no skips", "collapsed")
+    assert list(nets) == [f"{kind}, {side}" for kind in ("linear", "nonlinear") for side in sides]
+    shortcuts = [sum("downsample" in name for name in net.state_dict()) > 0 for net in nets.values()]
+    assert shortcuts == [True, False, False] * 2
+    records = timing.run(config, Place(folder=str(tmp_path)))
+    rows = timing.table(records)
+    changes = [(batch, kind, side) for batch in (1, 2) for kind in ("linear", "nonlinear") for side in sides[1:]]
+    assert [(row["batch"], row["network"], row["change"]) for row in rows] == changes
+    assert all(row["from"] <= row["saved"] <= row["to"] for row in rows)
+    assert [record["rounds"] for record in read_records(tmp_path / "timing.jsonl")] == [r["rounds"] for r in records]
+
+
+@pytest.mark.parametrize("count", [6, 9, 10, 40, 101])
+def test_the_interval_of_a_median_is_the_shortest_that_is_sure(count: int) -> None:
+    """Counted with whole numbers: of all 2^n ways to lie below or above the median."""
+    low, _ = timing.median_interval(range(1, count + 1))
+    missed = [2 * sum(math.comb(count, below) for below in range(rank)) for rank in (low, low + 1)]
+    assert 20 * missed[0] <= 2**count < 20 * missed[1]
 
 
 def test_skips_leave_through_the_relus_exactly() -> None:
