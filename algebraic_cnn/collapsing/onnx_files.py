@@ -10,7 +10,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from .any_size import sampled, seams_of
 from .infinities import staying
 from .job import Job
 from .kept import watched
+from .onnx_bodies import nodes_in, with_bodies, with_branches
 from .report import Report, report_of
 from .rewriting import Rewrite
 from .warrant import changed
@@ -51,8 +52,9 @@ class OnnxCollapse:
         model: the new file, a ModelProto.
         report: what was done.
         certificate: how it is known that nothing changed; None if it was not asked for.
-        nodes: how many nodes the file had, and has.
+        nodes: how many nodes the file had, and has, those inside its nodes too.
         left: why regions were not rewritten after all; "" where all were.
+        inner: the results for branches and bodies of loops that are others now, each with its own certificate.
     """
 
     model: Any
@@ -60,6 +62,7 @@ class OnnxCollapse:
     certificate: Certificate | None
     nodes: tuple[int, int]
     left: str = ""
+    inner: Mapping[str, OnnxCollapse] = field(default_factory=dict)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the new file, whole or not at all.
@@ -110,13 +113,36 @@ def collapse_onnx(
         TooLargeError, NonFiniteError: as ``derive`` raises them.
     """
     certify = "modular" if certify == "auto" else certify
-    model = read_model(path)
-    read = network(model, shapes, path)
-    pinned: list[str] = []
+
+    def collapsed(model: Any, where: str) -> OnnxCollapse:
+        """A file, or a body as a file."""
+        within, inner = with_bodies(model, collapsed)
+        said = shapes if where == str(path) else None
+        read = network(within, said, where)
+        while (unfolded := with_branches(read)) is not None:
+            read = network(unfolded, said, where)
+        result = _collapsed(read, certify, method, prices or ONNX_RUNTIME, memory_budget)
+        nodes = nodes_in(model.graph), nodes_in(result.model.graph)
+        return replace(result, inner=inner, nodes=nodes, certificate=_speaking_of(result.certificate, inner))
+
+    return collapsed(read_model(path), str(path))
+
+
+def _speaking_of(certificate: Certificate | None, inner: Mapping[str, OnnxCollapse]) -> Certificate | None:
+    """A certificate that says that bodies have certificates of their own."""
+    if certificate is None or not inner:
+        return certificate
+    more = f" Inside nodes, {', '.join(inner)} changed as well: each has a certificate of its own."
+    return replace(certificate, statement=certificate.statement + more)
+
+
+def _collapsed(read: Network, certify: str | None, method: str, prices: Prices, memory_budget: int) -> OnnxCollapse:
+    """A file as it was read, with its regions rewritten."""
+    model, pinned = read.model, []
     unsaid = ", ".join(read.inputs.unsaid)
     left = f"The length must be said of {unsaid}: forms would be right for that one alone." if unsaid else ""
     while True:
-        job, written = _rewritten(read.with_outputs(pinned), certify, method, prices or ONNX_RUNTIME, memory_budget)
+        job, written = _rewritten(read.with_outputs(pinned), certify, method, prices, memory_budget)
         sizes, certificate = (None, None) if certify is None else job.certificate(written, seams_of(written))
         after = written.rewritten.over(Float(), dtype=job.graph.dtype)
         report = replace(report_of(written, {}, method, {}), sizes=str(sizes or ""))

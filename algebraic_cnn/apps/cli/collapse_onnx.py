@@ -79,6 +79,8 @@ def _show(result: Any, written: Mapping[str, str], *, as_json: bool) -> None:
         return
     typer.echo(str(result.report))
     typer.echo(f"{result.nodes[0]} nodes became {result.nodes[1]}." + (f" {result.left}" if result.left else ""))
+    for name, body in result.inner.items():
+        typer.echo(f"Inside, {name}: {body.nodes[0]} nodes became {body.nodes[1]}. {body.certificate or ''}".rstrip())
     if result.certificate is not None:
         typer.echo(str(result.certificate))
     typer.echo("\n".join(f"{kind:12} {path}" for kind, path in written.items()))

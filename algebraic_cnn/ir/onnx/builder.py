@@ -189,13 +189,12 @@ class Builder:
         return self.constant(found) if isinstance(found, Tensor) else [self.constant(part) for part in found]
 
     def _tried(self, target: Any, args: Any, kwargs: Any) -> Iterator[Any]:
-        """What the call gives at every trial, without numbers but those of constants that decide its shape."""
-        exact = getattr(target, "numbers", False)
+        """What the call gives at every trial, without numbers."""
         for trial in range(self.trials):
 
             def at(leaf: Any, trial: int = trial) -> Any:
                 if isinstance(leaf, Value):
-                    return leaf.constant if exact and leaf.constant is not None else leaf.shells[trial]
+                    return leaf.shells[trial]
                 return leaf.numbers[trial] if isinstance(leaf, Size) else leaf
 
             tried, named = pytree.tree_map(at, (args, kwargs))

@@ -20,8 +20,9 @@ from torch.utils import _pytree as pytree
 
 from ...extras import required
 from ..graph import Call, Graph, Ref
+from .bodies import names_of
 from .network import Network
-from .opaque import captured, subgraphs
+from .opaque import captured
 from .pen import Pen, Unwritten
 from .spelling import SPELLINGS
 from .tidying import assembled
@@ -89,7 +90,7 @@ class _Edit:
         version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
         shapes, dtypes = self.after.shapes(), self.after.dtypes()
         ranks = {name: len(shape) for name, shape in shapes.items()}
-        self.pen = Pen(version, ranks, dtypes, self.tensor, self._shape, _names(model.graph))
+        self.pen = Pen(version, ranks, dtypes, self.tensor, self._shape, names_of(model.graph))
         self.wished: dict[str, str] = {}
 
     def number(self) -> None:
@@ -331,13 +332,3 @@ class _Edit:
 def _is_size(call: Call) -> bool:
     """Whether a call works out a size."""
     return call.op.startswith(("sym_", "operator.", "math.")) and not call.shape and call.dtype is None
-
-
-def _names(graph: Any) -> set[str]:
-    """Every name that a graph and its subgraphs have."""
-    found = {value.name for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer)}
-    for node in graph.node:
-        found.update((node.name, *node.input, *node.output))
-        for inner in subgraphs(node):
-            found |= _names(inner)
-    return found

@@ -2,6 +2,7 @@
 
     Network     the graph, and where in the file each of its values is
     network     ModelProto -> Network
+    inferred    the file with the dtypes and shapes of its values
 
 Constants come first: initializers that nobody can override, and what is made of them.  A node that its table does not
 read, whatever the reason, is an opaque call of the namespace "onnx".  Where even the shapes that it gives are unknown,
@@ -99,12 +100,12 @@ def network(
         DataError: if an input is too large.
         TraceError: if the file takes none of the sizes that were tried.
     """
-    inferred = _inferred(model)
+    known = inferred(model)
     why, best = Bound(""), None
     for example in EXAMPLES:
         for rung in rungs(list(inputs_of(model, shapes or {}, Rung(), where).lengths), example):
             try:
-                found = _Reading(model, inputs_of(model, shapes or {}, rung, where), inferred).network()
+                found = _Reading(model, inputs_of(model, shapes or {}, rung, where), known).network()
             except Bound as error:
                 why = error
                 continue
@@ -192,7 +193,10 @@ class _Reading:
                 raise NoShape
             given = iter(_plain(argument) for argument in arguments)
             placed = [next(given) if name else None for name in proto.input]
-            found = b.call(target, target.text, *placed, *given)
+            placed = [*placed, *given]
+            if not all(isinstance(x, Value) and x.constant is not None for x in placed if x is not None):
+                placed = target.hold(placed)
+            found = b.call(target, target.text, *placed)
             return found if isinstance(found, list) else [found]
         except (NoShape, Unread):
             b.forget(mark)
@@ -269,7 +273,7 @@ class _Reading:
         return Network(*read, self.run, self.refused)
 
 
-def _inferred(model: Any) -> Any:
+def inferred(model: Any) -> Any:
     """The model with the dtypes and shapes of its values, as far as ONNX's inference knows them."""
     onnx = required("onnx", "onnx")
     try:

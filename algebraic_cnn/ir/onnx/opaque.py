@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from ...errors import TraceError
 from ...extras import required
 from .nodes import dtype_of, element_of
-from .values import Unread
+from .pen import tensor_proto
+from .values import Unread, Value
 
 #: Tensors that have numbers; others are what torch traces a module with.
 _WITH_NUMBERS = (Tensor, nn.Parameter, nn.Buffer)
@@ -80,6 +81,8 @@ class Opaque:
         self.node, self.opsets, self.kinds, self.run, self.shaped = node, list(opsets), list(kinds), run, shaped
         self.__name__ = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
         self.__module__ = self.namespace
+        self.held: dict[int, Tensor] = {}
+        self._arrays: dict[int, Any] = {}
         self._known: dict[Any, list[tuple[torch.dtype, tuple[int, ...]]]] = {}
 
     @cached_property
@@ -87,10 +90,15 @@ class Opaque:
         """Whether nobody knows how long it takes: it is not carried out while a file is read."""
         return repeats(self.node)
 
-    @cached_property
-    def numbers(self) -> bool:
-        """Whether constants that it is given say its shapes."""
-        return not self.endless and not (self.run is not None and self.shaped)
+    def hold(self, given: Sequence[Any]) -> list[Any]:
+        """Keep small constants that may say its shapes as a part of what the node is: what else it is given."""
+        if self.endless or (self.run is not None and self.shaped):
+            return list(given)
+        for place, value in enumerate(given):
+            if isinstance(value, Value) and value.constant is not None and value.constant.numel() < 4096:
+                self.held[place] = value.constant
+                self._arrays[place] = tensor_proto(value.constant, "")
+        return [None if place in self.held else value for place, value in enumerate(given)]
 
     @cached_property
     def text(self) -> str:
@@ -106,7 +114,9 @@ class Opaque:
             (o.domain.removeprefix("ai.onnx"), o.version) for o in self.opsets if o.domain == self.node.domain
         )
         given, found = ([bool(name) for name in names] for names in (self.node.input, self.node.output))
-        return f"{self.__name__} {versions} {digest} {_shortened(given)} {len(_shortened(found))}"
+        held = [(place, str(x.dtype), tuple(x.shape), x.tolist()) for place, x in sorted(self.held.items())]
+        more = hashlib.sha256(repr(held).encode()).hexdigest() if held else ""
+        return f"{self.__name__} {versions} {digest} {_shortened(given)} {len(_shortened(found))} {more}".strip()
 
     def _told(self) -> list[Any]:
         """The attributes that say more than leaving them out: some tools write every default down."""
@@ -128,6 +138,7 @@ class Opaque:
             TraceError: if it is asked for numbers that torch cannot compute.
             NoShape: if its shapes are not known.
         """
+        given = tuple(self.held.get(place, x) for place, x in enumerate(given))
         tensors = [x for x in given if isinstance(x, Tensor)]
         shell = next((x for x in tensors if x.is_meta or type(x) not in _WITH_NUMBERS), None)
         if self.run is not None and (shell is None or self.shaped):
@@ -159,13 +170,18 @@ class Opaque:
         onnx = required("onnx", "onnx")
         helper, inputs, constants = onnx.helper, [], []
         named = [*self.node.input, *captured(self.node)]
-        for name, x in {name: x for name, x in zip(named, given, strict=True) if name}.items():
-            if isinstance(x, Tensor):
+        for place, (name, x) in enumerate(zip(named, given, strict=True)):
+            if not name or x is None:
+                continue
+            if place in self._arrays:
+                constants.append(onnx.TensorProto(name=name))
+                constants[-1].MergeFrom(self._arrays[place])
+            elif isinstance(x, Tensor):
                 inputs.append(helper.make_tensor_value_info(name, element_of(x.dtype), list(map(int, x.shape))))
-                if x.device.type == "cpu" and type(x) is Tensor and x.numel() < 4096:
-                    constants.append(onnx.numpy_helper.from_array(x.numpy(), name))
             else:
                 constants.append(onnx.numpy_helper.from_array(_array(x), name))
+        constants = list({tensor.name: tensor for tensor in constants}.values())
+        inputs = list({value.name: value for value in inputs}.values())
         outputs = [onnx.ValueInfoProto(name=name) for name in self.node.output if name]
         inputs = [value for value in inputs if value.name not in {c.name for c in constants}]
         graph = helper.make_graph([self.node], "one", inputs, outputs, constants)

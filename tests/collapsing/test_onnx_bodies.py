@@ -1,0 +1,125 @@
+"""Branches and bodies of loops in ONNX files, collapsed as files of their own; ONNX Runtime says what is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from algebraic_cnn import collapse_onnx, load_onnx
+from algebraic_cnn.ir.onnx.writing import session
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+helper, FLOAT, INT, BOOL = onnx.helper, onnx.TensorProto.FLOAT, onnx.TensorProto.INT64, onnx.TensorProto.BOOL
+IMAGE = ["N", 2, 6, 6]
+
+
+def whole(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(-2, 3, shape).astype(np.float32)
+
+
+def held(**arrays: np.ndarray) -> list[Any]:
+    return [onnx.numpy_helper.from_array(np.asarray(x), name) for name, x in arrays.items()]
+
+
+def value(name: str, kind: int = FLOAT, shape: Any = None) -> Any:
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def two_layers(given: str, out: str, mark: str, inside: list[Any]) -> Any:
+    """Two convolutions of a value of the graph around it, the second one's numbers its own."""
+    nodes = [
+        helper.make_node("Conv", [given, "w"], [f"{mark}_a"], pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", [f"{mark}_a", f"{mark}_v"], [out]),
+    ]
+    return helper.make_graph(nodes, mark, [], [value(out, FLOAT, IMAGE)], inside)
+
+
+def saved(path: Path, nodes: list[Any], inputs: list[Any], numbers: list[Any]) -> Path:
+    graph = helper.make_graph(nodes, "outer", inputs, [value("y", FLOAT, IMAGE)], numbers)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def branches(path: Path, condition: list[Any], inputs: list[Any]) -> Path:
+    ways = [
+        two_layers("x", f"{mark}_y", mark, held(**{f"{mark}_v": whole(2, 40, 1, 1, seed=seed)}))
+        for seed, mark in enumerate(("yes", "no"))
+    ]
+    nodes = [
+        helper.make_node("If", ["c"], ["h"], name="choice", then_branch=ways[0], else_branch=ways[1]),
+        helper.make_node("Relu", ["h"], ["y"]),
+    ]
+    return saved(path, nodes, [value("x", FLOAT, IMAGE), *inputs], [*held(w=whole(40, 2, 3, 3)), *condition])
+
+
+def same(path: Path, new: Path, feeds: dict[str, np.ndarray]) -> None:
+    right, found = (session(each, level="none").run(None, feeds)[0] for each in (path, new))
+    assert np.array_equal(right, found)
+    module, _ = load_onnx(path)
+    with torch.no_grad():
+        assert np.array_equal(module(*(torch.from_numpy(np.asarray(x)) for x in feeds.values())).numpy(), right)
+
+
+def test_both_branches_are_collapsed_with_certificates_of_their_own(tmp_path: Path) -> None:
+    path = branches(tmp_path / "a.onnx", [], [value("c", BOOL, [])])
+    result = collapse_onnx(path)
+    assert result.nodes == (6, 4)
+    assert {name: each.nodes for name, each in result.inner.items()} == {
+        "then_branch of choice": (2, 1),
+        "else_branch of choice": (2, 1),
+    }
+    assert all(each.certificate is not None and each.certificate.ok for each in result.inner.values())
+    assert result.certificate is not None
+    assert "each has a certificate of its own" in result.certificate.statement
+    new = result.save(tmp_path / "b.onnx")
+    onnx.checker.check_model(str(new), full_check=True)
+    for c in (True, False):
+        same(path, new, {"x": whole(3, 2, 6, 6, seed=5), "c": np.array(c)})
+
+
+@pytest.mark.parametrize("c", [True, False])
+def test_a_branch_whose_condition_is_known_takes_the_place_of_its_node(c: bool, tmp_path: Path) -> None:
+    path = branches(tmp_path / "a.onnx", held(c=np.array(c)), [])
+    result = collapse_onnx(path)
+    assert [node.op_type for node in result.model.graph.node] == ["Conv", "Relu"]
+    same(path, result.save(tmp_path / "b.onnx"), {"x": whole(3, 2, 6, 6, seed=5)})
+
+
+def test_the_body_of_a_loop_is_collapsed(tmp_path: Path) -> None:
+    """So often as an input says, x becomes two convolutions of it."""
+    nodes = [
+        helper.make_node("Conv", ["z", "w"], ["a"], pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["a", "v"], ["b"]),
+        helper.make_node("Identity", ["go"], ["on"]),
+    ]
+    inputs = [value("i", INT, []), value("go", BOOL, []), value("z", FLOAT, IMAGE)]
+    body = helper.make_graph(nodes, "body", inputs, [value("on", BOOL, []), value("b", FLOAT, IMAGE)])
+    loop = helper.make_node("Loop", ["n", "", "x"], ["y"], name="turns", body=body)
+    numbers = held(w=whole(40, 2, 3, 3), v=whole(2, 40, 1, 1, seed=1))
+    path = saved(tmp_path / "a.onnx", [loop], [value("x", FLOAT, IMAGE), value("n", INT, [])], numbers)
+    result = collapse_onnx(path)
+    assert result.inner["body of turns"].nodes == (3, 2)
+    new = result.save(tmp_path / "b.onnx")
+    onnx.checker.check_model(str(new), full_check=True)
+    for n in (0, 1, 2):
+        same(path, new, {"x": whole(1, 2, 6, 6, seed=n), "n": np.array(n)})
+
+
+def test_a_body_that_reads_what_has_no_dtype_stays(tmp_path: Path) -> None:
+    """What a node that nobody knows gives may be anything."""
+    mystery = helper.make_node("Mystery", ["x"], ["m"], domain="somewhere.else")
+    way = two_layers("m", "yes_y", "yes", held(yes_v=whole(2, 40, 1, 1)))
+    other = helper.make_graph([helper.make_node("Neg", ["x"], ["no_y"])], "no", [], [value("no_y", FLOAT, None)])
+    nodes = [mystery, helper.make_node("If", ["c"], ["y"], then_branch=way, else_branch=other)]
+    inputs = [value("x", FLOAT, IMAGE), value("c", BOOL, [])]
+    graph = helper.make_graph(nodes, "outer", inputs, [value("y")], held(w=whole(40, 2, 3, 3)))
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("somewhere.else", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "a.onnx")
+    result = collapse_onnx(tmp_path / "a.onnx")
+    assert result.inner == {}
+    assert list(result.model.graph.node) == nodes
