@@ -50,14 +50,14 @@ proofs: $(STAMP)  ## run every proof, machine-checked ones included (these need 
 checker:  ## build the checker of certificates from its proof (needs coq, ocaml, zarith): build/checker/acnn-recheck
 	proofs/rocq/checker/build.sh build/checker/acnn-recheck
 
-notebooks: $(STAMP)  ## run every notebook and export it, with its outputs, as HTML and .ipynb to build/notebooks
+notebooks: $(STAMP)  ## run every notebook and export it, with its outputs, as .ipynb and as a page that opens offline, to build/notebooks
 	@mkdir -p build/notebooks
 	@set -e; for notebook in notebooks/[0-9]*.py; do \
 	  echo $$notebook; \
 	  name=build/notebooks/$$(basename $$notebook .py); \
-	  $(BIN)/marimo export html --force $$notebook -o $$name.html; \
 	  $(BIN)/marimo export ipynb --force --sort top-down --include-outputs $$notebook -o $$name.ipynb; \
 	  $(BIN)/python notebooks/jupyter.py $$name.ipynb; \
+	  $(BIN)/python notebooks/pages.py $$name.ipynb; \
 	done
 
 docs: $(DOCS)  ## build the documentation into build/docs; a warning is an error

@@ -296,7 +296,8 @@ def _():
 
 @app.cell
 def _():
-    records = {module.__name__: module.prove() for module in (p03_collapse, p05_paths, p06_homotopy)}
+    with mo.status.spinner("Three theorems are proved ..."):
+        records = {module.__name__: module.prove() for module in (p03_collapse, p05_paths, p06_homotopy)}
     assert all(record.instances and record.rocq for record in records.values())
     return (records,)
 

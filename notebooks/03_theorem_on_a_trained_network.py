@@ -79,7 +79,8 @@ def _(epochs, untrained):
     from copy import deepcopy
 
     digits, model = load_digits(), deepcopy(untrained)
-    history = train(model, digits, recipe=Recipe(epochs=epochs.value, batch_size=32, learning_rate=0.01))
+    with mo.status.spinner("The network learns to read ..."):
+        history = train(model, digits, recipe=Recipe(epochs=epochs.value, batch_size=32, learning_rate=0.01))
     assert epochs.value < 5 or history[-1].accuracy > 0.9
     return digits, history, model
 
@@ -110,7 +111,8 @@ def _():
 
 @app.cell
 def _(digits, model):
-    result = collapse(model, digits.test_images[:1], measure=False)
+    with mo.status.spinner("It is collapsed, and the collapse certified ..."):
+        result = collapse(model, digits.test_images[:1], measure=False)
     fast = result.model
     assert result.certificate.ok
     assert result.affine.W.shape == (10, 64)
@@ -249,10 +251,11 @@ def _(exact):
 
 
 @app.cell
-def _(digits, exact, model, result):
+def _(digits, exact, model, result, skips):
     recursion = SkipRecursion.from_torch(model, digits.test_images[:1])  # the paper's recursion, read off the trace
     field = PrimeField(1_000_003)
     assert recursion.collapse(field).exactly_equals(recursion.adjoint(field))  # modulo a prime nothing is rounded
+    assert len(recursion.layers) == len(model.layers) + len(skips)  # a convolution in a skip is a layer of its own
 
     by_forward, by_adjoint = recursion.collapse(), recursion.adjoint()
     nearest = np.vectorize(float)(exact.W)
@@ -265,11 +268,13 @@ def _(digits, exact, model, result):
 
 
 @app.cell(hide_code=True)
-def _(errors, recursion):
+def _(errors, recursion, skips):
     _rows = [f"| {name} | {error:.1e} |" for name, error in errors.items()]
     mo.md("\n".join([
-        f"The recursion has {len(recursion.layers)} layers and {recursion.count_paths()} paths. Modulo the prime two "
-        "derivations are equal; in float64 they are off the exact $W$ by rounding, at most by:", "",
+        f"The recursion, read off the network's calls, has {len(recursion.layers)} layers: the five that the picture "
+        f"above shows, and the 1 x 1 convolutions inside the {len(skips)} skips, which are calls like others. It has "
+        f"{recursion.count_paths()} paths. Modulo the prime two derivations are equal; in float64 they are off the "
+        "exact $W$ by rounding, at most by:", "",
         "| derivation | largest error |", "|:---|---:|", *_rows,
     ]))  # fmt: skip
     return

@@ -307,7 +307,8 @@ def _():
         "1 x 1 with bias, 3 x 3 padded": nn.Sequential(nn.Conv2d(2, 8, 1), nn.Conv2d(8, 2, 3, padding=1)),
         "1 x 1 without, 3 x 3 padded": nn.Sequential(nn.Conv2d(2, 8, 1, bias=False), nn.Conv2d(8, 2, 3, padding=1)),
     }
-    results = {name: collapse(net.eval(), torch.zeros(1, 2, 64, 64), measure=False) for name, net in pairs.items()}
+    with mo.status.spinner("Five pairs are collapsed ..."):
+        results = {name: collapse(net.eval(), torch.zeros(1, 2, 64, 64), measure=False) for name, net in pairs.items()}
     assert all(result.certificate.ok for result in results.values())
     return pairs, results
 
@@ -370,7 +371,8 @@ def _(certificate, difference):
 
 @app.cell
 def _():
-    records = [p08_stencils.prove(), p09_single.prove()]
+    with mo.status.spinner("Two theorems are proved ..."):
+        records = [p08_stencils.prove(), p09_single.prove()]
     assert all(record.rocq for record in records)
     return (records,)
 

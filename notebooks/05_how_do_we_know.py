@@ -110,7 +110,9 @@ def _(broken_by, example, graph, images, original, power):
     with torch.no_grad():
         y, z = original(images), broken(images)
     mutant_graph = trace(broken, example)
-    certificates = {level: certify(graph, mutant_graph, level=level) for level in ("bounded", "modular", "rational")}
+    with mo.status.spinner("Three levels look at it ..."):
+        levels = ("bounded", "modular", "rational")
+        certificates = {level: certify(graph, mutant_graph, level=level) for level in levels}
     assert not certificates["modular"].ok  # one ulp is enough
     assert not certificates["rational"].ok
     assert certificates["bounded"].observed <= certificates["bounded"].bound or not certificates["bounded"].ok
@@ -287,11 +289,12 @@ def _(original):
 def _(example, graph, images, mistakes, original):
     with torch.no_grad():
         close = {n: torch.allclose(original(images), net(images), 1e-2, 1e-3) for n, net in mistakes.items()}
-    traced = {name: trace(net, example) for name, net in mistakes.items()}
-    verdicts = {
-        name: [certify(graph, other, level=level).ok for level in ("bounded", "modular", "rational")]
-        for name, other in traced.items()
-    }
+    with mo.status.spinner("Every level looks at every mistake ..."):
+        traced = {name: trace(net, example) for name, net in mistakes.items()}
+        verdicts = {
+            name: [certify(graph, other, level=level).ok for level in ("bounded", "modular", "rational")]
+            for name, other in traced.items()
+        }
     assert not any(modular or rational for _, modular, rational in verdicts.values())
     return close, verdicts
 
@@ -331,8 +334,9 @@ def _():
 
 @app.cell(hide_code=True)
 def _(records):
+    _said = {name: r.theorem.replace("|", r"\|") for name, r in records.items()}  # a bar would end the table's cell
     _rows = [
-        f"| `proofs/{name}.py` | {r.theorem} | {', '.join(f'`{lemma}`' for lemma in r.rocq)} |"
+        f"| `proofs/{name}.py` | {_said[name]} | {', '.join(f'`{lemma}`' for lemma in r.rocq)} |"
         for name, r in records.items()
     ]
     mo.md("\n".join([

@@ -95,7 +95,8 @@ def _(activations, skips):
 def _(digits, example, resnet):
     trained = with_activation_strength(with_skip_strength(resnet, example), example)  # t = 1, s = 0
     recipe = Recipe(epochs=4, batch_size=48, learning_rate=0.1)
-    first = train(trained, digits, recipe=recipe)
+    with mo.status.spinner("The ResNet learns to read ..."):
+        first = train(trained, digits, recipe=recipe)
     assert first[-1].accuracy > 0.9
     return first, trained
 
@@ -162,12 +163,13 @@ def _(digits, epochs, kind, trained):
     schedule = Adaptive(**adaptive) if kind.value == "Adaptive" else curves[kind.value](steps)
     faded = deepcopy(trained)
     try:
-        history = train(
-            *(faded, digits, schedule),
-            recipe=Recipe(epochs=epochs.value, batch_size=48, learning_rate=0.05),
-            interval=interval,
-            progress=lambda done, total, words: trail.append(next(iter(skip_strengths(faded).values()))),
-        )
+        with mo.status.spinner("Its skips fade ..."):
+            history = train(
+                *(faded, digits, schedule),
+                recipe=Recipe(epochs=epochs.value, batch_size=48, learning_rate=0.05),
+                interval=interval,
+                progress=lambda done, total, words: trail.append(next(iter(skip_strengths(faded).values()))),
+            )
     except HomotopyError as error:  # an adaptive schedule does not pretend to have arrived
         mo.stop(True, mo.callout(mo.md(f"{error}"), kind="warn"))
     assert set(skip_strengths(faded).values()) == {0.0}  # exactly, not nearly
@@ -214,12 +216,13 @@ def _(chosen, digits, example, faded):
     assert torch.equal(predictions(without, digits.test_images), predictions(faded, digits.test_images))
 
     linear = deepcopy(without)
-    _ = train(
-        *(linear, digits),
-        activations={name: Linear(6, start=0.0, end=1.0) for name in chosen.value} or None,
-        recipe=Recipe(epochs=2, batch_size=48, learning_rate=0.05),
-        interval=8,
-    )
+    with mo.status.spinner("Its activations fade ..."):
+        _ = train(
+            *(linear, digits),
+            activations={name: Linear(6, start=0.0, end=1.0) for name in chosen.value} or None,
+            recipe=Recipe(epochs=2, batch_size=48, learning_rate=0.05),
+            interval=8,
+        )
     return linear, without
 
 
@@ -229,7 +232,8 @@ def _(chosen, digits, example, linear, trained, without):
     assert torch.equal(predictions(flat, digits.test_images), predictions(linear, digits.test_images))
 
     networks = {"the ResNet": trained, "without skips": without, "some activations gone, too": flat}
-    results = {name: collapse(net.eval(), example[:1], measure=False) for name, net in networks.items()}
+    with mo.status.spinner("Three networks are collapsed ..."):
+        results = {name: collapse(net.eval(), example[:1], measure=False) for name, net in networks.items()}
     assert all(result.certificate.ok for result in results.values())
     return networks, results
 

@@ -59,7 +59,8 @@ def _():
     moons = Dataset(points[:300], labels[:300], points[300:], labels[300:], "moons")
     torch.manual_seed(0)
     planar = nn.Sequential(nn.Linear(2, 12), nn.ReLU(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 2))
-    history = train(planar, moons, recipe=Recipe(epochs=20, batch_size=25, learning_rate=0.1, weight_decay=0.0))
+    with mo.status.spinner("A small network learns two moons ..."):
+        history = train(planar, moons, recipe=Recipe(epochs=20, batch_size=25, learning_rate=0.1, weight_decay=0.0))
     assert history[-1].accuracy > 0.9
     return labels, planar, points
 
@@ -178,7 +179,8 @@ def _():
         *(nn.Conv2d(6, 8, 3, stride=2, padding=1), nn.ReLU()),
         *(nn.Flatten(), nn.Linear(128, 10)),
     )
-    learned = train(reader, digits, recipe=Recipe(epochs=4, batch_size=48, learning_rate=0.05))
+    with mo.status.spinner("A network learns to read ..."):
+        learned = train(reader, digits, recipe=Recipe(epochs=4, batch_size=48, learning_rate=0.05))
     assert learned[-1].accuracy > 0.85
     return digits, reader
 

@@ -46,7 +46,8 @@ def _(chosen, power, stride):
     skips = {tuple(map(int, edge.strip("()").split(", "))): 3 for edge in chosen.value}
     plain = Architecture.chain([3, 3, 2], **options)
     skipping = Architecture.chain([3, 3, 2], skips=skips, **options)
-    without, with_skips = (function_space_dimension(net, seed=1) for net in (plain, skipping))
+    with mo.status.spinner("Two dimensions are computed ..."):
+        without, with_skips = (function_space_dimension(net, seed=1) for net in (plain, skipping))
     assert without.value == sum([3, 3, 2]) - (3 - 1)  # Kohn, Montufar, Shahverdi and Trager
     assert with_skips.value >= without.value
     return skipping, with_skips, without

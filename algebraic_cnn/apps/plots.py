@@ -93,8 +93,10 @@ def spy_figure(matrix: Any, *, blocks: tuple[int, int] | None = None, title: str
     if max(rows, columns) <= _PIXELS:
         image = np.full((rows, columns), np.nan)
         image[entries.row, entries.col] = entries.data.astype(float)
-        top = float(np.abs(entries.data.astype(float)).max(initial=0.0)) or 1.0
-        picture = axes.imshow(image, cmap="coolwarm", vmin=-top, vmax=top, aspect="auto", interpolation="nearest")
+        values = entries.data.astype(float)
+        top, both = float(np.abs(values).max(initial=0.0)) or 1.0, bool((values < 0).any())
+        cmap, least = ("coolwarm", -top) if both else ("Reds", 0.0)  # a scale has no half that nothing is drawn with
+        picture = axes.imshow(image, cmap=cmap, vmin=least, vmax=top, aspect="auto", interpolation="nearest")
         label = "value"
     else:
         cells = [min(n, _PIXELS // 2) for n in (rows, columns)]

@@ -184,9 +184,9 @@ class Compiled:
 
 def backend(
     then: str | Compiler = "inductor",
-    *,
     certify: str | None = "auto",
     freezing: bool = False,
+    *,
     measure: bool = True,
     contents: str = "sample",
 ) -> Backend:

@@ -47,6 +47,7 @@ html_theme = "furo"
 html_title = "algebraic_cnn"
 html_static_path = ["_static"]
 html_css_files = ["page.css"]
+html_js_files = ["copy.js"]
 html_math_renderer = "mathml"
 html_copy_source = False
 html_theme_options = {"navigation_with_keys": True, "top_of_page_buttons": []}

@@ -185,7 +185,7 @@ class Operator:
         return y[0] if single else y
 
     def matrix(
-        self, sizes: Sequence[int], *, format: str = "csr", ring: Ring | None = None, memory_budget: int = MEMORY_BUDGET
+        self, sizes: Sequence[int], format: str = "csr", *, ring: Ring | None = None, memory_budget: int = MEMORY_BUDGET
     ) -> Any:
         """W on images of these sizes: W vec(x) + b = vec(f(x)), row-major.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import AsJson
+from .options import AsJson, on_cpu
 from .screen import print_json
 
 
@@ -19,6 +19,7 @@ def recheck_command(
     bits: Annotated[int, typer.Option(help="A false claim passes at most once in 2^BITS.", min=1, max=4096)] = 80,
     modulo: Annotated[bool, typer.Option(help="Modulo random primes, however small the networks are.")] = False,
     model: Annotated[Path | None, typer.Option(help="A .pt2 file whose weights the certificate has to carry.")] = None,
+    device: Annotated[str, on_cpu("The checker runs on the cpu.")] = "cpu",
     json: AsJson = False,
 ) -> None:
     """Re-check a certificate with the checker that was extracted from the machine-checked proof (make checker).
