@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +26,7 @@ from ..files import write_bytes
 from ..files.plain_json import UNSPOKEN, built, read_json, sealed, spelled, unsealed, write_json
 from ..ir.fingerprints import fingerprint
 from ..ir.graph import Graph
+from ..rings.ring import Ring
 
 
 def versions() -> dict[str, str]:
@@ -85,7 +88,8 @@ class Certificate:
         rounded: whether what holds is equality but for rounding.
         undecided: whether nothing was decided; ``ok`` is then False.
         interface: whether the networks differ in what a user sees of them: outputs, their nesting, what is written.
-        networks: the two, for ``write``; no JSON carries them.
+        networks: the two, for ``write``; no JSON and no copy carries them.
+        recipes: how the numbers that a collapse has rounded are computed over any ring, by name; likewise.
 
     >>> print(Certificate("the two are equal.", "modular", True, error_probability=2.0**-80))
     Yes (modular): the two are equal. A false statement would pass with probability at most 8.3e-25.
@@ -112,6 +116,12 @@ class Certificate:
     networks: tuple[Graph | AffineMap, Graph | AffineMap] | None = field(
         default=None, repr=False, compare=False, metadata=UNSPOKEN
     )
+    recipes: Mapping[str, Callable[[Ring], Any]] | None = field(
+        default=None, repr=False, compare=False, metadata=UNSPOKEN
+    )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "networks": None, "recipes": None}
 
     @property
     def verdict(self) -> str:
@@ -181,7 +191,8 @@ class Certificate:
             what = "this certificate has nothing for the checker"
             raise DataError(what, expected="one that certify made and that states an equality", got=got, where="write")
         rounding = True if self.verdict == "rounding" else None if self.level == "rational" else False
-        return write_bytes(path, certificate_file(*self.networks, rounding=rounding, text=self.statement))
+        said = {"text": self.statement, "recipes": self.recipes}
+        return write_bytes(path, certificate_file(*self.networks, rounding=rounding, **said))
 
     def speaks_of(self, original: Graph | AffineMap, collapsed: Graph | AffineMap) -> bool:
         """Whether this certificate was made for these very networks, as ``trace`` gives them."""

@@ -108,9 +108,8 @@ def compare(
     if check.claim is not None and certificate.bound is not None:
         certificate = replace(certificate, statement=certificate.statement + _UNCLAIMED)
     seconds = time.perf_counter() - start
-    return replace(
-        certificate, fingerprints=prints, points=points, seed=seed, seconds=seconds, networks=(networks[0], networks[1])
-    )
+    speaks = certificate.networks or (networks[0], networks[1])
+    return replace(certificate, fingerprints=prints, points=points, seed=seed, seconds=seconds, networks=speaks)
 
 
 def _pair(original: Any, collapsed: Any, example: Any) -> tuple[Named, Named]:

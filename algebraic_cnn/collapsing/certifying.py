@@ -111,4 +111,5 @@ def again(choices: Choices, check: Check) -> Certificate | None:
         found = warrant(written, seams_of(written), seed=check.seed, error=2.0 ** (-10 * check.points))
     except AlgebraicError:
         return None
-    return replace(found, rounded=True) if found.ok else None
+    speaks = {"networks": (before, made), "recipes": written.rewritten.recipes}
+    return replace(found, rounded=True, **speaks) if found.ok else None

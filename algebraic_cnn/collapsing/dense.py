@@ -14,9 +14,11 @@ import torch
 
 from ..algebra.affine import AffineMap
 from ..algebra.stencils.pieces import Array, Piece
+from ..derivation.exact import exact_map
 from ..derivation.methods import derive_graph
+from ..errors import NotAffineError
 from ..ir.graph import Call, Graph, Ref, needed
-from ..rings.ring import Float, Ring
+from ..rings.ring import Float, Rationals, Ring
 from .building import Emit, GraphBuilder
 
 
@@ -34,6 +36,9 @@ def dense(piece: Piece, given: Emit, memory_budget: int, method: str = "auto") -
     def emit(builder: GraphBuilder, x: Ref, like: Call) -> Ref:
         @lru_cache(maxsize=1)
         def affine(ring: Ring) -> AffineMap:
+            if isinstance(ring, Rationals):
+                graph = alone(builder.graph, piece, given, like, ring)
+                return exact_map(graph, method=method, memory_budget=memory_budget)
             graph = alone(builder.graph, piece, given, like, ring)
             return derive_graph(graph, ring, method, memory_budget=memory_budget)
 
@@ -57,12 +62,17 @@ def alone(graph: Graph, piece: Piece, given: Emit, like: Call, ring: Ring | None
         given: writes it as the network has it.
         like: the call whose place and source line new calls take.
         ring: of numbers that the network does not have; default float64.
+
+    Raises:
+        NotAffineError: if there are such numbers and the ring is that of the rationals, which no tensor holds.
     """
     builder = GraphBuilder(graph, ChainMap({"x": piece.source}, graph.shapes()))
     out = given(builder, Ref("x"), like)
     own = {name: Ref("x") for name in graph.dependent()}
     sizes, used = needed(graph.calls, [name for call in builder.calls for name in call.refs()], own)
     constants = {name: value for name, value in graph.constants.items() if name in used}
+    if builder.recipes and isinstance(ring, Rationals):
+        raise NotAffineError("a matrix of numbers that are new themselves has no exact form here", where=like.where)
     for name, recipe in builder.recipes.items():
         constants[name] = torch.from_numpy(np.ascontiguousarray(recipe(ring or Float()))).to(graph.device)
     calls = (*(call.renamed(own) for call in sizes), *builder.calls)

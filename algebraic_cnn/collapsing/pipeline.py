@@ -172,7 +172,9 @@ def _partly(
     taken = ", ".join(text for text in (str(sizes or ""), sample.bound if sample else "", bound) if text)
     report = replace(report_of(written, times, job.method, seconds), sizes=taken)
     if certificate is not None:
-        certificate = replace(certificate, fingerprints=("", fingerprint(in_dtype(after, job.dtype))))
+        prints = ("", fingerprint(in_dtype(after, job.dtype)))
+        speaks = (graph, after) if sample is None else None
+        certificate = replace(certificate, fingerprints=prints, networks=speaks, recipes=written.rewritten.recipes)
     same = job.dtype == graph.dtype and not changed(written) and comparable(model, graph)
     module = as_given(model) if same else None
     if module is None:

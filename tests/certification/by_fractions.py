@@ -9,8 +9,10 @@ import itertools
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+
 from algebraic_cnn.certification.recheck.layers import Axis, Layer, Program, Shape, Walk
-from algebraic_cnn.certification.recheck.reader import read
+from algebraic_cnn.certification.recheck.reader import Claim, read
 
 Image = dict[tuple[int, int, int], Fraction]
 
@@ -62,17 +64,49 @@ def outputs_of(program: Program, x: list[Fraction]) -> list[Fraction]:
 
 
 def true_claims(path: Path) -> bool:
-    """Whether both networks are wired alike, and every region is what is claimed, at 0 and at all unit vectors."""
+    """Whether both networks are wired alike, every region is what is claimed of it, at 0 and at all unit vectors, and
+    every float is near its number.
+    """
     file = read(path)
     wires = [file.returned, *(step.given for step in file.steps), *(step.names for step in file.steps)]
     if any(first != second for first, second in wires):
         return False
-    for step in file.steps:
-        for claim in step.claims:
-            assert step.network is not None
-            c, h, w = step.network.shape
-            for j in range(-1, c * h * w):
-                x = [Fraction(i == j) for i in range(c * h * w)]
-                if outputs_of(step.network, x) != outputs_of(claim.network, x):
-                    return False
+    claims = [(step.network, claim) for step in file.steps for claim in step.claims]
+    return all(_same(network, claim) and _near(claim) for network, claim in claims)
+
+
+def _same(network: Program | None, claim: Claim) -> bool:
+    assert network is not None
+    c, h, w = network.shape
+    for j in range(-1, c * h * w):
+        x = [Fraction(i == j) for i in range(c * h * w)]
+        first, second = outputs_of(network, x), outputs_of(claim.network, x)
+        if len(first) != len(second):
+            return False
+        if any(not _zero(a - b, claim.modulus) for a, b in zip(first, second, strict=True)):
+            return False
     return True
+
+
+def _zero(difference: Fraction, p: int | None) -> bool:
+    return difference == 0 if p is None else difference.numerator % p == 0
+
+
+def _near(claim: Claim) -> bool:
+    for layer, held in zip(claim.network.layers, claim.floats, strict=bool(claim.floats)):
+        for numbers, floats in zip((layer.kernel, layer.bias), held, strict=True):
+            if floats is None:
+                continue
+            given = np.broadcast_to(floats.values.values, floats.values.shape).ravel()
+            pairs = zip(numbers.fractions(), given, strict=True)
+            loose = [abs(q - Fraction(float(y))) for q, y in pairs if not _nearest(q, y)]
+            if loose and (len(loose) > floats.loose or max(loose) > Fraction(2) ** floats.furthest):
+                return False
+    return True
+
+
+def _nearest(q: Fraction, y: np.floating) -> bool:
+    """Whether neither neighbour of a float is closer to a number."""
+    with np.errstate(over="ignore"):
+        beside = [float(np.nextafter(y, y.dtype.type(towards))) for towards in (-np.inf, np.inf)]
+    return all(not np.isfinite(z) or abs(q - Fraction(float(y))) <= abs(q - Fraction(z)) for z in beside)

@@ -24,11 +24,12 @@ from ...ir.graph import Graph
 from ...ops.evaluate import affine_obstacle, require_affine
 from ...rings.prime_field import PrimeField
 from ..check import stated
-from .file import equal, file_of, modulo, named_start, network_of, rounded
+from .file import equal, file_of, furthest, modulo, named_start, network_of, rounded
 from .layers import Program
 from .maps import mapped, stored
 from .regions import regions_file
 from .spelling import spelled
+from .writer import Recipes
 
 Network: TypeAlias = Graph | AffineMap
 
@@ -39,7 +40,9 @@ AFFORDABLE = 10**8
 PRIMES = 2
 
 
-def certificate_file(original: Network, other: Network, *, rounding: bool | None, text: str = "") -> bytes:
+def certificate_file(
+    original: Network, other: Network, *, rounding: bool | None, text: str = "", recipes: Recipes | None = None
+) -> bytes:
     """The file of the claim that two networks are equal, or equal but for one rounding.
 
     Args:
@@ -47,6 +50,7 @@ def certificate_file(original: Network, other: Network, *, rounding: bool | None
         other: the other one.
         rounding: whether W and b of the other one are those of the original, rounded; None: perhaps, if it states any.
         text: a sentence for who reads it.
+        recipes: of the constants that a collapse has rounded, the other network being that collapse.
 
     Returns:
         The bytes.
@@ -57,6 +61,8 @@ def certificate_file(original: Network, other: Network, *, rounding: bool | None
         DataError: if the networks are equal but for rounding and the other one does not state its W and b.
         TooLargeError, NonFiniteError: as ``exact_map`` and ``derive`` raise them.
     """
+    if recipes is not None and isinstance(original, Graph) and isinstance(other, Graph):
+        return regions_file(original, other, text, recipes)
     if (
         not rounding
         and isinstance(original, Graph)
@@ -103,8 +109,7 @@ def _rounded(original: Network, given: AffineMap, network: Program) -> bytes:
     floats = [each.astype(np.float64 if each.itemsize > 4 else np.float32) for each in entries]
     pairs = zip(np.concatenate([W.ravel(), b]).tolist(), np.concatenate(floats, axis=None).tolist(), strict=True)
     distance = max(abs(Fraction(q) - Fraction(y)) for q, y in pairs)
-    furthest = distance.numerator.bit_length() - distance.denominator.bit_length() + 1 if distance else -1074
-    return rounded(mapped(W, b, network.shape), floats[0], floats[1], max(furthest, -1074))
+    return rounded(mapped(W, b, network.shape), floats[0], floats[1], furthest(distance))
 
 
 def _residues(original: Graph, bytes_of_it: bytes) -> list[bytes]:

@@ -13,7 +13,9 @@
              4 one float64 for all of them
     claim    0 and a network: equal over the rational numbers.  1, a prime p and a network: equal modulo p.
              2, a network of one layer, an int32 e, and floats: equal, and the floats are the layer's numbers correctly
-             rounded, or no float is further than 2^e from its number
+             rounded, or no float is further than 2^e from its number.  3, a network, and for each of its layers what
+             the second network holds for its kernel, then for its bias: 0, these very numbers; 1, n, an int32 e and
+             floats: all but n are these numbers correctly rounded, and no other is further than 2^e from its number
 
 All counts are uint32.  A text is a number of bytes and these, a list of values a number of them and these.
 A large integer is the number of its bytes, plus 2^31 where it is negative, and its bytes.
@@ -24,6 +26,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from typing import TypeAlias
 
 import numpy as np
@@ -113,6 +116,38 @@ def rounded(network: Program, W: np.ndarray, b: np.ndarray, furthest: int) -> by
     """
     floats = b"".join(_numbers(Numbers.of(each)) for each in (W, b))
     return counts(2) + network_of(network) + struct.pack("<i", furthest) + floats
+
+
+#: Floats in the place of numbers, how many are not the nearest ones, and the distance that these have at the most.
+#: None: the numbers themselves.
+Held: TypeAlias = tuple[Numbers, int, Fraction] | None
+
+
+def held(network: Program, layers: Iterable[tuple[Held, Held]]) -> bytes:
+    """The claim that the first network is this one, and that the second holds floats in the place of its numbers.
+
+    Args:
+        network: the second one with the numbers that were rounded.
+        layers: of each layer what it holds for the kernel and for the bias.
+    """
+    return counts(3) + network_of(network) + b"".join(_held(each) for pair in layers for each in pair)
+
+
+def furthest(distance: Fraction) -> int:
+    """The b that files say of floats that are so far from their numbers at the most: no float is further than 2^b.
+
+    >>> furthest(Fraction(3, 8)), furthest(Fraction(0))
+    (-1, -1074)
+    """
+    if not distance:
+        return -1074
+    return max(distance.numerator.bit_length() - distance.denominator.bit_length() + 1, -1074)
+
+
+def _held(floats: Held) -> bytes:
+    if floats is None:
+        return counts(0)
+    return counts(1, floats[1]) + struct.pack("<i", furthest(floats[2])) + _numbers(floats[0])
 
 
 def named_start(network: bytes, index: int) -> int:

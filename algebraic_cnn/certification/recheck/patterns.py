@@ -1,4 +1,4 @@
-"""Calls that meet positions in ways of their own: transposed convolutions, interpolation, concatenation.
+"""Calls that meet positions in ways of their own: transposed convolutions, interpolation, concatenation, layouts.
 
 A tap meets one position, or a zero, at every output, and has one weight.  So a transposed convolution leaves zeros
 between positions, and interpolation along an axis has a tap for every number among its weights.
@@ -16,6 +16,7 @@ from ...ir.graph import Call, Ref
 from ...ops.precision import working_dtype
 from ...ops.resize import along_axes
 from .layers import Axis, Given, Layer, Numbers, each
+from .maps import stored
 from .writer import Value, Writer, axes_of, bias_of, pair, refused, windowed
 
 
@@ -72,6 +73,21 @@ def _tabled(places: np.ndarray, numbers: np.ndarray) -> tuple[Given, np.ndarray]
             met[taps.index(weight) + seen[weight], output] = place
             seen[weight] += 1
     return Given(met), np.array(taps)
+
+
+#: The most numbers of a layer that lays out a vector as an image.
+_MOST = 1 << 22
+
+
+def laid_out(writer: Writer, call: Call, x: Value, seen: tuple[int, ...]) -> Value:
+    """A vector as an image: a channel has a tap for every position, which meets one number there alone."""
+    c, h, w = stored(seen)
+    if c * (h * w) ** 2 > _MOST:
+        raise refused(call, "a reshaping of a large vector into an image")
+    kernel = np.broadcast_to(np.eye(h * w, dtype=np.float32), (c, h * w, h * w))
+    rows, columns = (Given(np.where(np.eye(n, dtype=bool), 0, -1)) for n in (h, w))
+    layer = Layer(x.feeds, Numbers.of(kernel), Numbers.all(0.0, c), rows, columns, groups=c)
+    return writer.add(layer, x.shape, len(seen))
 
 
 def concatenated(writer: Writer, call: Call, arguments: dict[str, Any], values: dict[str, Value]) -> Value:

@@ -24,20 +24,35 @@ _DTYPES = {0: np.dtype("<f4"), 1: np.dtype("<f8"), 3: np.dtype("<u4")}
 
 
 @dataclass(frozen=True)
+class Floats:
+    """Floats in the place of numbers.
+
+    Attributes:
+        values: the floats.
+        loose: how many are perhaps not the nearest ones.
+        furthest: b; these are no further than 2^b from their numbers.
+    """
+
+    values: Numbers
+    loose: int
+    furthest: int
+
+
+@dataclass(frozen=True)
 class Claim:
     """What is claimed of a region.
 
     Attributes:
-        kind: 0 equal, 1 equal modulo a prime, 2 equal and rounded.
+        kind: 0 equal, 1 equal modulo a prime, 2 and 3 equal and rounded.
         network: the region of the second network, or its exact numbers.
         modulus: the prime, of kind 1.
-        floats: W and b rounded, of kind 2.
+        floats: what is held for the kernel and for the bias of each layer; None: its numbers.  Of kinds 2 and 3.
     """
 
     kind: int
     network: Program
     modulus: int | None = None
-    floats: tuple[Numbers, Numbers] | None = None
+    floats: tuple[tuple[Floats | None, Floats | None], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,9 +163,25 @@ class _Reader:
         network = self.network(inputs)
         if kind == 0:
             return Claim(kind, network)
-        rows, columns = network.layers[0].kernel.shape
-        self.take(4)
-        return Claim(kind, network, floats=(self.numbers(rows, columns), self.numbers(rows, 1)))
+        if kind == 2:
+            rows, columns = network.layers[0].kernel.shape
+            furthest = self.signed()
+            W, b = self.numbers(rows, columns), self.numbers(rows, 1)
+            most = 1 << 32
+            return Claim(kind, network, floats=((Floats(W, most, furthest), Floats(b, most, furthest)),))
+        if kind != 3:
+            raise ValueError("a claim of another kind")
+        pairs = tuple((self.held(*layer.kernel.shape), self.held(*layer.bias.shape)) for layer in network.layers)
+        return Claim(kind, network, floats=pairs)
+
+    def held(self, rows: int, columns: int) -> Floats | None:
+        if self.count() == 0:
+            return None
+        loose, furthest = self.count(), self.signed()
+        return Floats(self.numbers(rows, columns), loose, furthest)
+
+    def signed(self) -> int:
+        return int.from_bytes(self.take(4), "little", signed=True)
 
     def network(self, inputs: list[Shape]) -> Program:
         return Program(inputs[0], tuple(self.layer() for _ in range(self.count())), tuple(inputs[1:]))
@@ -173,7 +204,7 @@ class _Reader:
         if kind == 4:
             return Numbers.all(struct.unpack("<d", self.take(8))[0], rows, columns, divisor)
         if kind == 2:
-            exponent = struct.unpack("<i", self.take(4))[0]
+            exponent = self.signed()
             scale = Fraction(2) ** exponent / divisor
             values = np.array([self.large() * scale for _ in range(rows * columns)] or [Fraction(0)], dtype=object)
             return Numbers(values.reshape(rows, columns), (rows, columns))

@@ -6,26 +6,33 @@ have returned; the regions of both networks are claimed to be the same functions
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from types import MappingProxyType
+
+import numpy as np
 
 from ...derivation.samples import require_samples_apart
 from ...derivation.seams import Cut, Source, cut
 from ...errors import NotAffineError
 from ...ir.graph import Graph, Ref, needed
 from ..matching import Matching, matched
-from .file import call, equal, region, steps_file
-from .layers import Program, Shape
+from .file import Held, call, equal, held, region, steps_file
+from .layers import Numbers, Program, Shape
 from .maps import stored
-from .spelling import spelled_output
+from .spelling import alone, spelled_output
+from .writer import Recipes
 
 
-def regions_file(first: Graph, second: Graph, text: str = "") -> bytes:
+def regions_file(first: Graph, second: Graph, text: str = "", recipes: Recipes = MappingProxyType({})) -> bytes:
     """The file of the claim that two networks are the same function, region by region.
 
     Args:
         first: a network of which samples do not mix.
         second: another one.
         text: a sentence for who reads it.
+        recipes: of constants of the second one that were rounded: their regions are claimed with the numbers before.
 
     Returns:
         The bytes.
@@ -34,10 +41,10 @@ def regions_file(first: Graph, second: Graph, text: str = "") -> bytes:
         NotAffineError: if a region has a call that the checker does not know, or the calls between the regions are not
             the same ones, each made once.
     """
-    pairing = matched(cut(first, 1, flat=False), cut(second, 1, flat=False))
+    pairing = matched(cut(first), cut(second))
     for part in pairing.cuts:
         require_samples_apart(part.graph)
-    writer = _Steps(pairing, _partners(pairing))
+    writer = _Steps(pairing, _partners(pairing), recipes)
     for number in range(len(pairing.cuts[0].seams)):
         writer.seam(number)
     ours = pairing.cuts[0]
@@ -62,6 +69,7 @@ class _Steps:
     Attributes:
         pairing: the two cuts.
         partners: which output of the second is which of the first.
+        recipes: of what was rounded in the second.
         steps: their bytes.
         values: the numbers of the values that stand for sources.
         shapes: theirs.
@@ -69,18 +77,20 @@ class _Steps:
 
     pairing: Matching
     partners: dict[int, int]
+    recipes: Recipes
     steps: list[bytes] = field(default_factory=list)
     values: dict[Source, int] = field(default_factory=dict)
     shapes: dict[Source, Shape] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         ours = self.pairing.cuts[0]
-        for source, shape in zip(ours.sources, ours.graph.input_shapes, strict=True):
-            self.shapes[source] = stored(tuple(int(n or 0) for n in shape[1:]))
+        first, second = map(_seen, self.pairing.cuts)
+        for source, shape in first.items():
+            self.shapes[source] = stored(max(shape, second.get(source, shape), key=len))
         for i, name in enumerate(ours.whole.inputs):
             self.values[-1, i] = i
             shape = ours.whole.input_shapes[ours.whole.inputs.index(name)]
-            self.shapes[-1, i] = stored(tuple(int(n or 0) for n in shape[1:]))
+            self.shapes[-1, i] = stored(alone(shape))
 
     def made(self, content: bytes) -> int:
         self.steps.append(content)
@@ -105,7 +115,43 @@ class _Steps:
             raise NotAffineError("a region that does not depend on earlier values", got=cuts[0].places[place])
         order = sorted(used, key=self.values.__getitem__)
         one, other = (_program(part, i, order, self.shapes) for part, i in zip(cuts, places, strict=True))
-        return self.made(region(one, [equal(other)], tuple(self.values[source] for source in order)))
+        claim = equal(other) if not self.recipes else self.held(places[1], order, other)
+        return self.made(region(one, [claim], tuple(self.values[source] for source in order)))
+
+    def held(self, place: int, order: list[Source], floats: Program) -> bytes:
+        """That the region is equal with the numbers that were rounded, and what is held in their place."""
+        exact = _program(self.pairing.cuts[1], place, order, self.shapes, self.recipes)
+        pairs = [[(one.kernel, other.kernel), (one.bias, other.bias)]
+                 for one, other in zip(exact.layers, floats.layers, strict=True)]  # fmt: skip
+        if not any(one.values.dtype.hasobject for pair in pairs for one, _ in pair):
+            return equal(floats)
+        return held(exact, [(_kept(*kernel), _kept(*bias)) for kernel, bias in pairs])
+
+
+def _kept(exact: Numbers, floats: Numbers) -> Held:
+    """Floats in the place of numbers, and how many are not the nearest ones; None where they are the numbers."""
+    if not exact.values.dtype.hasobject:
+        return None
+    given = np.broadcast_to(floats.values, floats.shape).ravel()
+    pairs = zip(exact.fractions(), given.tolist(), np.spacing(np.abs(given)).tolist(), strict=True)
+    apart = ((q, y, ulp, abs(q - Fraction(y))) for q, y, ulp in pairs)
+    loose = [each[3] for each in apart if not _nearest(*each)]
+    return floats, len(loose), max(loose, default=Fraction(0))
+
+
+def _nearest(q: Fraction, y: float, ulp: float, distance: Fraction) -> bool:
+    """Whether no float is closer to q than y; below a power of two they are twice as close."""
+    alone = abs(q) >= abs(y) or math.frexp(y)[0] not in (0.5, -0.5)
+    return 2 * distance <= ulp and (alone or 4 * distance <= ulp)
+
+
+def _seen(part: Cut) -> dict[Source, tuple[int, ...]]:
+    """The shapes of sources without batch axis: of what is returned on one axis, that to which it is restored."""
+    found = {}
+    for name, source, shape in zip(part.graph.inputs, part.sources, part.graph.input_shapes, strict=True):
+        views = (call.shape for call in part.graph.calls if name in call.refs())
+        found[source] = alone(next(views, shape) if len(shape) == 1 else shape)
+    return found
 
 
 def _used(part: Cut, place: int) -> list[Source]:
@@ -117,12 +163,15 @@ def _used(part: Cut, place: int) -> list[Source]:
     return [source for name, source in zip(part.graph.inputs, part.sources, strict=True) if name in names]
 
 
-def _program(part: Cut, place: int, order: list[Source], shapes: dict[Source, Shape]) -> Program:
+def _program(
+    part: Cut, place: int, order: list[Source], shapes: dict[Source, Shape], recipes: Recipes = MappingProxyType({})
+) -> Program:
     """One output as a program of the sources in this order."""
     names = dict(zip(part.sources, part.graph.inputs, strict=True))
     sizes = dict(zip(part.sources, part.graph.input_shapes, strict=True))
     inputs = tuple(names.get(source, f"unused {source}") for source in order)
     given = tuple(sizes.get(source, (1, *shapes[source])) for source in order)
+    laid = [shapes[source] for source in order]
     output = part.graph.outputs[place]
     name = output.name if isinstance(output, Ref) else ""
-    return spelled_output(replace(part.graph, inputs=inputs, input_shapes=given), name)
+    return spelled_output(replace(part.graph, inputs=inputs, input_shapes=given), name, recipes, laid)

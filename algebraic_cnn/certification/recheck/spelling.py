@@ -7,19 +7,21 @@ SPELLINGS  ATen name -> what the call is; whatever is not there is refused by na
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from ...errors import NotAffineError
-from ...ir.graph import Call, Graph, Ref, needed
+from ...ir.graph import Call, Graph, Ref, Size, needed
 from ...ops.norm import batch_norm_scale
-from .layers import Axis, Layer, Numbers, Program, each
+from .layers import Axis, Layer, Numbers, Program, Shape, each
 from .maps import stored
-from .patterns import concatenated, interpolated, transposed
-from .writer import Spelling, Value, Writer, axes_of, bias_of, pair, refused, windowed
+from .patterns import concatenated, interpolated, laid_out, transposed
+from .writer import Recipes, Spelling, Value, Writer, axes_of, bias_of, pair, refused, windowed
 
 #: ATen's names of padding modes, as the checker has them.
 _MODES = {"constant": "zeros", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
@@ -38,19 +40,23 @@ def spelled(graph: Graph) -> Program:
     return spelled_output(graph, graph.outputs[0].name)
 
 
-def spelled_output(graph: Graph, name: str) -> Program:
+def spelled_output(
+    graph: Graph, name: str, recipes: Recipes = MappingProxyType({}), laid: Sequence[Shape] | None = None
+) -> Program:
     """One value of a network of any number of inputs, likewise.
 
     Args:
         graph: affine calls.
         name: of the value.
+        recipes: of constants that are floats in the place of other numbers: these numbers are written.
+        laid: how the entries of the inputs are laid out; by default as torch sees them.
 
     Raises:
         NotAffineError: likewise, or if the value does not depend on the input.
     """
-    seen = [tuple(int(n or 0) for n in shape[1:]) for shape in graph.input_shapes]
-    shapes = [stored(shape) for shape in seen]
-    writer = Writer(graph, len(shapes))
+    seen = [alone(shape) for shape in graph.input_shapes]
+    shapes = [stored(shape) for shape in seen] if laid is None else list(laid)
+    writer = Writer(graph, len(shapes), recipes=recipes)
     values = {name: Value(((i, 1.0),), shapes[i], seen[i]) for i, name in enumerate(graph.inputs)}
     for call in needed(graph.calls, [name])[0]:
         values[call.name] = _value(writer, call, values)
@@ -60,6 +66,15 @@ def spelled_output(graph: Graph, name: str) -> Program:
     if not writer.layers or out.feeds != ((len(shapes) + len(writer.layers) - 1, 1.0),):
         writer.layers.append(each(out.feeds, out.shape[0]))
     return Program(shapes[0], tuple(writer.layers), tuple(shapes[1:]))
+
+
+def alone(shape: Size) -> tuple[int, ...]:
+    """A shape without its batch axis, if it has others: one sample may lie on one axis.
+
+    >>> alone((None, 3, 2)), alone((6,))
+    ((3, 2), (6,))
+    """
+    return tuple(int(n or 0) for n in (shape[1:] if len(shape) > 1 else shape))
 
 
 def _value(writer: Writer, call: Call, values: dict[str, Value]) -> Value:
@@ -105,6 +120,8 @@ def _batch_norm(writer: Writer, call: Call, arguments: dict[str, Any], x: Value)
     """scale x + (bias - mean scale): the scale is a float64, the shift exact."""
     axes = axes_of(call, x) if len(x.seen) > 1 else 1
     names = ("weight", "bias", "running_mean", "running_var")
+    if writer.recipes.keys() & set(call.refs()):
+        raise refused(call, "a normalisation by numbers that were rounded")
     raw = {name: writer.graph.constants[arguments[name].name] if arguments[name] else None for name in names}
     scale = batch_norm_scale(raw | {"eps": arguments["eps"]}).cpu().numpy()
     mean = writer.array(arguments["running_mean"])
@@ -151,9 +168,11 @@ def _pad(writer: Writer, call: Call, arguments: dict[str, Any], x: Value) -> Val
 
 
 def _reshape(writer: Writer, call: Call, arguments: dict[str, Any], x: Value) -> Value:
-    """The same entries in the same order, if they are seen as a vector or as they are stored."""
-    seen = tuple(n for n in call.shape[1:] if n is not None)
+    """The same entries in the same order, if they are seen as a vector, as they are stored, or are a vector."""
+    seen = alone(call.shape)
     value = replace(x, seen=seen)
+    if "dtype" not in arguments and 1 < len(seen) < 4 and not value.image and x.shape[1:] == (1, 1):
+        return laid_out(writer, call, x, seen)
     if "dtype" in arguments or math.prod(seen) != math.prod(x.shape) or (len(seen) > 1 and not value.image):
         raise refused(call, "a reshaping of one image into another")
     return value
@@ -194,7 +213,9 @@ def _times(writer: Writer, call: Call, arguments: dict[str, Any], x: Value) -> V
         numbers = writer.array(factor)
         if numbers.size != 1:
             raise refused(call, "a product with an array")
-        factor = float(numbers.reshape(()))
+        (factor,) = numbers.ravel().tolist()
+        if Fraction(float(factor)) != Fraction(factor):
+            raise refused(call, "a product with a number that was rounded")
     return _scaled(writer, x, float(factor))
 
 

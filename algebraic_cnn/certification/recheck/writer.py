@@ -8,7 +8,7 @@ windowed   rows and columns padded, cut off, or left out
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,11 @@ from torch import Tensor
 
 from ...errors import NotAffineError
 from ...ir.graph import Call, Graph, Ref
+from ...rings.ring import Rationals, Ring
 from .layers import Axis, Layer, Numbers, Shape, each
+
+#: How constants are computed over any ring, by name.
+Recipes = Mapping[str, Callable[[Ring], Any]]
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,13 @@ class Writer:
         graph: the network.
         inputs: how many inputs there are.
         layers: one after the other.
+        recipes: of constants that are floats in the place of other numbers, which are wanted here.
     """
 
     graph: Graph
     inputs: int = 1
     layers: list[Layer] = field(default_factory=list)
+    recipes: Recipes = field(default_factory=dict)
 
     def add(self, layer: Layer, shape: Shape, axes: int) -> Value:
         """The value of a new layer; torch sees it with one axis, two or three."""
@@ -63,6 +69,8 @@ class Writer:
 
     def array(self, argument: Any) -> np.ndarray:
         """The numbers of a constant argument."""
+        if isinstance(argument, Ref) and argument.name in self.recipes:
+            return np.asarray(self.recipes[argument.name](Rationals()))
         tensor: Tensor = self.graph.constants[argument.name] if isinstance(argument, Ref) else argument
         numbers = tensor.detach().cpu()
         return numbers.double().numpy() if numbers.element_size() > 4 else numbers.float().numpy()

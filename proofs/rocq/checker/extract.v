@@ -27,4 +27,4 @@ Extract Constant BinInt.Z.leb => "Zz.leq".
 Extract Constant BinInt.Z.ltb => "Zz.lt".
 Extract Constant BinInt.Z.modulo => "(fun a b -> if Zz.sign b = 0 then a else Zz.sub a (Zz.mul b (Zz.fdiv a b)))".
 Extract Constant BinInt.Z.pow => "(fun a n -> if Zz.sign n < 0 then Zz.zero else Zz.pow a (Zz.to_int n))".
-Extraction "certified.ml" network whole half_ulp within prime_check unit_residue good gap output cut entries.
+Extraction "certified.ml" network whole rounds near_enough all_near prime_check unit_residue good gap output cut entries.

@@ -112,11 +112,20 @@ let equal certificate second a b =
     go trials
   end
 
+(* a part of the file is read twice: to refuse what is wrong with the file, and when it is decided *)
+let nothing = { small = (fun _ _ _ -> ()); large = (fun _ _ _ -> ()) }
+let twice cursor first second =
+  let here = again cursor in
+  ignore (first cursor);
+  fun () -> second (again here)
+
 let over_the_rationals certificate cursor =
-  let second = again cursor in
-  let b = network exact cursor certificate.shapes "the second network" in
-  let a = network exact (again certificate.start) certificate.shapes "the first network" in
-  a, b, (fun () -> equal certificate second a b)
+  let first () = network exact (again certificate.start) certificate.shapes "the first network" in
+  twice cursor (fun cursor -> network nothing cursor certificate.shapes "the second network")
+    (fun cursor ->
+      let second = again cursor in
+      let b = network exact cursor certificate.shapes "the second network" in
+      fst b, fun () -> equal certificate second (first ()) b)
 
 let modulo_prime certificate cursor number bytes =
   let p = count cursor "the modulus" in
@@ -133,34 +142,93 @@ let modulo_prime certificate cursor number bytes =
         (float_of_int points *. Float.log2 (float_of_int p)) points)
     else Error (Printf.sprintf "the two networks differ modulo %d" p)
 
-(* the floats are the exact numbers of the second network, a single layer, correctly rounded or no further than 2^b *)
-let correctly_rounded certificate cursor number =
-  let _, (layers, _), equal = over_the_rationals certificate cursor in
-  let layer = match layers with [layer] -> layer | _ -> bad "claim %d rounds a network that is not a single layer" number in
+(* floats that a network holds in the place of a layer's numbers: how many are perhaps not the nearest ones, and how far
+   these are from their numbers at the most *)
+type floats = { digits : int; least : int; loose : int; furthest : int; values : Certified.rounded list list }
+
+let furthest cursor number =
   let furthest = signed cursor "the distance" in
   if abs furthest > 1 lsl 16 then bad "the distance of claim %d is 2^%d" number furthest;
-  let rows = List.length layer.Certified.kernel in
-  let columns = List.length (List.hd layer.Certified.kernel) in
+  furthest
+
+let floats cursor number (loose, furthest) rows columns what =
+  let digits, least = match count (again cursor) ("the kind of " ^ what) with
+    | 0 -> 24, -149
+    | 1 | 4 -> 53, -1074
+    | kind -> bad "%s of claim %d are of kind %d, no floats" what number kind in
   let maker = { small = (fun m e d ->
       if d <> 1 then bad "a rounded number of claim %d has the divisor %d" number d;
       { Certified.digits = Z.of_int m; place = Z.of_int e });
     large = (fun _ _ _ -> bad "a rounded number of claim %d is no float" number) } in
-  let floats = tensor maker cursor rows columns "the rounded kernel" in
-  let constants = List.concat (tensor maker cursor rows 1 "the rounded bias") in
-  let all good = List.for_all2 (List.for_all2 good) layer.Certified.kernel floats
-    && List.for_all2 good layer.Certified.bias constants in
-  fun () -> match equal () with
-    | Error _ as no -> no
-    | Ok how ->
-      if all Certified.half_ulp then Ok (how ^ "; the floats are W and B correctly rounded")
-      else if all (Certified.within (Z.of_int furthest)) then
-        Ok (Printf.sprintf "%s; no float of W and B is further than 2^%d from the exact number" how furthest)
-      else Error (Printf.sprintf "a float of W or B is further than 2^%d from the exact number" furthest)
+  { digits; least; loose; furthest; values = tensor maker cursor rows columns what }
 
-let claim certificate cursor number bytes = match below 3 cursor "the kind of a claim" with
-  | 0 -> let _, _, equal = over_the_rationals certificate cursor in equal
+(* how many floats are not the nearest ones to their numbers, and how far these are at the most *)
+let rec near found = function
+  | [] -> Ok found
+  | (numbers, held) :: rest ->
+    let nearest = Certified.rounds (Z.of_int held.digits) (Z.of_int held.least) in
+    if Certified.all_near nearest numbers held.values then near found rest else
+    let enough = Certified.near_enough (Z.of_int held.digits) (Z.of_int held.least) (Z.of_int held.furthest) in
+    let here = List.fold_left2 (List.fold_left2 (fun n k r -> if nearest k r then n else n + 1)) 0 numbers held.values in
+    if here > held.loose then Error (Printf.sprintf "%d floats are not the nearest ones to their numbers; %d are said to be" here held.loose)
+    else if Certified.all_near enough numbers held.values then near ((here, held.furthest) :: found) rest
+    else Error (Printf.sprintf "a float is further than 2^%d from its number" held.furthest)
+
+let with_floats what equal pairs = match near [] pairs with
+  | Error _ as no -> no
+  | Ok found -> match equal () with
+    | Error _ as no -> no
+    | Ok holds when found = [] -> Ok (Printf.sprintf "%s; the floats are %s correctly rounded" holds what)
+    | Ok holds ->
+      let loose = List.fold_left (fun n (m, _) -> n + m) 0 found in
+      let furthest = List.fold_left (fun n (_, m) -> max n m) min_int found in
+      Ok (Printf.sprintf "%s; the floats are %s, all but %d correctly rounded, these no further than 2^%d" holds what loose furthest)
+
+(* the floats are the exact numbers of the second network, a single layer: W and B *)
+let rounded certificate cursor number =
+  let decide = over_the_rationals certificate cursor in
+  let layer, equal = match decide () with
+    | [layer], equal -> layer, equal
+    | _ -> bad "claim %d rounds a network that is not a single layer" number in
+  let rows = List.length layer.Certified.kernel and columns = List.length (List.hd layer.Certified.kernel) in
+  let read cursor =
+    let distance = max_int, furthest cursor number in
+    let kernel = floats cursor number distance rows columns "the rounded kernel" in
+    kernel, floats cursor number distance rows 1 "the rounded bias" in
+  let again = twice cursor read read in
+  fun () ->
+    let kernel, bias = again () in
+    with_floats "W and B" equal [layer.Certified.kernel, kernel; List.map (fun k -> [k]) layer.Certified.bias, bias]
+
+(* the second network's layers, with floats in the place of some of their numbers, which are long *)
+let held certificate cursor number =
+  let certificate = { certificate with affordable = certificate.affordable /. 50. } in
+  let decide = over_the_rationals certificate cursor in
+  let read layers cursor =
+    let some index part numbers =
+      let what = Printf.sprintf "the %s that layer %d holds" part index in
+      match below 2 cursor what with
+      | 0 -> []
+      | _ ->
+        let loose = count cursor what in
+        let distance = loose, furthest cursor number in
+        let rows = List.length numbers and columns = List.length (List.hd numbers) in
+        [numbers, floats cursor number distance rows columns what] in
+    let layer index each =
+      let kernel = some index "kernel" each.Certified.kernel in
+      kernel @ some index "bias" (List.map (fun k -> [k]) each.Certified.bias) in
+    List.concat (List.mapi layer layers) in
+  let here = again cursor in
+  ignore (read (fst (decide ())) cursor);
+  fun () ->
+    let layers, equal = decide () in
+    with_floats "those of these layers" equal (read layers (again here))
+
+let claim certificate cursor number bytes = match below 4 cursor "the kind of a claim" with
+  | 0 -> let decide = over_the_rationals certificate cursor in fun () -> snd (decide ()) ()
   | 1 -> modulo_prime certificate cursor number bytes
-  | _ -> correctly_rounded certificate cursor number
+  | 2 -> rounded certificate cursor number
+  | _ -> held certificate cursor number
 
 (* the values so far, by their shapes; and what is to be decided, in the order of the file *)
 let region cursor values index options =
@@ -169,7 +237,6 @@ let region cursor values index options =
   let shapes = List.map (List.nth values) given in
   let draw, bits, affordable = options in
   let certificate = { start = again cursor; shapes; draw; bits; affordable } in
-  let nothing = { small = (fun _ _ _ -> ()); large = (fun _ _ _ -> ()) } in
   let layers, all = network nothing cursor shapes "the first network" in
   let bytes = String.sub cursor.text certificate.start.at (cursor.at - certificate.start.at) in
   let made = if layers = [] then bad "region %d has no layers" index else List.nth all (List.length all - 1) in
