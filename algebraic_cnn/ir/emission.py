@@ -16,7 +16,7 @@ from torch.fx.graph import _PyTreeCodeGen, _PyTreeInfo
 from torch.utils import _pytree as pytree
 
 from ..errors import ShapeError
-from .graph import Graph, Ref, Submodule
+from .graph import Graph, Ref, Rows, Submodule
 from .image_sizes import spoken
 
 
@@ -162,7 +162,7 @@ def _lengths(graph: Graph) -> list[list[Any]]:
     """Of every input the lengths that its axes may have, as ``require_shape`` takes them."""
     found = []
     for name, shape in zip(graph.inputs, graph.input_shapes, strict=True):
-        lengths: list[Any] = list(shape)
+        lengths: list[Any] = [None if isinstance(n, Rows) else n for n in shape]
         least, most = graph.batch_sizes
         if shape[:1] == (None,) and (least, most, graph.batch_step) != (1, None, 1):
             lengths[0] = [least, sys.maxsize if most is None else most, graph.batch_step]

@@ -4,7 +4,8 @@
     Unfollowed  a run that cannot be followed without numbers
 
 Histories are numbered as they come, (call, histories of what it is given) -> number, so that equal numbers mean equal
-histories.  A tensor is a geometry on a storage; a call that writes gives the storage a new history.
+histories.  A tensor is a geometry on a storage; a call that writes gives the storage a new history.  A copy in another
+order of memory has the history of what it copies: an export leaves out a ``contiguous`` that it believes to be idle.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 _COPY = torch.ops.aten.copy_.default
 #: Calls that give back the numbers that they are given, in their order.
 _KEEPING = [torch.ops.aten.clone.default, torch.ops.aten.lift_fresh_copy.default]
+#: Calls that look into memory itself: for these a tensor is where it lies.
+_BY_PLACE = [f"aten::{name}" for name in ("as_strided", "as_strided_", "as_strided_scatter", "resize_", "set_")]
+_CAST = torch.ops.aten.view.dtype
 _NORM = torch.ops.aten.native_batch_norm.default
 _ITEM = torch.ops.aten._local_scalar_dense.default
 
@@ -55,6 +59,7 @@ class History(TorchDispatchMode):
         self._past: dict[int, tuple[Any, int]] = {}
         self._loose: set[int] = set()
         self._labels: dict[int, tuple[Any, int]] = {}
+        self._places: dict[Any, Any] = {}
         for name, tensor in kept.items():
             storage = tensor.untyped_storage()
             self._labels.setdefault(storage._cdata, (storage, self._number("kept", name)))
@@ -88,11 +93,20 @@ class History(TorchDispatchMode):
         return x
 
     def of(self, value: Any) -> Any:
-        """The history of a tensor with its geometry; any other value with its type."""
+        """The history of a tensor, wherever it lies; any other value with its type."""
         if not isinstance(value, Tensor):
             if isinstance(value, list | tuple):
                 return list, *map(self.of, value)
             return _shaped(value)
+        place = self._place(value)
+        return self._places.setdefault(place, place)
+
+    def _lying(self, value: Any) -> Any:
+        """The same, but of a tensor where it lies."""
+        return self._place(value) if isinstance(value, Tensor) else self.of(value)
+
+    def _place(self, value: Tensor) -> tuple[Any, ...]:
+        """The history of what a tensor lies in, and where it lies there."""
         storage = value.untyped_storage()
         past = self._past.get(storage._cdata)
         if past is None:
@@ -102,7 +116,8 @@ class History(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """One call: note it, and find its result without its numbers."""
         kwargs = kwargs or {}
-        key = self._number(func, *map(self.of, args), *((name, self.of(value)) for name, value in kwargs.items()))
+        of = self._lying if func._schema.name in _BY_PLACE or func is _CAST else self.of
+        key = self._number(func, *map(of, args), *((name, of(value)) for name, value in kwargs.items()))
         tensors = list(_tensors((*args, *kwargs.values())))
         real = not any(isinstance(x, FakeTensor) for x in tensors)
         loose = any(x.untyped_storage()._cdata in self._loose for x in tensors) if self._loose else False
@@ -116,10 +131,14 @@ class History(TorchDispatchMode):
             storage = x.untyped_storage()
             if storage._cdata not in self._past:
                 same = func in _KEEPING and _is_whole(x) and _is_whole(args[0])
-                label = self.of(args[0])[0] if same else self._number(key, place)
+                label = self._place(args[0])[0] if same else self._number(key, place)
                 self._past[storage._cdata] = StorageWeakRef(storage), label  # its numbers need not be kept
                 if loose and real:
                     self._loose.add(storage._cdata)
+                kept = self.of(args[0]) if func in _KEEPING else (key, place, x.shape, x.dtype)
+                self._places.setdefault(self._place(x), kept)
+            else:
+                self._places.setdefault(self._place(x), (key, place))
         return result
 
     def _write(self, func: Any, args: Any, kwargs: Any, key: int, written: list[Tensor], *, carried_out: bool) -> Any:
@@ -135,7 +154,7 @@ class History(TorchDispatchMode):
         for place, x in enumerate(written):
             storage = x.untyped_storage()
             whole = func is _COPY and _is_whole(x) and x.dtype == args[1].dtype and x.shape == args[1].shape
-            label = self.of(args[1])[0] if whole and _is_whole(args[1]) else self._number(key, "writes", place)
+            label = self._place(args[1])[0] if whole and _is_whole(args[1]) else self._number(key, "writes", place)
             self._past[storage._cdata] = storage, label
             if not isinstance(x, FakeTensor) and not (carried_out and not kept):
                 self._loose.add(storage._cdata)

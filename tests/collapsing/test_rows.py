@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 from algebraic_cnn import collapse
 from algebraic_cnn.collapsing import cut
 from algebraic_cnn.collapsing.realisation import Work
-from algebraic_cnn.errors import UncertifiedError
+from algebraic_cnn.errors import ShapeError, UncertifiedError
+from algebraic_cnn.ir.emission import emit
 from algebraic_cnn.ir.graph import Rows
 from algebraic_cnn.ir.trace import trace
 
@@ -136,3 +138,22 @@ def test_two_names_of_one_value_both_come_back() -> None:
     model, x = randomised(Twice()).requires_grad_(False), torch.ones(3, 8, dtype=torch.float64)
     for expected, got in zip(model(x), collapse(model, x, measure=False).model(x), strict=True):
         assert torch.equal(expected.float(), got.float())
+
+
+@pytest.mark.parametrize("after", ["nothing", "linear"])
+def test_a_sum_that_drops_an_axis_and_is_repeated_is_no_map_of_channels(after: str) -> None:
+    def repeated(x: Tensor, linear: nn.Module) -> Tensor:
+        y = x.relu().sum(1).unsqueeze(1).repeat(1, 4, 1)
+        return linear(y) if after == "linear" else y
+
+    model, x = randomised(Calls(repeated, linear=nn.Linear(3, 3))).requires_grad_(False), torch.arange(24.0).double()
+    x = x.reshape(2, 4, 3)
+    assert torch.equal(collapse(model, x, measure=False).model(x), model(x))
+
+
+def test_a_part_of_a_network_takes_as_many_rows_as_it_is_given() -> None:
+    graph = trace(nn.Linear(3, 2).eval(), torch.zeros(2, 3))
+    part = emit(replace(graph, input_shapes=((Rows.of(8, 12), 3),)))
+    assert part(torch.zeros(8, 3)).shape == (8, 2)
+    with pytest.raises(ShapeError, match="another shape"):
+        part(torch.zeros(8, 4))

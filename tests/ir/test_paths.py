@@ -11,6 +11,8 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from algebraic_cnn import certify, collapse
 from algebraic_cnn.errors import TraceError
+from algebraic_cnn.ir.emission import emit
+from algebraic_cnn.ir.histories import History
 from algebraic_cnn.ir.paths import as_exported, as_it_runs
 from algebraic_cnn.ir.trace import trace
 from tests.idioms import Model
@@ -125,3 +127,39 @@ def test_the_flags_are_as_torch_sets_them_and_are_put_back() -> None:
     with pytest.raises(ValueError, match="none"), as_exported():
         raise ValueError("none")
     assert not torch.compiler.is_exporting()
+
+
+def test_a_copy_in_another_order_of_memory_has_the_history_of_what_it_copies() -> None:
+    history = History({})
+    x = history.noted("x", torch.arange(6.0).reshape(2, 3))
+    with history:
+        turned, copied = x.t(), x.t().contiguous()
+        pairs = [(turned + 1, copied + 1), (turned.reshape(6) * 2, copied.reshape(6) * 2), (turned[1:], copied[1:])]
+        lying = turned.as_strided((6,), (1,)), copied.as_strided((6,), (1,))
+        written = x.t().contiguous()
+        written.add_(1)
+    assert all(history.of(one) == history.of(other) for one, other in pairs)
+    assert history.of(copied[1:]) != history.of(copied[:2])
+    assert history.of(lying[0]) != history.of(lying[1])
+    assert not torch.equal(*lying)
+    assert history.of(written) != history.of(copied)
+
+
+def test_a_copy_that_an_export_leaves_out_is_no_other_path() -> None:
+    class Positions(nn.Module):
+        """torch.export believes that a resized parameter lies otherwise in memory than it does."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.places = nn.Parameter(torch.arange(32.0).reshape(1, 2, 4, 4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            places = nn.functional.interpolate(self.places, size=(4, 4), mode="bicubic", align_corners=False)
+            return x + places.flatten(2).transpose(1, 2).contiguous()
+
+    model, x = Positions().eval(), torch.zeros(1, 16, 2)
+    torch.export.export(model, (x,))
+    graph = trace(model, x)
+    assert graph.batch is None
+    with torch.no_grad():
+        assert torch.equal(emit(graph)(x), model(x))

@@ -72,7 +72,7 @@ def before(atom: Atom, move: Move | Atom) -> tuple[Atom, Move | Atom] | None:
     """A map of channels, and a move after it, that together are the move and then ``atom``; else None."""
     if isinstance(move, Atom):
         return _past(atom, move, move.source, first=True)
-    place = channels_before(move, _place(atom))
+    place = channels_before(move, _place(atom)) if _of_channels_alone(atom) else None
     found = None if place is None else _moved(atom, move.source, place)
     return found and (found, replace(move, source=found.shape, shape=atom.shape, call=None))
 
@@ -81,7 +81,7 @@ def after(atom: Atom, move: Move | Atom) -> tuple[Atom, Move | Atom] | None:
     """A map of channels, and a move before it, that together are ``atom`` and then the move; else None."""
     if isinstance(move, Atom):
         return _past(atom, move, move.shape, first=False)
-    place = channels_after(move, _place(atom))
+    place = channels_after(move, _place(atom)) if _of_channels_alone(atom) else None
     found = None if place is None else _moved(atom, move.shape, place, gives=True)
     return found and (found, replace(move, source=atom.source, shape=found.source, call=None))
 
@@ -107,9 +107,14 @@ def _place(atom: Atom) -> int:
     return len(atom.source) - 1 if atom.form.last else 1
 
 
+def _of_channels_alone(atom: Atom) -> bool:
+    """Whether an atom is a map of channels that drops no axis, so that its channels have one place before and after."""
+    return is_pointwise(atom) and len(atom.source) == len(atom.shape)
+
+
 def _moved(atom: Atom, shape: Size, place: int, *, gives: bool = False) -> Atom | None:
     """The map of channels with channels at an axis of a shape: of its argument, or of what it gives."""
-    if not is_pointwise(atom) or len(atom.source) != len(atom.shape) or place not in (1, len(shape) - 1):
+    if not _of_channels_alone(atom) or place not in (1, len(shape) - 1):
         return None
     fp = atom.form.footprint
     sizes = [n or 1 for axis, n in enumerate(shape) if axis not in (0, place)]

@@ -85,7 +85,7 @@ def swept(
 
 
 #: Networks of a package before it is the next one's turn.
-_TURN = 6
+_TURN = 20
 
 
 def _turns(left: dict[str, list[str]]) -> Iterator[tuple[str, list[str]]]:
