@@ -1,7 +1,7 @@
 """Averages and sums: over windows, over adaptive windows, over whole axes, running along one.
 
 evaluate    the sum, reduced, then the division by the count that torch uses there
-stencil     windows of equal weights; where one reaches outside and is divided by fewer positions, the border is apart
+operator    rows of weights; where a window reaches outside and is divided by fewer positions, the border is apart
 layer       a matrix of ones, the counts divided by afterwards
 """
 
@@ -20,15 +20,15 @@ from torch import Tensor
 
 from ..algebra.assembly import Value
 from ..algebra.stencils.lattice import Axis
-from ..algebra.stencils.pieces import Array, Piece
-from ..algebra.stencils.stencil import Footprint, Stencil
-from ..ir.graph import Call, Ref, Size
-from ..rings.ring import Ring
+from ..algebra.stencils.pieces import Piece
+from ..algebra.stencils.stencil import Footprint
+from ..ir.graph import Call, Size
 from ..toeplitz import adaptive_avg_pool_matrix, avg_pool_matrix
 from . import imaging
 from .op import Arguments, Op, Sample, Step, along, as_deep, summed
 from .reading import Reading
-from .source import Reader, Source, atom_of, per_channel, sizes_of
+from .rows import read_as
+from .source import Reader, Source, atom_of
 from .traits import Prices, length
 
 
@@ -79,72 +79,6 @@ def _adaptively_pooled(spatial: int) -> Callable[[Step], Tensor]:
         return y
 
     return apply
-
-
-def _windows(spatial: int) -> Reader:
-    def read(source: Source, call: Call, a: Arguments) -> Piece | None:
-        """The mean over windows; where a window reaches outside, torch may divide by fewer positions."""
-        x = a["self"]
-        sizes = sizes_of(source.shape(x))
-        if len(sizes) != spatial:
-            return None
-        kernel, stride, padding = (
-            list(given) * (spatial if len(given) == 1 else 1)
-            for given in (a["kernel_size"], a["stride"] or a["kernel_size"], a["padding"])
-        )
-        axes, shares = [], []
-        for n, m, k, s, p in zip(sizes, sizes_of(call.shape), kernel, stride, padding, strict=True):
-            axis = Axis(n, m, down=s, start=-p, width=k)
-            counted = p if a["count_include_pad"] else 0
-            shares.append(((axis.reads >= -counted) & (axis.reads < n + counted)).sum(1))
-            axes.append(axis)
-        override = a.get("divisor_override")
-        return _mean_of(source, call, x, axes, [np.full_like(s, 1) for s in shares] if override else shares, override)
-
-    return read
-
-
-def _mean_of(
-    source: Source, call: Call, x: Ref, axes: list[Axis], shares: list[Array], divisor: int | None = None
-) -> Piece | None:
-    """Sums over windows, divided by ``divisor`` or by the product of the shares of their positions along each axis."""
-    full = [int(share.max()) for share in shares]
-    rings = [_ends(share == most) for share, most in zip(shares, full, strict=True)]
-    if any(sum(ring) >= axis.m or (share[ring[0] : axis.m - ring[1]] != most).any()
-           for ring, axis, share, most in zip(rings, axes, shares, full, strict=True)):  # fmt: skip
-        return None
-    counts = np.ones(())
-    for share in shares:
-        counts = counts[..., None] * share
-    plain = per_channel(source, x, axes)
-    axes = [Axis(a.n, a.m, a.down, a.up, a.start, a.width, a.step, ring) for a, ring in zip(axes, rings, strict=True)]
-    footprint = per_channel(source, x, axes)
-
-    def taps(ring: Ring) -> Array:
-        return ring.divide(ring.embed(np.ones(footprint.taps_shape)), np.array(float(divisor or math.prod(full))))
-
-    def linear(values: Array, ring: Ring) -> Array:
-        sums = Stencil(plain, ring.embed(np.ones(plain.taps_shape)))(values, ring)
-        return ring.divide(sums, np.broadcast_to(counts * float(divisor or 1), sums.shape))
-
-    return atom_of(source, call, x, footprint, taps, linear=None if footprint.exact else linear)
-
-
-def _ends(told: Array) -> tuple[int, int]:
-    inner = np.flatnonzero(told)
-    return int(inner[0]), int(len(told) - 1 - inner[-1])
-
-
-def _adaptive_windows(spatial: int) -> Reader:
-    def read(source: Source, call: Call, a: Arguments) -> Piece | None:
-        x = a["self"]
-        pairs = list(zip(sizes_of(source.shape(x)), sizes_of(call.shape), strict=True))
-        if len(pairs) != spatial or any(n % m for n, m in pairs):
-            return None
-        axes = [Axis(n, m, down=n // m, width=n // m) for n, m in pairs]
-        return _mean_of(source, call, x, axes, [np.full(axis.m, axis.width) for axis in axes])
-
-    return read
 
 
 def _axes(*, mean: bool) -> Reader:
@@ -295,7 +229,7 @@ OPS: dict[str, Op] = {
     **{
         f"avg_pool{n}d": Op(
             _pooled(n),
-            stencil=_windows(n),
+            stencil=read_as(imaging.pooled),
             operator=imaging.pooled,
             layer=_pool_layer,
             window=_kernel,
@@ -307,7 +241,7 @@ OPS: dict[str, Op] = {
     **{
         f"adaptive_avg_pool{n}d": Op(
             _adaptively_pooled(n),
-            stencil=_adaptive_windows(n),
+            stencil=read_as(imaging.adaptively_pooled),
             operator=imaging.adaptively_pooled,
             layer=_adaptive_layer,
             window=_adaptive_kernel,

@@ -6,27 +6,13 @@ import torch
 import torch.nn.functional as F
 
 from ..algebra.assembly import Value
-from ..algebra.stencils.kernels import shuffle_footprint, shuffle_taps, unshuffle_footprint, unshuffle_taps
-from ..algebra.stencils.pieces import Piece
 from ..ir.graph import Call
 from ..toeplitz import fold_matrix
 from . import imaging
 from .moves import moved
 from .op import Arguments, Op, Sample, always, kernel, summed
 from .reading import Reading
-from .source import Source, atom_of, sizes_of
-
-
-def _shuffle(source: Source, call: Call, a: Arguments) -> Piece | None:
-    shape = source.shape(a["self"])
-    footprint = shuffle_footprint(shape[1] or 1, a["upscale_factor"], sizes_of(shape)) if len(shape) == 4 else None
-    return footprint and atom_of(source, call, a["self"], footprint, lambda ring: shuffle_taps(footprint))
-
-
-def _unshuffle(source: Source, call: Call, a: Arguments) -> Piece | None:
-    shape = source.shape(a["self"])
-    footprint = unshuffle_footprint(shape[1] or 1, a["downscale_factor"], sizes_of(shape)) if len(shape) == 4 else None
-    return footprint and atom_of(source, call, a["self"], footprint, lambda ring: unshuffle_taps(footprint))
+from .rows import read_as
 
 
 def _folded(reading: Reading, call: Call, a: Arguments) -> Value:
@@ -37,16 +23,14 @@ def _folded(reading: Reading, call: Call, a: Arguments) -> Value:
 
 
 _MOVE = {"layer": moved, "exact": True}
-_SHUFFLE = {**_MOVE, "bijective": True}
+_SHUFFLE = {**_MOVE, "bijective": True, "operator": imaging.shuffled, "apart": always}
 
 OPS: dict[str, Op] = {
-    "pixel_shuffle": Op(
-        kernel, ("self", "input"), stencil=_shuffle, operator=imaging.shuffled, apart=always, **_SHUFFLE
+    **dict.fromkeys(
+        ("pixel_shuffle", "pixel_unshuffle"),
+        Op(kernel, ("self", "input"), stencil=read_as(imaging.shuffled), **_SHUFFLE),
     ),
-    "pixel_unshuffle": Op(
-        kernel, ("self", "input"), stencil=_unshuffle, operator=imaging.shuffled, apart=always, **_SHUFFLE
-    ),
-    "channel_shuffle": Op(kernel, ("self", "input"), operator=imaging.shuffled, apart=always, **_SHUFFLE),
+    "channel_shuffle": Op(kernel, ("self", "input"), **_SHUFFLE),
     "im2col": Op(kernel, ("self", "input"), apart=always, repeats=True, **_MOVE),
     "unfold": Op(kernel, ("self", "input"), repeats=True, **_MOVE),
     "col2im": Op(summed, layer=_folded),

@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 from algebraic_cnn import collapse
+from algebraic_cnn.algebra.operators.forms import Form
+from algebraic_cnn.algebra.stencils import reading
 from algebraic_cnn.errors import UncertifiedError
-from algebraic_cnn.ops import resize
+from algebraic_cnn.ops import rows
 from tests.collapsed import ops, randomised, relative_error
 from tests.collapsing.test_collapsing import CALLS_ALONE
 from tests.collapsing.test_strips import PRODUCTS_ALONE
@@ -92,18 +94,18 @@ def test_inside_it_is_a_stencil(name: str) -> None:
 
 MUTANTS = {
     "constants are kept": (
-        "_keeps_constants",
-        lambda real: lambda weights: True,
+        (rows, "_keeps_constants"),
+        lambda real: lambda axis, n: True,
         [HEAD[0], bilinear(align_corners=True), HEAD[1]],
     ),
     "no border": (
-        "_periodic",
-        lambda real: lambda *given: (replace(real(*given)[0], ring=(0, 0)), real(*given)[1]),
+        (reading, "axis_of"),
+        lambda real: lambda form: replace(real(form), ring=(0, 0)),
         [bilinear(), nn.Conv2d(6, 8, 3)],
     ),
     "phases exchanged": (
-        "_periodic",
-        lambda real: lambda *given: (real(*given)[0], real(*given)[1][::-1].copy()),
+        (Form, "kernel"),
+        lambda real: lambda form, ring: real(form, ring)[::-1].copy(),
         RINGED["bilinear"](),
     ),
 }
@@ -111,11 +113,11 @@ MUTANTS = {
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_near_right_resizings_are_refuted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    what, change, layers = MUTANTS[name]
+    (where, what), change, layers = MUTANTS[name]
     model = randomised(nn.Sequential(*layers))
     channels = next(layer.in_channels for layer in layers if isinstance(layer, nn.Conv2d))
     x = torch.zeros(1, channels, *((12, 10) if name == "constants are kept" else (64, 70)), dtype=torch.float64)
-    monkeypatch.setattr(resize, what, change(getattr(resize, what)))
+    monkeypatch.setattr(where, what, change(getattr(where, what)))
     prices = PRODUCTS_ALONE if name == "phases exchanged" else CALLS_ALONE
     with pytest.raises(UncertifiedError):
         collapse(model, x, prices=prices, measure=False)

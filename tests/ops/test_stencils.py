@@ -63,6 +63,11 @@ STENCILS = [
     nn.AvgPool2d(2, stride=3, ceil_mode=True, padding=1),
     nn.AvgPool2d(2, divisor_override=8),
     nn.AdaptiveAvgPool2d((2, 1)),
+    nn.AdaptiveAvgPool2d(3),
+    nn.UpsamplingNearest2d(size=(6, 5)),
+    lambda m, x: F.interpolate(x, scale_factor=1.5, mode="nearest-exact"),
+    lambda m, x: F.pad(x, (1, 2, 2, 0), mode="circular"),
+    lambda m, x: F.pad(x, (2, -1, 0, 1), mode="replicate"),
     nn.ZeroPad2d((1, -1, 0, 2)),
     nn.ConstantPad2d((0, 1, 2, 0), -1.0),
     nn.ReflectionPad2d((1, 0, 2, 1)),
@@ -100,7 +105,6 @@ STENCILS = [
     lambda m, x: F.dropout(x, training=False),
 ]
 OTHERS = [
-    nn.AdaptiveAvgPool2d(3),
     lambda m, x: x.transpose(2, 3),
     lambda m, x: x * m.image,
     lambda m, x: x.flip(2),

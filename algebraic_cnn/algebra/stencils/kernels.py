@@ -2,8 +2,7 @@
 
 conv_footprint            a convolution's channels, groups, stride, padding (of any size, negative crops), dilation
 conv_transpose_footprint  a transposed convolution's: its stride makes phases
-transposed_taps           its weight, sorted by phase
-shuffle_footprint         a pixel shuffle's: channels become phases
+transposed_taps           its weight, sorted by phase; ``weight_of_phases`` is the inverse
 pointwise                 a footprint that keeps every position
 """
 
@@ -133,31 +132,3 @@ def transposed_padding(axis: Axis) -> tuple[int, int]:
     padding = axis.up * (axis.width - 1 + axis.start) - axis.idle[0]
     length = (axis.n - 1) * axis.up - 2 * padding + axis.up * axis.width - sum(axis.idle)
     return padding, axis.m - length
-
-
-def shuffle_footprint(c_in: int, factor: int, sizes: Sequence[int]) -> Footprint:
-    """A pixel shuffle: output channel c at phases (q_1, q_2) is input channel (c factor + q_1) factor + q_2."""
-    axes = tuple(Axis(n, n * factor, up=factor) for n in sizes)
-    return Footprint(c_in, c_in // factor ** len(sizes), c_in // factor ** len(sizes), axes)
-
-
-def shuffle_taps(footprint: Footprint) -> Array:
-    """The zeros and ones of a pixel shuffle."""
-    taps = np.zeros(footprint.taps_shape)
-    ups = [axis.up for axis in footprint.axes]
-    for place, phase in enumerate(np.ndindex(*ups)):
-        taps[(*phase, slice(None), place)] = 1
-    return taps
-
-
-def unshuffle_footprint(c_in: int, factor: int, sizes: Sequence[int]) -> Footprint:
-    """A pixel unshuffle: a convolution of stride and width ``factor``, one output channel for each tap."""
-    axes = tuple(Axis(n, n // factor, down=factor, width=factor) for n in sizes)
-    return Footprint(c_in, c_in * factor ** len(sizes), c_in, axes)
-
-
-def unshuffle_taps(footprint: Footprint) -> Array:
-    """The zeros and ones of a pixel unshuffle."""
-    widths = [axis.width for axis in footprint.axes]
-    one = np.eye(int(np.prod(widths))).reshape(-1, 1, *widths)
-    return np.tile(one, (footprint.c_in, *[1] * (one.ndim - 1))).reshape(footprint.taps_shape)

@@ -50,7 +50,8 @@ class Grouping:
         for offset in range(axis.up):
             low, high = axis.hull(offset + np.arange(axis.up))
             step = gcd(axis.step if axis.width > 1 else 0, axis.down if offset else 0) or 1
-            found.append(cls(axis, offset, int(low.min()), int(high.max() - low.min()) // step + 1, step))
+            width = max(1, int(high.max() - low.min()) // step + 1)  # where no phase reads anything, one tap of 0
+            found.append(cls(axis, offset, int(low.min()), width, step))
         return min(found, key=lambda each: each.width)
 
     def groups(self, first: int, stop: int) -> tuple[int, int]:

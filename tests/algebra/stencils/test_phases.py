@@ -63,6 +63,15 @@ def test_sums_keep_what_is_surely_zero(chain, seed: int) -> None:
     assert add([composed, scaled], F).footprint.axes == composed.footprint.axes
 
 
+def test_a_map_whose_every_phase_reads_nothing_has_one_tap_of_zero() -> None:
+    gaps = Axis(4, 8, up=2, used=((0, 0), (1, 0)))  # every other output is 0
+    odd = Stencil(Footprint(1, 1, 1, (gaps,)), np.array([1.0, 0.0]).reshape(2, 1, 1, 1))
+    pick = Stencil(Footprint(1, 1, 1, (Axis(8, 4, down=2, start=1),)), np.ones((1, 1, 1, 1)))
+    composed, x = compose(pick, odd, F), integers((1, 4), 1)
+    assert not composed(x, F).any()
+    assert np.array_equal(grouped(composed, x), composed(x, F))
+
+
 @pytest.mark.parametrize(("factor", "kernel", "width"), [(2, 3, 2), (2, 5, 3), (3, 3, 2), (4, 5, 2), (4, 6, 3)])
 def test_a_convolution_behind_nearest_upsampling_reads_few_pixels(factor: int, kernel: int, width: int) -> None:
     up = Axis(9, 9 * factor, up=factor)

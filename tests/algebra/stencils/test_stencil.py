@@ -13,18 +13,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from algebraic_cnn.algebra.operators import layers as operators
+from algebraic_cnn.algebra.operators.operator import Operator
 from algebraic_cnn.algebra.stencils.kernels import (
     conv_footprint,
     conv_transpose_footprint,
     pointwise,
-    shuffle_footprint,
-    shuffle_taps,
     transposed_padding,
     transposed_taps,
-    unshuffle_footprint,
-    unshuffle_taps,
     weight_of_phases,
 )
+from algebraic_cnn.algebra.stencils.reading import stencil_of
 from algebraic_cnn.algebra.stencils.stencil import Stencil, add, compose, stack
 from algebraic_cnn.errors import ShapeError
 from algebraic_cnn.rings.ring import Float, PrimeField
@@ -36,20 +35,23 @@ def integers(shape: tuple[int, ...], seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(-3, 4, size=shape).astype(np.float64)
 
 
+def of(f: Operator, sizes: tuple[int, ...]) -> Stencil:
+    """An operator that is one stencil in every pixel."""
+    footprint, form = stencil_of(f, sizes)
+    assert footprint.exact
+    return Stencil(footprint, form.kernel(F))
+
+
 @st.composite
 def layers(draw: st.DrawFn, channels: int, sizes: tuple[int, ...], kinds: str = "ctsup") -> tuple[Stencil, object]:
     """A random layer on (channels, *sizes): its stencil, and torch's function."""
     kind = draw(st.sampled_from(kinds))
     seed = draw(st.integers(0, 2**16))
-    if kind == "s":
-        footprint = (
-            shuffle_footprint(channels, 2, sizes) if channels % 2 ** len(sizes) == 0 and len(sizes) == 2 else None
-        )
-        if footprint:
-            return Stencil(footprint, shuffle_taps(footprint)), lambda x: torch.nn.functional.pixel_shuffle(x, 2)
+    if kind == "s" and channels % 4 == 0 and len(sizes) == 2:
+        shuffle = operators.pixel_shuffle(channels // 4, 2)
+        return of(shuffle, sizes), lambda x: torch.nn.functional.pixel_shuffle(x, 2)
     if kind == "u" and len(sizes) == 2 and all(n % 2 == 0 and n for n in sizes):
-        footprint = unshuffle_footprint(channels, 2, sizes)
-        return Stencil(footprint, unshuffle_taps(footprint)), lambda x: torch.nn.functional.pixel_unshuffle(x, 2)
+        return of(operators.pixel_unshuffle(channels, 2), sizes), lambda x: torch.nn.functional.pixel_unshuffle(x, 2)
     groups = draw(st.sampled_from([g for g in (1, 2, 4) if channels % g == 0]))
     outputs = groups * draw(st.integers(1, 2))
     kernel, stride, dilation = (tuple(draw(st.integers(1, 3)) for _ in sizes) for _ in range(3))
@@ -68,8 +70,8 @@ def layers(draw: st.DrawFn, channels: int, sizes: tuple[int, ...], kinds: str = 
             "dilation": dilation,
             "groups": groups,
         }
-        footprint = conv_transpose_footprint(weight.shape, sizes, **options)
         transposed = [torch.nn.functional.conv_transpose1d, torch.nn.functional.conv_transpose2d][len(sizes) - 1]
+        footprint = conv_transpose_footprint(weight.shape, sizes, **options)
         taps = transposed_taps(weight, footprint, padding, dilation)
         return Stencil(footprint, taps), lambda x: transposed(x, torch.from_numpy(weight), **options)
     need = [max(0, d * (k - 1) + 1 - n) for n, k, d in zip(sizes, kernel, dilation, strict=True)]
@@ -195,7 +197,7 @@ def test_sums_and_stacks_are_those_of_the_branches(seed: int, sizes: tuple[int, 
 
 
 def test_phases_of_different_number_are_added_on_their_common_lattice() -> None:
-    shuffle = shuffle_footprint(4, 2, (3, 3))
+    shuffle = of(operators.pixel_shuffle(1, 2), (3, 3)).footprint
     up = Stencil(shuffle, integers(shuffle.taps_shape, 1))
     inner = pointwise(1, 1, 1, (6, 6))
     smooth = compose(Stencil(inner, np.full(inner.taps_shape, 2.0)), up, F)
