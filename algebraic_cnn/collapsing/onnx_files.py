@@ -21,6 +21,7 @@ from ..errors import ShapeError, UnknownNameError
 from ..files import write_bytes
 from ..ir.graph import Graph
 from ..ir.image_sizes import ImageSizes
+from ..ir.onnx.cleaning import cleaned
 from ..ir.onnx.editing import edited
 from ..ir.onnx.model import read_model, sealed
 from ..ir.onnx.network import Network, network
@@ -153,7 +154,7 @@ def _collapsed(read: Network, certify: str | None, method: str, prices: Prices, 
                 pinned.append(error.missing)
                 continue
             new, left = model, str(error)
-        new, plainly = tidied(new), tidied(model)
+        new, plainly = (tidied(cleaned(tidied(each))) for each in (new, model))
         if len(new.graph.node) > len(plainly.graph.node):
             new, left = plainly, "Rewritten, the file would have more nodes."
         return OnnxCollapse(new, report, certificate, (len(model.graph.node), len(new.graph.node)), left)

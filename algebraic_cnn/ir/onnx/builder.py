@@ -30,6 +30,9 @@ BATCHES = (2, 3, 5)
 #: How many numbers a file may make of constants, and of how many nobody asks first.
 _NUMBERS, _SMALL = 2**28, 2**20
 
+#: How many numbers a value may have at the sizes that are tried.
+_LARGEST = 2**31
+
 _ATEN = torch.ops.aten
 
 
@@ -201,6 +204,9 @@ class Builder:
             try:
                 with torch.no_grad():
                     found = target(*tried, **named)
+                for leaf in pytree.tree_leaves(found):
+                    if isinstance(leaf, Tensor) and leaf.numel() > _LARGEST:
+                        raise Unread("a value of more numbers than a computer holds")
                 yield pytree.tree_map(lambda leaf: leaf.to("meta") if isinstance(leaf, Tensor) else leaf, found)
             except (RuntimeError, ValueError, IndexError, TypeError) as error:
                 if trial:

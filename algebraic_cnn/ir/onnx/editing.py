@@ -26,7 +26,7 @@ from .opaque import captured
 from .pen import Pen, Unwritten
 from .spelling import SPELLINGS
 from .tidying import assembled
-from .values import Size, Value
+from .values import Size, Value, plain_lengths
 
 
 def edited(network: Network, after: Graph, values: Mapping[str, Ref]) -> Any:
@@ -197,7 +197,7 @@ class _Edit:
         self.copied.add(place)
         node = required("onnx", "onnx").NodeProto()
         node.CopyFrom(self.proto[place])
-        node.input[:] = [self._old_tensor(name) if name else "" for name in node.input]
+        node.input[:] = self._given(node)
         for name in captured(node):
             self._exactly(name)
         self.pen.nodes.append(node)
@@ -205,6 +205,14 @@ class _Edit:
             value = self.network.values.get(name)
             if isinstance(value, Value) and value.constant is None and value.name in self.now:
                 self.made.setdefault(self.now[value.name], name)
+
+    def _given(self, node: Any) -> list[str]:
+        """What the inputs of a node are called now; the shape of a Reshape is a constant where that says it."""
+        shape = self.network.values.get(node.input[1]) if node.op_type == "Reshape" and not node.attribute else None
+        x = self.network.values.get(node.input[0]) if isinstance(shape, np.ndarray) else None
+        if isinstance(shape, np.ndarray) and isinstance(x, Value) and (plain := plain_lengths(shape, x)):
+            return [self._old_tensor(node.input[0]), self.pen.constant(torch.tensor(plain), f"{node.output[0]}_shape")]
+        return [self._old_tensor(name) if name else "" for name in node.input]
 
     def _moved(self, call: Call) -> None:
         """A call without a spelling: the node that it was, on what it is given now.

@@ -5,6 +5,7 @@
     Sizes       an array of such numbers, as ONNX computes shapes: a NumPy array of objects
     Unread      why a node is not read: it stays as it is, whatever it computes
     Refused     that torch does not take it at the sizes of the example
+    plain_lengths  a shape as Reshape takes it, in numbers alone
     Bound       why sizes that were tried as free ones are not free
 
 A file is read at several trials at once: every free size has another length in each.  What is the same in all of them
@@ -144,3 +145,18 @@ def numbers_of(sizes: Sizes) -> list[Any]:
     if any(isinstance(each, Size) for each in found):
         raise Unread("a free size where a number is needed")
     return found
+
+
+def plain_lengths(shape: Sizes, x: Value) -> list[int] | None:
+    """A shape as Reshape takes it, in numbers alone: 0 for the length of x's own axis, -1 for one more; None for more.
+
+    Args:
+        shape: the lengths that are wanted.
+        x: what is reshaped.
+    """
+    found, rest = [], 0
+    for axis, n in enumerate(shape.reshape(-1)):
+        own = isinstance(n, Size) and n.text and axis < x.rank and n.numbers == x.lengths(axis)
+        rest += n == -1 if not isinstance(n, Size) else not own
+        found.append(0 if own else -1 if isinstance(n, Size) else int(n))
+    return found if rest <= 1 and any(isinstance(n, Size) for n in shape.reshape(-1)) else None

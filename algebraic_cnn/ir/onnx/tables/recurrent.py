@@ -161,7 +161,7 @@ def _usual(a: Attributes, way: str, run: Function) -> Function:
 
     def usual(x: Tensor, W: Tensor, R: Tensor, B: Any = None, lengths: Any = None, *more: Any) -> Any:
         h, c, peep = (*more, None, None, None)[:3]
-        if lengths is not None or peep is not None:
+        if lengths is not None or peep is not None or x.is_meta:
             return run(x, W, R, B, lengths, *more)
         n, ways = x.shape[1], W.shape[0]
         zeros = x.new_zeros(ways, n, hidden)
