@@ -89,8 +89,19 @@ def compared(data: str) -> Any:
     return comparison.picture(comparison.PRESETS["quick"], comparison.by_line(records))
 
 
+def figure(number: int) -> Any:
+    """A figure of the paper, from the records of the narrow network beside these pages."""
+    from algebraic_cnn.apps.experiments import accuracy
+    from algebraic_cnn.files.records import read_records
+
+    records = read_records(RECORDS / "figures-narrow.jsonl")
+    config = {1: accuracy.FIGURE1, 2: accuracy.FIGURE2, 3: accuracy.FIGURE3}[number]["medium"]
+    return accuracy.over_epochs(config, records) if number == 3 else accuracy.against_t(config, records)
+
+
 DRAWINGS: dict[str, Callable[[], Any]] = {
     "toeplitz": toeplitz, "skips": skips, "border": border, "rows": rows, "schedules": schedules,
+    "figure1": partial(figure, 1), "figure2": partial(figure, 2), "figure3": partial(figure, 3),
     "schedules_mnist": partial(compared, "mnist"), "schedules_digits": partial(compared, "digits"),
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from algebraic_cnn.apps.experiments import schedules
+from algebraic_cnn.apps.experiments import accuracy, schedules
 from algebraic_cnn.files.records import read_records
 
 DOCS = Path(__file__).parent.parent.parent / "notebooks" / "docs"
@@ -34,3 +34,16 @@ def test_the_table_of_schedules_is_that_of_the_records(column: int, data: str) -
         digits = len(rows[name][column].split(" ± ")[1].partition(".")[2])
         assert spread == round(statistics.stdev(values), digits), name
         assert mean == round(statistics.fmean(values), digits), name
+
+
+def test_the_tables_of_the_figures_are_those_of_the_records() -> None:
+    records = read_records(DOCS / "records" / "figures-narrow.jsonl")
+    figures = [(accuracy.FIGURE1, accuracy.table_of_t), (accuracy.FIGURE2, accuracy.table_of_t)]
+    found = [row for presets, table in figures for row in table(presets["medium"], records)]
+    found += [row for row in accuracy.table_of_ways(accuracy.FIGURE3["medium"], records) if "t = " not in row["way"]]
+    section = (DOCS / "results.md").read_text().split("## The paper's figures")[1].split("\n## ")[0]
+    shown = re.findall(r"([\d.]+) ± ([\d.]+)", section)
+    assert len(shown) == len(found) == 5 + 5 + 4 + 4 + 3
+    for row, (mean, spread) in zip(found, shown, strict=True):
+        digits = len(spread.partition(".")[2])
+        assert (float(mean), float(spread)) == (round(row["accuracy"], digits), round(row["spread"], digits)), row

@@ -38,16 +38,18 @@ class Panel:
 
 
 def draw(panels: Sequence[Panel], up: str, note: str) -> Figure:
-    """Panels side by side with one y axis, a note below that says what was run.
+    """Panels side by side, four of them in two rows, with one y axis; a note below that says what was run.
 
     >>> panel = Panel("accuracy", "t", {"ResNet34": [(0.0, [0.9, 1.0]), (1.0, [1.0])]})
     >>> figure = draw([panel], "accuracy", "quick: 2 trials")
     >>> [line.get_label() for line in figure.axes[0].containers]
     ['ResNet34']
     """
-    figure = new_figure((4.6 * len(panels) + 1, 4.2))
-    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for axes, panel in zip(grid, panels, strict=True):
+    columns = 2 if len(panels) == 4 else len(panels)
+    rows = len(panels) // columns
+    figure = new_figure((4.6 * columns + 1, 4.2 * rows))
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for axes, panel in zip(grid.flat, panels, strict=True):
         for label, points in panel.lines.items():
             xs = [x for x, _ in points]
             means = [statistics.fmean(values) for _, values in points]
@@ -57,7 +59,8 @@ def draw(panels: Sequence[Panel], up: str, note: str) -> Figure:
         axes.grid(alpha=0.3)
         if len(panel.lines) > 1:
             axes.legend()
-    grid[0].set_ylabel(up)
+    for axes in grid[:, 0]:
+        axes.set_ylabel(up)
     say(figure, note)
     return figure
 
