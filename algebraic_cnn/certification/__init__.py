@@ -8,6 +8,7 @@ From the ground up:
     trials         independent random trials modulo primes, and their odds
     matching       which call of one network is which of the other
     identity       the same function over the rationals?
+    coefficients   every coefficient of it, without chance
     rounding       the error that rounding explains, proved
     parts, box     between calls that are not affine; over a box of inputs
     bounded, accuracy, modular, rational, automatic    the levels, and how far float64 is from the exact map

@@ -5,7 +5,8 @@
                 residues: the same function over the rationals, but for a stated probability.  Unequal: different, and
                 the point is a witness.  A collapse rounds W and B once, which is no identity; then its derivation is
                 checked modulo the primes and W, B are checked to be that derivation in float64, to the last bit.
-    rational    W and B of both are computed over the rationals, and compared entry by entry; chance plays no part
+    rational    W and B of both are computed over the rationals, and compared entry by entry, or those of every affine
+                part between calls that are not affine; chance plays no part
     bounded     outputs differ by no more than rounding explains, by a bound computed from the weights
     sampled     the same at random inputs: a smoke test, and said to be one
 
@@ -154,7 +155,7 @@ def _require_comparable(networks: Sequence[Network], level: str) -> None:
         reason = unlike_inputs(first, second)
         if reason:
             raise ShapeError(f"the networks differ in their inputs: {reason}", where="certify")
-        if level in ("auto", "modular") or any(affine_obstacle(graph) for graph in (first, second)):
+        if level in ("auto", "modular", "rational") or any(affine_obstacle(graph) for graph in (first, second)):
             return
     shapes = [signature(network) for network in networks]
     if shapes[0] != shapes[1]:

@@ -10,17 +10,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from ..derivation.samples import doubtful, require_samples_apart
+from ..derivation.samples import doubtful, require_samples_apart, rows_of
 from ..derivation.seams import Cut, cut, points, unlike, values
 from ..errors import ShapeError
-from ..ir.graph import Graph
+from ..ir.graph import Graph, Rows
 from ..ir.sized import Sized
 from ..ops.registry import traits
 from ..rings.prime_field import PrimeField
@@ -52,7 +52,7 @@ _TYPICAL = 7
 def identical(check: Check) -> Certificate:
     """Whether every output of the one network is that of the other."""
     if isinstance(check.original, Graph) and isinstance(check.collapsed, Graph):
-        return _networks(check, (check.original, check.collapsed))
+        return networks(check, (check.original, check.collapsed))
     for network in (check.original, check.collapsed):
         if isinstance(network, Graph):
             require_samples_apart(network, device(network))
@@ -128,25 +128,55 @@ class _Counts:
 
 
 def _counts(graph: Graph, batch: int) -> _Counts:
-    pieces = cut(graph, batch, flat=False)
+    pieces = cut(graph, batch, moved=False)
     sizes = [text for seam in pieces.seams if "('size', " in (text := repr(seam.form.arguments))]
-    unknown = any("('size', ''" in text for text in sizes)
-    return _Counts(bool(sizes), unknown or doubtful(pieces.graph) is not None)
+    unknown = any("('size', ''" in text for text in sizes) or not _proportional(graph)
+    return _Counts(bool(sizes), unknown or doubtful(pieces.graph, rows_of(graph)) is not None)
 
 
-def _networks(check: Check, graphs: tuple[Graph, Graph]) -> Certificate:
+def _proportional(graph: Graph) -> bool:
+    """Whether every length is fixed, or that of a first axis which is N, or k N for every N.
+
+    A reshape to N (1 + N % 2) rows is another one for even N and for odd: one N tells nothing of the others.
+    """
+    shapes = [shape for shape in graph.shapes().values() if shape]
+    first = (shape[0] for shape in shapes)
+    return all(None not in shape[1:] for shape in shapes) and all(
+        each.multiple > 0 for each in first if isinstance(each, Rows)
+    )
+
+
+#: Decides whether all pairs of two cuts are the same functions: (check, pairs, yes, no) -> which of the two.
+Compared = Callable[[Check, Matching, Certificate, Certificate], Certificate]
+
+
+def networks(check: Check, graphs: tuple[Graph, Graph], compared: Compared | None = None) -> Certificate:
+    """Whether two networks are the same function, at every batch size that the statement speaks of.
+
+    Args:
+        check: how hard to look.
+        graphs: the original and the other.
+        compared: decides it for affine parts that are paired; default at random points modulo random primes.
+
+    Raises:
+        ShapeError: if there is no batch size that both take.
+        NotAffineError: if a call draws random numbers.
+    """
     batches = batches_of(graphs)
     found: list[Certificate] = []
     for batch in batches.tried:
         pieces = [cut(graph, batch) for graph in graphs]
-        found.append(_at_one_size(check, graphs, pieces, batches))
+        found.append(_at_one_size(check, graphs, pieces, batches, compared or _compared))
         if not found[-1].ok:
             return found[-1]
-    error = min(1.0, sum(each.error_probability or 0.0 for each in found))
+    odds = [each.error_probability for each in found if each.error_probability is not None]
+    error = min(1.0, sum(odds)) if odds else None
     return replace(found[0], error_probability=error, primes=tuple(p for each in found for p in each.primes))
 
 
-def _at_one_size(check: Check, graphs: Sequence[Graph], pieces: Sequence[Cut], batches: Batches) -> Certificate:
+def _at_one_size(
+    check: Check, graphs: Sequence[Graph], pieces: Sequence[Cut], batches: Batches, compared: Compared
+) -> Certificate:
     seams = len(pieces[0].seams)
     reason = unlike_outputs(*(Sized(part.whole, part.values) for part in pieces))
     if reason:
@@ -158,7 +188,7 @@ def _at_one_size(check: Check, graphs: Sequence[Graph], pieces: Sequence[Cut], b
     scope += ", in values, not in gradients" if stops else ""
     holds = Certificate(f"{_SEAMED.format(calls) if seams else _AFFINE}{scope}.", "modular", True)
     fails = replace(holds, statement=_PART if seams else _DIFFERENT, ok=False)
-    found = _compared(check, pairing, holds, fails)
+    found = compared(check, pairing, holds, fails)
     if not found.ok and pairing.alone:
         reason = unlike(pieces[0], pieces[1]) or f"only one of them makes {pairing.alone[0]}"
         what = f"the networks cannot be shown to be the same function: {reason}."
@@ -178,7 +208,7 @@ def _compared(check: Check, pairing: Matching, holds: Certificate, fails: Certif
                  for part, row in zip(cuts, inputs, strict=True)]  # fmt: skip
         for (one, i), (other, j), place in pairing.pairs:
             at = f"entry {{}} of {place}" if seams else "output {} at the integer input recorded here"
-            witness = _unequal(field, found[one][i], found[other][j], at, None if seams else inputs[0][0].numpy())
+            witness = unequal(field, found[one][i], found[other][j], at, None if seams else inputs[0][0].numpy())
             if witness is not None:
                 return witness
         return None
@@ -186,8 +216,16 @@ def _compared(check: Check, pairing: Matching, holds: Certificate, fails: Certif
     return Trials([part.graph for part in cuts], 1, 10 * check.points).run(trial, check, holds, fails)
 
 
-def _unequal(field: PrimeField, y: Any, z: Any, place: str, x: np.ndarray | None) -> Witness | None:
-    """Where two values differ: residues modulo p, constants as they are."""
+def unequal(field: PrimeField, y: Any, z: Any, place: str, x: np.ndarray | None) -> Witness | None:
+    """Where two values differ: residues modulo p, constants as they are.
+
+    Args:
+        field: of the residues.
+        y: a flat array of residues, or a constant.
+        z: the other.
+        place: what they are, in words; "{}" becomes the entry's number.
+        x: the input, if the entry is to be found again from it.
+    """
     if isinstance(y, np.ndarray) and isinstance(z, np.ndarray):
         return difference(field, y, z, place, x)
     if _same(y, z):

@@ -1,5 +1,7 @@
 """The level "rational": W and B over the rational numbers, compared entry by entry.  Chance plays no part.
 
+    networks    with calls that are not affine: every affine part between them (coefficients.py)
+
     equal       the exact W and B of both networks are the same
     nearest     W and b given are the exact ones, each rounded to the nearest float: on any machine, by any method
     explained   they are not all the nearest, but no entry is further off than a derivation in float64 and one rounding
@@ -16,12 +18,15 @@ import torch
 
 from ..algebra.affine import AffineMap
 from ..derivation.exact import exact_map
+from ..ir.graph import Graph
 from ..ops.precision import UNIT_ROUNDOFF
 from ..rings.crt import nearest
 from ..rings.ring import Rationals
 from .accuracy import HALF
 from .certificate import Certificate, Witness
 from .check import Check, Network, dtype, stated
+from .coefficients import compared_exactly
+from .identity import networks
 from .rounding import derivation_error
 
 #: A few operations in float64 lose less than this.
@@ -33,6 +38,9 @@ _OTHER = "the two networks do not have the same W and B over the rational number
 
 def rational(check: Check) -> Certificate:
     """Whether W and B are the same over Q, or those given are the exact ones rounded."""
+    if isinstance(check.original, Graph) and isinstance(check.collapsed, Graph) and not check.alike:
+        found = networks(check, (check.original, check.collapsed), compared_exactly)
+        return replace(found, level="rational")
     exact = _over_q(check.original, check)
     given = stated(check.collapsed, check.memory_budget)
     other = _over_q(given or check.collapsed, check)

@@ -15,6 +15,7 @@ import torch
 
 from ..algebra.forms import floating
 from ..certification.certificate import Certificate
+from ..certification.check import is_map, stated
 from ..certification.comparison import compare
 from ..derivation.junctions import network_of
 from ..derivation.methods import METHODS
@@ -31,6 +32,7 @@ from ..toeplitz.arguments import bytes_allowed
 from .any_size import Sampled, proven, seams_of
 from .cut import Cutter
 from .elsewhere import Elsewhere
+from .exactly import exactly
 from .infinities import staying
 from .kept import require_finite, watched
 from .passes import PassReport, arranged
@@ -152,12 +154,19 @@ class Job:
         if self.level in (None, "modular"):
             return warrant(written, seams_of(written))
         before = written.network.graph
+        if self.level == "rational" and not (is_map(before) and self._states(written)):
+            return exactly(written, seams_of(written), self.memory_budget)
         after = written.rewritten.over(Float(), dtype=before.dtype)
         found = compare(before, after, level=self.level, memory_budget=self.memory_budget)
         if self.dtype == before.dtype:
             return found
         said = f" Its numbers are then rounded to {str(self.dtype).removeprefix('torch.')}."
         return replace(found, statement=found.statement + said)
+
+
+    def _states(self, written: Rewrite) -> bool:
+        """Whether the new network states W and b in its own numbers, which are then compared as they are."""
+        return stated(written.rewritten.over(Float(), dtype=self.graph.dtype), self.memory_budget) is not None
 
 
 def settled(job: Job, careful: Set[str], written: Rewrite | None = None) -> tuple[Job, Rewrite, Graph]:

@@ -140,13 +140,13 @@ def warrant(rewrite: Rewrite, examples: Examples, *, seed: int | None = None, er
         new = pair.new(shell)
         sums = max(terms(pair.original), terms(new))
         low, _ = prime_interval(sums)
-        batches = _batches(pair, new, examples)
+        sizes = batches(pair, new, examples)
         magnitudes = rewrite.rewritten.over(Majorant(), within=new)
-        height = max(_height(pair, magnitudes, examples(batch)) for batch in batches)
-        chance = min(1.0, unlucky(height, sums) + 1 / low)
+        most = max(height(pair, magnitudes, examples(batch)) for batch in sizes)
+        chance = min(1.0, unlucky(most, sums) + 1 / low)
         count = math.ceil(math.log(error / len(pairs)) / math.log(chance)) if chance < 1 else _MOST
         odds += chance**count
-        for batch in batches * count:
+        for batch in sizes * count:
 
             def trial(field: PrimeField, pair: Pair = pair, new: Graph = new, batch: int = batch) -> Witness | None:
                 numbers = rewrite.rewritten.over(field, within=new)
@@ -168,8 +168,14 @@ def warrant(rewrite: Rewrite, examples: Examples, *, seed: int | None = None, er
 _FEW = 16
 
 
-def _batches(pair: Pair, new: Graph, examples: Examples) -> list[int]:
-    """At which batch sizes a region is compared: one sample says it all where samples are surely apart."""
+def batches(pair: Pair, new: Graph, examples: Examples) -> list[int]:
+    """At which batch sizes a region is compared: one sample says it all where samples are surely apart.
+
+    Args:
+        pair: the region.
+        new: what replaces it.
+        examples: batch size -> a value of the right shape for every seam.
+    """
     least, most = pair.original.batch_sizes
     if pair.original.batch is not None:
         return [pair.original.batch]
@@ -189,8 +195,17 @@ def _takes(examples: Examples, batch: int) -> bool:
     return True
 
 
-def _height(pair: Pair, magnitudes: Graph, examples: Mapping[str, Tensor]) -> float:
-    """Bits of what a prime must not divide: numerators by which the two can differ, and the original's divisors."""
+def height(pair: Pair, magnitudes: Graph, examples: Mapping[str, Tensor]) -> float:
+    """Bits of what a prime must not divide: numerators by which the two can differ, and the original's divisors.
+
+    Args:
+        pair: the region.
+        magnitudes: what replaces it, with the magnitudes of its numbers.
+        examples: a value of the right shape for every seam.
+
+    Raises:
+        NonFiniteError: if the numbers leave the range of float64.
+    """
     size = sum(_size(graph, examples) for graph in (pair.original, magnitudes))
     if not math.isfinite(size):
         where = pair.region.calls[-1].where
@@ -214,6 +229,19 @@ def _difference(
     for name in dict.fromkeys((*pair.original.inputs, *new.inputs)):
         x = generator.integers(-field.half, field.half + 1, size=tuple(examples[name].shape))
         points[name] = torch.from_numpy(x.astype(np.float64))
+    return unequal(pair, new, field, points, "at a random point")
+
+
+def unequal(pair: Pair, new: Graph, field: PrimeField, points: Mapping[str, Tensor], at: str) -> Witness | None:
+    """An output in which a region and what replaces it differ at the same inputs, or None.
+
+    Args:
+        pair: the region.
+        new: what replaces it, with numbers of the field.
+        field: of the residues.
+        points: of every seam.
+        at: which they are, in words.
+    """
     with torch.no_grad():
         before, after = (Evaluator(g, field).run([points[name] for name in g.inputs]) for g in (pair.original, new))
     for name, y, z in zip(pair.region.outputs, before, after, strict=True):
@@ -223,5 +251,5 @@ def _difference(
         if len(wrong):
             place = int(wrong[0])
             values = float(y.flatten()[place]), float(z.flatten()[place])
-            return Witness(f"entry {place} of {name} at a random point", *values, field.p)
+            return Witness(f"entry {place} of {name} {at}", *values, field.p)
     return None

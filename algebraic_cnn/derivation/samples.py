@@ -10,7 +10,8 @@ The exact run says "mixed" only of networks that do mix, and misses one with pro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,16 +19,18 @@ import torch
 from torch import Tensor
 
 from ..errors import NotAffineError, ShapeError
-from ..ir.graph import Call, Graph, Ref, Size
+from ..ir.graph import Call, Graph, Ref, Rows, Size
 from ..ir.resizing import followed
 from ..ops.evaluate import Evaluator
-from ..ops.op import never
+from ..ops.op import as_deep, never, regrouped
 from ..ops.registry import OPS
 from ..ops.sums import terms
 from ..rings.prime_field import PrimeField
 from ..rings.primes import at_random_prime
 
 Arguments = dict[str, Any]
+
+_NONE: Mapping[str, int] = MappingProxyType({})
 
 #: Batches that are compared; a graph that is bound to a batch size gets that one twice.
 _SIZES = (3, 2)
@@ -67,22 +70,48 @@ def apart(graph: Graph, device: torch.device | str = "cpu") -> bool:
     return doubtful(graph) is None or not _mixed(graph, device)
 
 
-def doubtful(graph: Graph) -> Call | None:
-    """The first call that is not known to treat samples apart; None for a graph that is bound to a batch of one."""
+def doubtful(graph: Graph, rows: Mapping[str, int] = _NONE) -> Call | None:
+    """The first call that is not known to treat samples apart; None for a graph that is bound to a batch of one.
+
+    A first axis of k N, one sample's k rows after the other's, keeps them apart as N does.
+
+    Args:
+        graph: affine.
+        rows: k by the names of values whose first axis is k N, where the graph does not say so itself.
+    """
     if graph.batch == 1:
         return None
     shapes, dependent = graph.shapes(), graph.dependent()
+    known = {name: _rows(shape, graph.batch, rows.get(name, 0)) for name, shape in shapes.items()}
     for call in graph.calls:
         if call.name in dependent and call.op != "operator.getitem":
             a = call.bound()
             varying = [ref.name for ref in _refs(a.values()) if ref.name in dependent]
             apart = OPS[call.op].apart if call.op in OPS else never
-            fits = all(shapes[name][:1] == (graph.batch,) for name in varying)
-            fits = fits and (call.shape == () or call.shape[:1] == (graph.batch,))
-            counted = any(shapes.get(ref.name, ()) == () and ref.name not in graph.constants for ref in _refs(_own(a)))
+            lengths = {known[name] for name in varying}
+            fits = 0 not in lengths and (call.shape == () or {known[call.name]} == lengths)
+            if apart is regrouped and 0 not in lengths | {known[call.name]} and None not in call.shape[1:]:
+                continue  # each sample's entries stand together before and after
+            told = a.values() if apart not in (regrouped, as_deep) or None in call.shape[1:] else _own(a)
+            counted = any(shapes.get(ref.name, ()) == () and ref.name not in graph.constants for ref in _refs(told))
             if not fits or counted or not apart(a, shapes[varying[0]], call.shape):
                 return call
     return None
+
+
+def rows_of(graph: Graph) -> dict[str, int]:
+    """k by the names of the values whose first axis is k N for every N, k above 1, and whose other axes are fixed."""
+    shapes = ((name, shape) for name, shape in graph.shapes().items() if None not in shape[1:])
+    return {name: shape[0].multiple for name, shape in shapes if shape and isinstance(shape[0], Rows)}
+
+
+def _rows(shape: Size, batch: int | None, multiple: int) -> int:
+    """k where a first axis is k N; 0 where that is not known."""
+    if shape[:1] == (batch,):
+        return 1
+    if shape and isinstance(shape[0], Rows):
+        return shape[0].multiple if None not in shape[1:] else 0
+    return multiple if batch and shape[:1] == (multiple * batch,) else 0
 
 
 def _refs(values: Any) -> list[Ref]:
@@ -91,7 +120,10 @@ def _refs(values: Any) -> list[Ref]:
 
 
 def _own(a: Arguments) -> list[Any]:
-    """The factors and summands of a call, where the size of the batch would be a number of the network."""
+    """The factors and summands of a call, where the size of the batch would be a number of the network.
+
+    In a reshape or an expansion it says how many samples there are, and nothing else, if the other axes are fixed.
+    """
     return [a[name] for name in ("other", "alpha", "beta", "value") if name in a]
 
 

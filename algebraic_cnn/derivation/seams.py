@@ -4,7 +4,7 @@ seam      a call that is not affine in what depends on the input: a ReLU, a max-
 Seam      the call, its form (ir/canonical.py), and which outputs of the cut are what it is given
 Cut       the affine rest as one graph: what a seam returns becomes an input, what it is given becomes an output
 points    random residues for the inputs of cuts; what stands for the same source is the same
-values    the outputs of a cut modulo p
+values    the outputs of a cut modulo p; modulo: the function that gives them
 """
 
 from __future__ import annotations
@@ -118,13 +118,14 @@ def _inert(call: Call) -> bool:
     return bool(idle) and not idle[0]
 
 
-def cut(graph: Graph, batch: int = 1, *, flat: bool = True) -> Cut:
+def cut(graph: Graph, batch: int = 1, *, flat: bool = True, moved: bool = True) -> Cut:
     """Cut a network at every call that is not affine.
 
     Args:
         graph: a network.
         batch: the number of samples of which it is looked at; its own where it has one.
         flat: whether a seam that acts entry by entry is taken on one axis, so that shapes around it do not matter.
+        moved: whether such a seam is taken before the moves that lead to it; else every call stays under its name.
 
     Raises:
         NotAffineError: if a call draws random numbers; names it and its source line.
@@ -138,9 +139,9 @@ def cut(graph: Graph, batch: int = 1, *, flat: bool = True) -> Cut:
     """
     here = sized(graph, graph.batch or batch)
     strided = any(reads_bits(call, here.graph.dependent()) == STRIDES for call in here.graph.calls)
-    whole = here.graph if strided else hoisted(here.graph, flat=flat)
-    moved = (call for call in whole.calls if call.name not in here.values)
-    values = {**here.values, **{call.name: _shell(call) for call in moved}}
+    whole = hoisted(here.graph, flat=flat) if moved and not strided else here.graph
+    added = (call for call in whole.calls if call.name not in here.values)
+    values = {**here.values, **{call.name: _shell(call) for call in added}}
     foreign, dependent = seam_calls(whole), whole.dependent()
     sources: dict[str, Source] = {name: (-1, i) for i, name in enumerate(whole.inputs)}
     seams, calls, outputs, places = [], [], [], []
@@ -220,10 +221,19 @@ def values(
 
     ``embed`` gives the residues of the weights, as those of ``Residues`` do.
     """
+    return modulo(pieces, field, device, embed)(inputs)
+
+
+def modulo(
+    pieces: Cut, field: PrimeField, device: Any, embed: Callable[[Tensor], Tensor] | None = None
+) -> Callable[[list[Tensor]], list[Any]]:
+    """The function from the inputs of a cut to its outputs modulo p, as ``values`` gives them."""
     varying = pieces.graph.dependent()
-    with torch.no_grad():
-        found = Evaluator(pieces.graph, field, device, embed).run([x.to(device) for x in inputs])
-    outs = zip(pieces.graph.outputs, found, strict=True)
-    return [
-        value.cpu().numpy().ravel() if isinstance(out, Ref) and out.name in varying else value for out, value in outs
-    ]
+    run = Evaluator(pieces.graph, field, device, embed)
+
+    def at(inputs: list[Tensor]) -> list[Any]:
+        with torch.no_grad():
+            outs = zip(pieces.graph.outputs, run.run([x.to(device) for x in inputs]), strict=True)
+        return [y.cpu().numpy().ravel() if isinstance(out, Ref) and out.name in varying else y for out, y in outs]
+
+    return at

@@ -52,26 +52,30 @@ class Rows(int):
 
     Attributes:
         lengths: for batches of two and of three.
+        multiple: k where it is known to be k N for every N; else 0.
 
     >>> Rows.of(32, 48), Rows.of(32, 48) == Rows.of(32, 48), Rows.of(32, 48) == 16
     (Rows.of(32, 48), True, False)
     """
 
     lengths: tuple[int, int]
+    multiple: int
 
     @classmethod
-    def of(cls, two: int, three: int) -> Rows:
-        """From the lengths for batches of two and of three."""
+    def of(cls, two: int, three: int, multiple: int = 0) -> Rows:
+        """From the lengths for batches of two and of three, and k where they are k N for every N."""
         rows = cls(max(1, 2 * two - three))
-        rows.lengths = two, three
+        rows.lengths, rows.multiple = (two, three), multiple
         return rows
 
     @classmethod
     def drawn(cls, length: Any) -> Rows | None:
         """A free first axis as ``torch.export`` has it: None where it is a symbol itself, as the batch size is."""
         expression = length.node.expr
-        lengths = [expression.subs(dict.fromkeys(expression.free_symbols, n)) for n in (2, 3)]
-        return None if expression.is_Symbol else cls.of(*map(int, lengths))
+        two, three = (int(expression.subs(dict.fromkeys(expression.free_symbols, n))) for n in (2, 3))
+        factor, rest = expression.as_coeff_Mul()
+        multiple = int(factor) if rest.is_Symbol and factor.is_Integer else 0
+        return None if expression.is_Symbol else cls.of(two, three, multiple)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Rows) and other.lengths == self.lengths

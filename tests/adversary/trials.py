@@ -45,7 +45,7 @@ _LEVELS: list[dict[str, Any]] = [
     {},
     {"level": "modular"},
     {"level": "modular"},
-    {"level": "rational"},
+    {"level": "rational", "memory_budget": 2**20},
     {"level": "bounded"},
 ]
 _COLLAPSES: list[dict[str, Any]] = [{}, {}, {}, {"certify": None}, {"certify": "rational"}, {"certify": "bounded"}]

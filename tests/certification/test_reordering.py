@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -17,13 +18,13 @@ from algebraic_cnn.certification.reordering import inverse
 X = torch.zeros(2, 2, 5, 5)
 
 
-def network() -> nn.Sequential:
+def network() -> Any:
     torch.manual_seed(0)
     layers = nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Conv2d(4, 3, 1), nn.Tanh(), nn.Flatten(), nn.Linear(27, 5)
     return nn.Sequential(*layers).eval()
 
 
-def shuffled(net: nn.Sequential, p: list[int], q: list[int]) -> nn.Sequential:
+def shuffled(net: Any, p: list[int], q: list[int]) -> Any:
     """The same network with hidden channels in the orders p and q."""
     other = copy.deepcopy(net)
     with torch.no_grad():

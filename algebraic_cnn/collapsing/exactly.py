@@ -1,0 +1,128 @@
+"""The proof of a collapse without chance: every coefficient of every region, over the rationals.
+
+warrant.py compares a region with what replaces it at random points modulo random primes.  Here it is at 0 and at the
+unit vectors, modulo so many primes that their product exceeds every numerator by which two coefficients can differ.
+Where samples are surely apart, the unit vectors are the samples of one batch.
+
+    exactly    (rewrite, examples, budget) -> certificate
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ..certification.certificate import Certificate, Witness, fingerprint
+from ..derivation.magnitudes.heights import denominator
+from ..derivation.samples import doubtful
+from ..errors import TooLargeError
+from ..ir.graph import Graph
+from ..ops.sums import terms
+from ..rings.crt import primes_for
+from ..rings.prime_field import PrimeField
+from ..rings.ring import Majorant
+from .rewriting import Rewrite
+from .warrant import Examples, Pair, batches, changed, height, unequal
+
+#: Bits to spare: a value at a unit vector is a sum of a coefficient and a constant.
+_SPARE = 16
+
+#: Entries of the inputs that are looked at together.
+_CHUNK = 2**22
+
+
+def exactly(rewrite: Rewrite, examples: Examples, budget: int) -> Certificate:
+    """Whether every region of the rewritten network is the region of the network, but for one rounding of numbers.
+
+    Args:
+        rewrite: the network and what it became.
+        examples: batch size -> a value of the right shape for every seam.
+        budget: bytes that the coefficients of a region may take.
+
+    Returns:
+        The certificate, of level "rational".
+
+    Raises:
+        TooLargeError: if the coefficients would not fit the budget.
+        NonFiniteError: if the numbers of a region leave the range of float64.
+    """
+    pairs, shell = changed(rewrite), rewrite.rewritten.shell()
+    found = Certificate("", "rational", True, fingerprints=(fingerprint(rewrite.network.graph), ""))
+    for pair in pairs:
+        witness = _wrong(pair, pair.new(shell), rewrite, examples, budget)
+        if witness is not None:
+            what = f"the region that ends at {pair.region.calls[-1].where} is not what replaces it."
+            return _replaced(found, what, witness)
+    if not pairs:
+        return _replaced(found, "every call is as it was.")
+    what = f"each of the {len(pairs)} rewritten regions is the same function over the rational numbers as before: "
+    what += "every coefficient was compared; its numbers then computed in float64 and rounded once."
+    return _replaced(found, what)
+
+
+def _replaced(found: Certificate, statement: str, witness: Witness | None = None) -> Certificate:
+    prints = found.fingerprints
+    return Certificate(statement, found.level, witness is None, witness=witness, fingerprints=prints)
+
+
+def _wrong(pair: Pair, new: Graph, rewrite: Rewrite, examples: Examples, budget: int) -> Witness | None:
+    """A coefficient in which a region and what replaces it differ, or None."""
+    magnitudes, sums = rewrite.rewritten.over(Majorant(), within=new), max(terms(pair.original), terms(new))
+    stacked = pair.original.batch is None and doubtful(pair.original) is None and doubtful(new) is None
+    sizes = batches(pair, new, examples)
+    bits = max(height(pair, magnitudes, examples(batch)) for batch in sizes)
+    primes = primes_for(bits + _SPARE, sums, denominator(pair.original).odd)
+    names = list(dict.fromkeys((*pair.original.inputs, *new.inputs)))
+    for batch in sizes:
+        shapes = {name: tuple(int(n) for n in examples(batch)[name].shape) for name in names}
+        _require_room(pair, shapes, batch, len(primes), budget)
+        for p in primes:
+            field = PrimeField(p)
+            numbers = rewrite.rewritten.over(field, within=new)
+            for points in _stacked(shapes) if stacked else _single(shapes):
+                witness = unequal(pair, numbers, field, points, "at 0 or at a unit vector")
+                if witness is not None:
+                    return witness
+    return None
+
+
+def _require_room(pair: Pair, shapes: Mapping[str, Sequence[int]], batch: int, primes: int, budget: int) -> None:
+    known = pair.original.shapes()
+    outs = sum(math.prod(batch if n is None else n for n in known[name]) for name in pair.region.outputs)
+    needed = 4 * primes * outs * (1 + sum(math.prod(shape) for shape in shapes.values()))
+    if needed > budget:
+        where = pair.region.calls[-1].where
+        what = "the coefficients of a region are beyond the budget"
+        raise TooLargeError(what, needed=needed, budget=budget, where=where)
+
+
+def _single(shapes: Mapping[str, Sequence[int]]) -> Iterator[dict[str, Tensor]]:
+    """Zeros, then one in one entry of one input."""
+    zero = {name: torch.zeros(*shape, dtype=torch.float64) for name, shape in shapes.items()}
+    yield zero
+    for name, x in zero.items():
+        for entry in range(x.numel()):
+            one = x.clone()
+            one.view(-1)[entry] = 1.0
+            yield {**zero, name: one}
+
+
+def _stacked(shapes: Mapping[str, Sequence[int]]) -> Iterator[dict[str, Tensor]]:
+    """The same for one sample each, many samples together; a batch of the least size that is looked at is filled."""
+    sizes = {name: math.prod(shape[1:]) for name, shape in shapes.items()}
+    least = max(shape[0] for shape in shapes.values())
+    step = max(least, _CHUNK // max(1, sum(sizes.values())))
+    total = 1 + sum(sizes.values())
+    for start in range(0, total, step):
+        stop = max(min(start + step, total), start + least)
+        points, first = {}, 1
+        for name, shape in shapes.items():
+            x = torch.zeros(stop - start, sizes[name], dtype=torch.float64)
+            here = torch.arange(max(start, first), min(stop, first + sizes[name]))
+            x[here - start, here - first] = 1.0
+            points[name] = x.reshape(stop - start, *shape[1:])
+            first += sizes[name]
+        yield points
