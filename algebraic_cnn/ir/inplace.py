@@ -2,6 +2,7 @@
 
 twin       the functional call of the same name: relu for relu_
 fresh      a value whose memory its own call allocated, and of which no view was taken
+alone      a view of such memory, after the last reader of every other name for it
 sharing    a call returns memory of an argument; some do and their schema does not say so
 """
 
@@ -43,7 +44,7 @@ def functional(
 ) -> tuple[list[Call], tuple[Any, ...], dict[str, Ref]] | None:
     """The calls with twins for the in-place ones; None if that is not surely right.
 
-    A value that is overwritten must be fresh: then every later reader of its memory reads it by its name.
+    A value that is overwritten must be fresh or alone: then every later reader of its memory reads it by its name.
 
     Args:
         calls: in order of execution.
@@ -60,7 +61,7 @@ def functional(
     def renamed(leaf: Any) -> Any:
         return Ref(current.get(leaf.name, leaf.name)) if isinstance(leaf, Ref) else leaf
 
-    pure = []
+    pure, alone = [], _alone(calls, outputs)
     for call in calls:
         if any(map(_hides_writes, call.parts())):
             return None
@@ -71,7 +72,9 @@ def functional(
             continue
         if mutates(call.target):
             twin, target = _twin(call), call.args[0]
-            if twin is None or not isinstance(target, Ref) or target.name not in fresh or _casts(call, dtypes):
+            if twin is None or not isinstance(target, Ref) or _casts(call, dtypes):
+                return None
+            if target.name not in fresh and call.name not in alone:
                 return None
             original = call.args[0].name
             current |= {name: call.name for name, now in current.items() if now == original} | {original: call.name}
@@ -85,6 +88,36 @@ def functional(
         pure.append(call)
     written = {name: Ref(current[name]) for name in owned if name in current}
     return pure, tuple(renamed(out) for out in outputs), written
+
+
+def _alone(calls: Sequence[Call], outputs: Sequence[Any]) -> set[str]:
+    """Calls that overwrite the last name by which anybody reads memory that calls of this program allocated."""
+    last = {name: place for place, call in enumerate(calls) for name in call.refs()}
+    last |= {out.name: len(calls) for out in outputs if isinstance(out, Ref)}
+    names: dict[str, set[str]] = {}
+    found = set()
+    for place, call in enumerate(calls):
+        if mutates(call.target) and isinstance(call.args[0], Ref):
+            written = call.args[0].name
+            others = names.get(written, set()) - {written}
+            if written in names and all(last.get(name, -1) < place for name in others):
+                found.add(call.name)
+            names.pop(written, None)  # what is overwritten once more is fresh then, or no business of ours
+        elif call.op in ALLOCATING:
+            names[call.name] = {call.name}
+        elif call.op != "sym_size" and all(name in names for name in call.refs()):
+            group = set().union({call.name}, *(names[name] for name in call.refs()))
+            names |= dict.fromkeys(group, group)
+        else:
+            for name in call.refs():
+                _forget(names, name)
+    return found
+
+
+def _forget(names: dict[str, set[str]], name: str) -> None:
+    """What shares memory with a value is not known any more."""
+    for other in names.pop(name, set()):
+        names.pop(other, None)
 
 
 def _hides_writes(part: Submodule) -> bool:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from algebraic_cnn.apps.bench.zoo.keeper import recorded
+from algebraic_cnn.apps.cli.zoo import in_markdown
 from algebraic_cnn.apps.experiments import accuracy, schedules
 from algebraic_cnn.files.records import read_records
 
@@ -47,3 +49,8 @@ def test_the_tables_of_the_figures_are_those_of_the_records() -> None:
     for row, (mean, spread) in zip(found, shown, strict=True):
         digits = len(spread.partition(".")[2])
         assert (float(mean), float(spread)) == (round(row["accuracy"], digits), round(row["spread"], digits)), row
+
+
+def test_the_tables_of_public_networks_are_those_of_the_records() -> None:
+    found = in_markdown(recorded(DOCS / "records" / "zoo.jsonl"))
+    assert "\n".join(found) in (DOCS / "results.md").read_text()

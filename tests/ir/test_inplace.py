@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from algebraic_cnn import collapse
 from algebraic_cnn.errors import TraceError
 from algebraic_cnn.ir import inplace
+from algebraic_cnn.ir.emission import emit
 from algebraic_cnn.ir.trace import trace
 from algebraic_cnn.ops.evaluate import Evaluator
 from algebraic_cnn.rings.ring import Float
@@ -60,7 +61,21 @@ def dropout_that_is_its_input(y: Tensor, x: Tensor) -> Tensor:
     return y + x
 
 
+def the_last_name_that_is_overwritten(y: Tensor, x: Tensor) -> Tensor:
+    rows = y.flatten(2).transpose(1, 2)
+    rows += x.flatten(2).transpose(1, 2)
+    return rows.flatten(1)
+
+
+def one_of_two_views_overwritten(y: Tensor, x: Tensor) -> Tensor:
+    first, second = y[:, :, 0], y[:, :, :1]
+    first.mul_(2)
+    second.add_(1)
+    return first.unsqueeze(2) + x
+
+
 BODIES = [
+    the_last_name_that_is_overwritten,
     doubled_then_read,
     overwritten_twice,
     overwritten_and_returned_under_its_first_name,
@@ -83,6 +98,26 @@ def test_taking_views_for_copies_would_be_noticed(body, monkeypatch: pytest.Monk
     monkeypatch.setattr(inplace, "ALLOCATING", inplace.ALLOCATING | {"select", "flatten", "slice"})
     model, x = Body(body).double().eval(), torch.arange(16.0, dtype=torch.float64).reshape(1, 1, 4, 4)
     assert not torch.equal(Evaluator(trace(model, x), Float())(x), model(x.clone()))
+
+
+def test_the_last_name_of_memory_may_be_overwritten_and_no_other() -> None:
+    x = torch.zeros(1, 1, 4, 4)
+    other = Body(one_of_two_views_overwritten).eval()
+    assert torch.equal(emit(trace(other, x + 1))(x + 1), other(x + 1))
+    ops = [call.op for call in trace(Body(the_last_name_that_is_overwritten).eval(), x).calls]
+    assert ops == ["conv2d", "flatten", "transpose", "flatten", "transpose", "add", "flatten"]
+
+
+def test_taking_any_name_for_the_last_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Every:
+        def __contains__(self, name: str) -> bool:
+            return True
+
+    monkeypatch.setattr(inplace, "_alone", lambda calls, outputs: Every())
+    x = torch.arange(16.0, dtype=torch.float64).reshape(1, 1, 4, 4)
+    for body in (a_view_that_sees_it, a_view_that_is_overwritten, one_of_two_views_overwritten):
+        model = Body(body).double().eval()
+        assert not torch.equal(Evaluator(trace(model, x), Float())(x), model(x.clone()))
 
 
 def test_calls_keep_their_names_where_memory_is_not_shared() -> None:

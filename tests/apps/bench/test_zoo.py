@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from algebraic_cnn.apps.bench.patterns import randomised
-from algebraic_cnn.apps.bench.zoo import trial
+from algebraic_cnn.apps.bench.zoo import keeper, trial
 from algebraic_cnn.apps.bench.zoo.keeper import swept
 from algebraic_cnn.apps.bench.zoo.shelf import PACKAGES, opened
 from algebraic_cnn.apps.bench.zoo.trial import Trial, peak, tried
@@ -66,17 +66,47 @@ def test_what_fails_before_the_collapse_is_not_held_against_it(model: nn.Module,
     found = tried(model.eval(), [torch.rand(1, 4)], ABOUT, peak())
     assert found.stage == stage
     assert found.cause
-    assert cells(packages_table([found]))[0][:2] == ["own", "0 of 0"]
+    assert cells(packages_table([found]))[0][:5] == ["own", "1", "0" if stage == "run" else "1", "0", "0"]
 
 
 def test_tables_say_what_worked_and_what_failed() -> None:
     good = Trial("own", "a", 0, error=1e-7, own_error=1e-7, certified=True, collapse=2.0, certificate=3.0, memory=1.5,
                  kernels=(4, 2), norms=(1, 0), latency=0.5)  # fmt: skip
     bad = Trial("own", "b", 0, "collapse", "TraceError: no")
-    assert cells(packages_table([good, bad])) == [
-        ["own", "1 of 2", "4 -> 2", "1 -> 0", "0.8", "2.0, 2.0", "3.0, 3.0", "1.5, 1.5", "0.50"]
-    ]
+    times = [", ".join([number] * 3) for number in ("2.00", "3.00", "1.50", "0.50")]
+    assert cells(packages_table([good, bad])) == [["own", "2", "2", "2", "1", "4 -> 2", "1 -> 0", "0.8", *times]]
     assert cells(failures_table([good, bad])) == [["own", "b", "collapse", "TraceError: no"]]
+
+
+def test_the_spread_is_the_median_the_value_that_one_in_ten_is_above_and_the_worst() -> None:
+    trials = [Trial("own", str(n), 0, certified=True, collapse=float(n)) for n in range(1, 21)]
+    (line,) = cells(packages_table(trials))
+    assert line[8] == "10.50, 18.00, 20.00"
+
+
+def test_records_are_shown_in_markdown_and_nothing_is_run(tmp_path: Path) -> None:
+    path = tmp_path / "zoo.jsonl"
+    for found in (Trial("lpips", "vgg", 0, "collapse", "no | such"), Trial("timm", "a", 0, certified=True)):
+        append_record(path, asdict(found))
+    done = run("bench", "zoo", "--records", path, "--table")
+    assert done.exit_code == 0
+    counts, costs, failed = (block.splitlines() for block in done.output.strip().split("\n\n"))
+    assert [line.split(" | ")[:5] for line in counts[2:]] == [
+        ["| timm", "1", "1", "1", "1"], ["| lpips", "1", "1", "1", "0"], ["| all", "2", "2", "2", "1"]
+    ]  # fmt: skip
+    assert len(costs) == len(counts)
+    assert failed[2:] == ["| lpips | vgg | collapse | no / such |"]
+    assert not run("bench", "zoo", "--records", tmp_path / "none.jsonl", "--table").exit_code
+
+
+def test_packages_take_turns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def served(package: str, names: list[str], *_: object) -> list[dict[str, object]]:
+        return [asdict(Trial(package, name, 0)) for name in names]
+
+    monkeypatch.setattr(keeper, "_package", served)
+    monkeypatch.setattr(keeper, "_TURN", 2)
+    found = [trial.package for trial in swept(["lpips", "open_clip"], tmp_path / "zoo.jsonl")]
+    assert found == ["lpips"] * 2 + ["open_clip"] * 2 + ["lpips"] + ["open_clip"] * 2
 
 
 def test_what_has_a_record_is_not_run_again(tmp_path: Path) -> None:

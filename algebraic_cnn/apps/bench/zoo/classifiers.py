@@ -90,13 +90,17 @@ lednet_cityscapes icnet_resnetd50b_cityscapes esnet_cityscapes jasperdr10x5_en q
 """
 
 
+#: Words in the names of networks that take images of their own size alone.
+_WHOLE = ("inception", "squeeze", "nasnet", "polynet", "pose", "cityscapes", "voc", "celeb")
+
+
 def pytorchcv(providers: Any, name: str) -> Made:
     """A network of pytorchcv, its last pool adaptive, so that small images go through."""
     network = providers.get_model(name, pretrained=False)
     if name.startswith(("jasper", "quartz")):
         return Kept(network, lambda net, x: net(x[0], torch.full((x[0].shape[0],), x[0].shape[2]))), [(64, 160)]
     size = tuple(getattr(network, "in_size", (64, 64)))
-    free = not any(word in name for word in ("inception", "nasnet", "polynet", "pose", "cityscapes", "voc", "celeb"))
+    free = not any(word in name for word in _WHOLE)
     if size[0] > 96 and (free or min(size) > 400):
         size = (96, 96) if free else (256, 256)
     if hasattr(network, "fixed_size"):

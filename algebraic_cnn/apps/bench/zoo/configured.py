@@ -46,7 +46,6 @@ TRANSFORMERS: dict[str, tuple[dict[str, Any], int]] = {
     "Levit": ({"image_size": 64, "hidden_sizes": [16, 24, 32], "num_attention_heads": [2, 2, 2],
                "depths": [1, 1, 1]}, 64),
     "SwiftFormer": ({}, 64),
-    "Glpn": ({"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1], "num_attention_heads": [1, 2, 2, 4]}, 64),
     "VitDet": (_SMALL | _IMAGE, 64),
     "HGNetV2": ({}, 64),
 }  # fmt: skip

@@ -1,5 +1,6 @@
 """A process for each network, with limits of time and memory, and a record of each as soon as it is known.
 
+    recorded   the records of earlier runs
     swept      packages -> a record for each network; those on the disk are not run again
     Limits     seconds and bytes that a network may take
 
@@ -94,6 +95,13 @@ def _turns(left: dict[str, list[str]]) -> Iterator[tuple[str, list[str]]]:
         for package, names in left.items():
             if names[start : start + _TURN]:
                 yield package, names[start : start + _TURN]
+
+
+def recorded(records: Path) -> list[Trial]:
+    """The trials that a file has, package by package in the order of the shelves."""
+    places = list(PACKAGES)
+    found = map(_trial, read_records(records))
+    return sorted(found, key=lambda trial: (places.index(trial.package), trial.name))
 
 
 def _trial(record: dict[str, Any]) -> Trial:

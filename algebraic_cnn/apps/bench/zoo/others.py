@@ -113,7 +113,7 @@ def facenet(package: Any, name: str) -> Made:
     ]
 
 
-VIT = "vit simple_vit deepvit cct mobile_vit max_vit cvt crossformer pit local_vit"
+VIT = "vit simple_vit deepvit cct mobile_vit max_vit cvt crossformer pit"
 
 
 def vit_pytorch(package: Any, name: str) -> Made:
@@ -122,7 +122,7 @@ def vit_pytorch(package: Any, name: str) -> Made:
     module = importlib.import_module(f"vit_pytorch.{name}")
     kind = {"simple_vit": "SimpleViT", "vit": "ViT", "deepvit": "DeepViT", "cct": "CCT", "mobile_vit": "MobileViT",
             "max_vit": "MaxViT", "regionvit": "RegionViT", "crossformer": "CrossFormer", "cvt": "CvT",
-            "pit": "PiT", "local_vit": "LocalViT", "simple_vit_with_register_tokens": "SimpleViT"}[name]  # fmt: skip
+            "pit": "PiT", "simple_vit_with_register_tokens": "SimpleViT"}[name]  # fmt: skip
     if name == "cct":
         return module.CCT(img_size=64, embedding_dim=32, num_layers=2, num_heads=2, mlp_ratio=2, num_classes=10,
                           positional_embedding="learnable"), [(3, 64, 64)]  # fmt: skip
