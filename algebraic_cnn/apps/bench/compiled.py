@@ -5,7 +5,8 @@
     Row             one network by one route
     compiled_rows   the rows of several networks, each network on the disk as soon as it is done
 
-Inductor keeps what it compiled: the first route may pay for kernels that a later one needs too.  Under its own freezing a weight that is written later is not seen: the row says how wrong the outputs are then.
+Inductor keeps what it compiled: the first route may pay for kernels that a later one needs too.  Under its own freezing
+a weight that is written later is not seen: the row says how wrong the outputs are then.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from ...errors import chosen
 from ...files.records import append_record, read_records
 from ...models.resnet import resnet18
 from . import reparameterised
+from .engines import reason
 from .patterns import randomised
 
 Progress = Callable[[str], None]
@@ -226,8 +228,7 @@ def _asked(rows: Mapping[str, Row], routes: Mapping[str, Route], x: Tensor, say:
         try:
             taken, error = way.first(x)
         except Exception as failure:  # compilers raise errors of any class
-            reason = str(failure).strip().partition("\n")[0][:120]
-            found[each] = replace(found[each], note=f"{type(failure).__name__}: {reason}")
+            found[each] = replace(found[each], note=reason(failure))
         else:
             calls, errors = (*found[each].calls, taken), (*found[each].errors, error)
             found[each] = replace(found[each], calls=calls, errors=errors)

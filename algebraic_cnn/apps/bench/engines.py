@@ -158,12 +158,12 @@ def _timed(
         except MissingExtraError:
             raise
         except Exception as error:  # engines of others raise errors of any class
-            notes[form] = _reason(error)
+            notes[form] = reason(error)
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     return interleaved_seconds(ready, seconds=seconds, clock=clock), notes
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """What an engine says, in one line; the first may only name who said it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return next((line for line in lines if not line.endswith("raised:")), type(error).__name__)[:120]

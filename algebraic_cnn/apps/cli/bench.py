@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...errors import chosen
+from .compiled import compile_bench
 from .examples import EXAMPLES
 from .options import AsJson, on_cpu, words
 from .screen import duration, show, table
@@ -31,6 +32,7 @@ _FORMS = ("given", "timm", "ours")
 
 bench = typer.Typer(no_args_is_help=True, help="Measure speed, as ratios to what one would use instead.")
 bench.command("zoo")(zoo_bench)
+bench.command("compile", epilog=EXAMPLES["bench compile"])(compile_bench)
 
 
 @bench.command("patterns", epilog=EXAMPLES["bench patterns"])

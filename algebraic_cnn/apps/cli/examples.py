@@ -54,6 +54,7 @@ _LINES = {
     ),
     "bench toeplitz": ("bench toeplitz --cases ab", "bench toeplitz --seconds 10 --json"),
     "bench training": ("bench training --seconds 60",),
+    "bench compile": ("bench compile --networks repvgg_a0,resnet10t", "bench compile --records mine.jsonl --json"),
     "bench certify": ("bench certify --networks 2 --repeats 1 --depths 4,8",),
 }
 
