@@ -129,7 +129,8 @@ def compiled_rows(
             if records is not None:
                 append_record(records, done[-1])
         for row in done[-1]["rows"]:
-            yield Row(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})
+            fields: dict[str, Any] = {k: tuple(x) if isinstance(x, list) else x for k, x in row.items()}
+            yield Row(**fields)
 
 
 def rows_of(name: str, model: nn.Module, x: Tensor, *, seconds: float, progress: Progress | None = None) -> list[Row]:
