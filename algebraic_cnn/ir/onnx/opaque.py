@@ -187,7 +187,9 @@ class Opaque:
         graph = helper.make_graph([self.node], "one", inputs, outputs, constants)
         model = helper.make_model(graph, opset_imports=self.opsets, ir_version=8)
         try:
-            inferred = onnx.shape_inference.infer_shapes(model, data_prop=True, strict_mode=True)
+            inferred = onnx.shape_inference.infer_shapes(
+                model, data_prop=self.node.op_type != "Range", strict_mode=True
+            )
         except Exception as error:  # it raises errors of many classes
             raise NoShape(str(error)) from error
         return [self._read(value, kind) for value, kind in zip(inferred.graph.output, self.kinds, strict=True)]
