@@ -246,7 +246,7 @@ def identity(shape: Size) -> Scaling:
 def scaling_atom(shape: Size, last: bool, scale: Callable[[Ring, int], Array], **more: Any) -> Atom:
     """Channel c times ``scale(ring, channels)[c]``, on values whose channels stand last or after the batch axis."""
     place = len(shape) - 1 if last else 1
-    channels, sizes = (*shape, 1)[place] or 1, [n or 1 for i, n in enumerate(shape) if i not in (0, place)]
+    channels, sizes = (*shape, 1, 1)[place] or 1, [n or 1 for i, n in enumerate(shape) if i not in (0, place)]
     axes = tuple(Axis(n, n) for n in sizes)
     offset = more.pop("offset_is", Offset.NONE)
     form = Form(Footprint(channels, channels, channels, axes), last and bool(sizes), offset)

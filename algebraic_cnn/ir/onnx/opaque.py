@@ -24,6 +24,8 @@ from .values import Unread, Value
 
 #: Tensors that have numbers; others are what torch traces a module with.
 _WITH_NUMBERS = (Tensor, nn.Parameter, nn.Buffer)
+#: Numbers of a constant that may say a shape, at most.
+_FEW = 4096
 
 
 class NoShape(Exception):
@@ -36,7 +38,6 @@ def subgraphs(node: Any) -> Iterator[Any]:
         if attribute.HasField("g"):
             yield attribute.g
         yield from attribute.graphs
-
 
 def captured(node: Any) -> list[str]:
     """Names that the subgraphs of a node read from outside, in a fixed order."""
@@ -95,7 +96,7 @@ class Opaque:
         if self.endless or (self.run is not None and self.shaped):
             return list(given)
         for place, value in enumerate(given):
-            if isinstance(value, Value) and value.constant is not None and value.constant.numel() < 4096:
+            if isinstance(value, Value) and value.constant is not None and value.constant.numel() < _FEW:
                 self.held[place] = value.constant
                 self._arrays[place] = tensor_proto(value.constant, "")
         return [None if place in self.held else value for place, value in enumerate(given)]
@@ -186,10 +187,10 @@ class Opaque:
         inputs = [value for value in inputs if value.name not in {c.name for c in constants}]
         graph = helper.make_graph([self.node], "one", inputs, outputs, constants)
         model = helper.make_model(graph, opset_imports=self.opsets, ir_version=8)
+        # Numbers that say shapes are few; ONNX writes down as many as it is told, one by one.
+        few = self.node.op_type != "Range" and all(x.numel() < _FEW for x in given if isinstance(x, Tensor))
         try:
-            inferred = onnx.shape_inference.infer_shapes(
-                model, data_prop=self.node.op_type != "Range", strict_mode=True
-            )
+            inferred = onnx.shape_inference.infer_shapes(model, data_prop=few, strict_mode=True)
         except Exception as error:  # it raises errors of many classes
             raise NoShape(str(error)) from error
         return [self._read(value, kind) for value, kind in zip(inferred.graph.output, self.kinds, strict=True)]
