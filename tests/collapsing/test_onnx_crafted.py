@@ -1,4 +1,4 @@
-"""ONNX files by hand: unusual ones collapse as ONNX Runtime computes them; those that ask for too much are left alone."""
+"""ONNX files by hand: unusual ones collapse as ONNX Runtime computes them; those that ask too much are left alone."""
 
 from __future__ import annotations
 
