@@ -170,7 +170,7 @@ def test_one_map_of_integers_or_complex_numbers_is_refused_with_its_line(kind: s
 
 
 def test_an_example_of_another_precision_is_refused_with_the_line_that_cannot_take_it() -> None:
-    with pytest.raises(TraceError, match=r"linear.*dtype") as caught:
+    with pytest.raises(TraceError, match="same dtype") as caught:
         collapse(Says(torch.relu, dtype=torch.float64).eval(), torch.ones(2, 6))
     assert "test_bad_models.py" in str(caught.value.where)
 

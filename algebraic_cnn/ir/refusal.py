@@ -16,12 +16,14 @@ import logging
 import re
 import traceback
 from collections.abc import Iterator, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from torch import Tensor
 
 from ..errors import TraceError
 
+#: Every call that a model makes passes through this file, so that no line of it is one of the model.
+_FOLLOWING = Path(__file__).parent / "histories.py"
 #: What torch's errors mean, by the name of their class.
 _WORDS = {
     "GuardOnDataDependentSymNode": "its control flow depends on the numbers in a tensor",
@@ -69,6 +71,7 @@ def line_in(stack: str) -> str | None:
 def line_of(error: BaseException) -> str | None:
     """The innermost line that torch called and that is not torch's own: a line of the model."""
     frames = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in frames if Path(frame.filename) != _FOLLOWING]
     first = next((place for place, frame in enumerate(frames) if _is_torch(frame.filename)), len(frames))
     inner = [frame for frame in frames[first:] if not _is_torch(frame.filename)]
     return _written(inner[-1].filename, inner[-1].lineno, inner[-1].name, inner[-1].line or "") if inner else None

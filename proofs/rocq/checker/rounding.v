@@ -196,8 +196,8 @@ intro P. apply nearP. intros k r. apply nearP. intros k' r' H. apply Bool.orb_tr
 - left. now apply withinP.
 Qed.
 
+Print Assumptions nearest.
+Print Assumptions roundsP.
+Print Assumptions withinP.
 Print Assumptions correctly_rounded.
 Print Assumptions nearly_rounded.
-Print Assumptions roundsP.
-Print Assumptions nearest.
-Print Assumptions withinP.
