@@ -39,7 +39,7 @@ def bounded(check: Check) -> Certificate:
     if check.box is not None:
         found = over_a_box(check, Box.between(check.box, check.shape))
         return replace(found, statement=f"{found.statement} {kernels(check.original, check.collapsed)}")
-    if (graphs := _seamed(check)) is not None:
+    if (graphs := _split(check)) is not None:
         return _by_parts(check, graphs, "bounded", check.inputs)
     x = _random(check) if check.inputs is None else check.inputs.detach().cpu()
     kind = "random" if check.inputs is None else "given"
@@ -49,13 +49,13 @@ def bounded(check: Check) -> Certificate:
 
 def sampled(check: Check) -> Certificate:
     """A smoke test: the same comparison, at random inputs only."""
-    if (graphs := _seamed(check)) is not None:
+    if (graphs := _split(check)) is not None:
         return _by_parts(check, graphs, "sampled", None)
     what = f"a smoke test: at {check.points} random inputs the outputs differ {_WITHIN}."
     return _compared(check, _random(check), Certificate(what, "sampled", True))
 
 
-def _seamed(check: Check) -> tuple[Graph, Graph] | None:
+def _split(check: Check) -> tuple[Graph, Graph] | None:
     """The two networks, if they are graphs and one of them is no affine map of one sample to one output."""
     if not isinstance(check.original, Graph) or not isinstance(check.collapsed, Graph):
         return None

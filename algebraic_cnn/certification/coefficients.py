@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ..derivation.magnitudes.heights import denominator, height
-from ..derivation.seams import Cut, Source, modulo
+from ..derivation.splitting import Cut, Source, modulo
 from ..errors import TooLargeError
 from ..ir.graph import Ref
 from ..ops.sums import terms

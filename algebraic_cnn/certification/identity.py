@@ -18,7 +18,7 @@ import numpy as np
 from torch import Tensor
 
 from ..derivation.samples import doubtful, require_samples_apart, rows_of
-from ..derivation.seams import Cut, cut, points, unlike, values
+from ..derivation.splitting import Cut, cut, points, unlike, values
 from ..errors import ShapeError
 from ..ir.graph import Graph, Rows
 from ..ir.sized import Sized
@@ -129,7 +129,7 @@ class _Counts:
 
 def _counts(graph: Graph, batch: int) -> _Counts:
     pieces = cut(graph, batch, moved=False)
-    sizes = [text for seam in pieces.seams if "('size', " in (text := repr(seam.form.arguments))]
+    sizes = [text for boundary in pieces.boundaries if "('size', " in (text := repr(boundary.form.arguments))]
     unknown = any("('size', ''" in text for text in sizes) or not _proportional(graph)
     return _Counts(bool(sizes), unknown or doubtful(pieces.graph, rows_of(graph)) is not None)
 
@@ -177,17 +177,17 @@ def networks(check: Check, graphs: tuple[Graph, Graph], compared: Compared | Non
 def _at_one_size(
     check: Check, graphs: Sequence[Graph], pieces: Sequence[Cut], batches: Batches, compared: Compared
 ) -> Certificate:
-    seams = len(pieces[0].seams)
+    boundaries = len(pieces[0].boundaries)
     reason = unlike_outputs(*(Sized(part.whole, part.values) for part in pieces))
     if reason:
         return Certificate(f"the networks are different: {reason}.", "modular", False, interface=True)
     pairing = matched(pieces[0], pieces[1], check.seed)
-    calls = "1 call that is not" if seams == 1 else f"{seams} calls that are not"
+    calls = "1 call that is not" if boundaries == 1 else f"{boundaries} calls that are not"
     scope = f", {batches.words}" if batches.words else ""
     stops = any(traits(call.op).detaches for graph in graphs for call in graph.calls)
     scope += ", in values, not in gradients" if stops else ""
-    holds = Certificate(f"{_SEAMED.format(calls) if seams else _AFFINE}{scope}.", "modular", True)
-    fails = replace(holds, statement=_PART if seams else _DIFFERENT, ok=False)
+    holds = Certificate(f"{_SEAMED.format(calls) if boundaries else _AFFINE}{scope}.", "modular", True)
+    fails = replace(holds, statement=_PART if boundaries else _DIFFERENT, ok=False)
     found = compared(check, pairing, holds, fails)
     if not found.ok and pairing.alone:
         reason = unlike(pieces[0], pieces[1]) or f"only one of them makes {pairing.alone[0]}"
@@ -200,15 +200,15 @@ def _compared(check: Check, pairing: Matching, holds: Certificate, fails: Certif
     """Whether all pairs of values are the same functions of the sources, at random points modulo random primes."""
     cuts = pairing.cuts
     weights = Residues(*(part.graph.constants for part in cuts))
-    seams = any(part.seams for part in cuts)
+    boundaries = any(part.boundaries for part in cuts)
 
     def trial(field: PrimeField, generator: np.random.Generator) -> Witness | None:
         inputs, embed = points(cuts, field, generator), weights.modulo(field)
         found = [values(part, field, row, part.graph.device, embed)
                  for part, row in zip(cuts, inputs, strict=True)]  # fmt: skip
         for (one, i), (other, j), place in pairing.pairs:
-            at = f"entry {{}} of {place}" if seams else "output {} at the integer input recorded here"
-            witness = unequal(field, found[one][i], found[other][j], at, None if seams else inputs[0][0].numpy())
+            at = f"entry {{}} of {place}" if boundaries else "output {} at the integer input recorded here"
+            witness = unequal(field, found[one][i], found[other][j], at, None if boundaries else inputs[0][0].numpy())
             if witness is not None:
                 return witness
         return None

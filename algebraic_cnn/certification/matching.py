@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..derivation.seams import Cut, Seam, Source
+from ..derivation.splitting import BoundaryCall, Cut, Source
 from ..ir.canonical import bits, commutes, form_of
 from ..ir.graph import Call, Ref
 from ..ops.evaluate import Evaluator
@@ -33,7 +33,7 @@ from .reordering import inverse, order_of, reordered
 #: Values further apart than this, beside their size, are not thought to be one value that was rounded in two ways.
 _ALIKE = 2.0**-10
 
-#: A seam by the number of its network, 0 or 1, and its own.
+#: A boundary by the number of its network, 0 or 1, and its own.
 Place = tuple[int, int]
 
 
@@ -44,7 +44,7 @@ class Matching:
     Attributes:
         cuts: of both networks, what stands for the same value called alike in ``sources``.
         pairs: ((network, output of its cut), (network, output of its cut), what it is in words).
-        alone: names of seams that have no partner in the other network.
+        alone: names of boundaries that have no partner in the other network.
     """
 
     cuts: tuple[Cut, Cut]
@@ -53,7 +53,7 @@ class Matching:
 
 
 def matched(first: Cut, second: Cut, seed: int = 0) -> Matching:
-    """The two cuts with seams paired, and the values that must be the same.
+    """The two cuts with boundaries paired, and the values that must be the same.
 
     Args:
         first: of one network.
@@ -61,7 +61,7 @@ def matched(first: Cut, second: Cut, seed: int = 0) -> Matching:
         seed: of the numbers on which they are run; the guess depends on it, the proof does not.
 
     >>> from algebraic_cnn.ir.trace import trace
-    >>> from algebraic_cnn.derivation.seams import cut
+    >>> from algebraic_cnn.derivation.splitting import cut
     >>> class Branches(torch.nn.Module):
     ...     def __init__(self, *calls):
     ...         super().__init__()
@@ -81,7 +81,7 @@ def matched(first: Cut, second: Cut, seed: int = 0) -> Matching:
         run.follow()
     ours, theirs = (range(pieces.given, len(pieces.places)) for pieces in (first, second))
     outputs = [((0, i), (1, j), first.places[i]) for i, j in zip(ours, theirs, strict=True)]
-    alone = tuple(entry.seam.name for entry in known if entry.met != {0, 1})
+    alone = tuple(entry.boundary.name for entry in known if entry.met != {0, 1})
     cuts = runs[0].renamed(), runs[1].renamed()
     return Matching(cuts, (*runs[0].pairs, *runs[1].pairs, *outputs), alone)
 
@@ -92,14 +92,14 @@ class _Known:
 
     Attributes:
         places: of the values that it is given.
-        seam: the call.
+        boundary: the call.
         given: the numbers that it was given.
         met: the networks that make it.
         made: for a call that reads more than numbers, by which calls each value was made (``_Run.made``).
     """
 
     places: list[Place]
-    seam: Seam
+    boundary: BoundaryCall
     given: list[Any]
     met: set[int]
     made: list[str]
@@ -120,21 +120,21 @@ class _Run:
     orders: dict[int, Tensor] = field(default_factory=dict)
 
     def follow(self) -> None:
-        """Run the network; find or make the entry of every seam."""
+        """Run the network; find or make the entry of every boundary."""
         pieces, values = self.pieces, {}
         evaluator = Evaluator(pieces.graph, Float(), pieces.graph.device)
         sources = {name: (source, tuple(int(n or 0) for n in shape)) for name, source, shape in
                    zip(pieces.graph.inputs, pieces.sources, pieces.graph.input_shapes, strict=True)}  # fmt: skip
-        seams = {seam.call.name: number for number, seam in enumerate(pieces.seams)}
+        boundaries = {boundary.call.name: number for number, boundary in enumerate(pieces.boundaries)}
         for name in pieces.whole.inputs:
             values[name] = self._token(*sources[name])
         with torch.no_grad():
             for call in pieces.whole.calls:
-                if call.name in seams:
-                    outputs = (pieces.graph.outputs[i] for i in pieces.seams[seams[call.name]].given)
+                if call.name in boundaries:
+                    outputs = (pieces.graph.outputs[i] for i in pieces.boundaries[boundaries[call.name]].given)
                     given = [evaluator.value(out, values) for out in outputs]
-                    self.partner[seams[call.name]] = self._entry(seams[call.name], given)
-                elif call.name not in sources and not (seams.keys() & set(call.refs()) and is_part(call)):
+                    self.partner[boundaries[call.name]] = self._entry(boundaries[call.name], given)
+                elif call.name not in sources and not (boundaries.keys() & set(call.refs()) and is_part(call)):
                     values[call.name] = evaluator.step(call, values)
                 if call.name in sources:
                     (number, part), shape = sources[call.name]
@@ -142,7 +142,7 @@ class _Run:
                     values[call.name] = token[inverse(self.orders[number])] if number in self.orders else token
 
     def renamed(self) -> Cut:
-        """The cut, a seam called by the number of its entry, and its values in that entry's order."""
+        """The cut, a boundary called by the number of its entry, and its values in that entry's order."""
         sources = tuple((self.partner.get(number, number), part) for number, part in self.pieces.sources)
         return replace(reordered(self.pieces, self.orders), sources=sources)
 
@@ -153,17 +153,17 @@ class _Run:
         return self.tokens[source]
 
     def _entry(self, number: int, given: list[Any]) -> int:
-        """The number of the entry that a seam is; a pair to compare for each value that it is given."""
-        seam = self.pieces.seams[number]
-        places = [(self.number, i) for i in seam.given]
-        made = [self.made(self.pieces.graph.outputs[i]) for i in seam.given] if seam.reads else []
+        """The number of the entry that a boundary is; a pair to compare for each value that it is given."""
+        boundary = self.pieces.boundaries[number]
+        places = [(self.number, i) for i in boundary.given]
+        made = [self.made(self.pieces.graph.outputs[i]) for i in boundary.given] if boundary.reads else []
         best, order = self._nearest(number, given, made)
         if best is None:
-            self.known.append(_Known(places, seam, given, {self.number}, made))
+            self.known.append(_Known(places, boundary, given, {self.number}, made))
             return len(self.known) - 1
         entry = self.known[best]
         entry.met.add(self.number)
-        where = entry.seam.given_name
+        where = entry.boundary.given_name
         self.pairs += [(known, places[i], where) for known, i in zip(entry.places, order, strict=True)]
         return best
 
@@ -195,12 +195,12 @@ class _Run:
 
         What this network has made already is the same only if it is given the very same numbers.
         """
-        seam = self.pieces.seams[place]
+        boundary = self.pieces.boundaries[place]
         orders = [list(range(len(given)))]
-        orders += [[1, 0]] if commutes(seam.form) else []
+        orders += [[1, 0]] if commutes(boundary.form) else []
         found: list[tuple[float, int, list[int]]] = []
         for number, entry in enumerate(self.known):
-            if entry.seam.form == seam.form and entry.made == made:
+            if entry.boundary.form == boundary.form and entry.made == made:
                 for order in orders:
                     distance = sum(_distance(x, given[i]) for x, i in zip(entry.given, order, strict=True))
                     if distance == 0 or (self.number == 1 and 0 in entry.met):
@@ -211,7 +211,7 @@ class _Run:
         if distance > _ALIKE:  # nothing like it: the same in another order, or else the next of its kind
             free = [each for each in found if self.number not in self.known[each[1]].met]
             for _, number, _ in free:
-                moved = order_of(seam, self.known[number].given[0], given[0])
+                moved = order_of(boundary, self.known[number].given[0], given[0])
                 if moved is not None:
                     self.orders[place] = moved
                     return number, [0]

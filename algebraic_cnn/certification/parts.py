@@ -1,7 +1,7 @@
 """The levels "bounded" and "sampled" for networks with calls that are not affine: part by part, between these calls.
 
-Both networks are cut at their seams (derivation/seams.py).  Every affine part of the one is run beside that of the
-other, on the values that the first network has there, in float64, so that their numbers alone differ:
+Both networks are cut at their boundaries (derivation/splitting.py).  Every affine part of the one is run beside that of
+the other, on the values that the first network has there, in float64, so that their numbers alone differ:
 
     products    a fused or re-parameterised weight is a sum of products of the original's numbers, each computed with a
                 few roundings (_EACH for every call that it was made of); so it is off by gamma |f|(|x|) at most
@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..derivation.seams import Cut, Source, cut, unlike
+from ..derivation.splitting import Cut, Source, cut, unlike
 from ..errors import ShapeError
 from ..ir.graph import Graph, Ref
 from ..ir.interpreter import interpret
@@ -120,7 +120,7 @@ def undecidable(holds: Certificate, place: str) -> Certificate:
 
 
 def _sources(pieces: Cut, renamed: Cut, inputs: Sequence[Tensor]) -> dict[Source, Any]:
-    """The network's inputs and what its seams return, as torch computes them, in float64."""
+    """The network's inputs and what its boundaries return, as torch computes them, in float64."""
     graph = pieces.whole
     moved = [x.to(graph.device, graph.dtype if x.is_floating_point() else None) for x in inputs]
     values = interpret(graph, dict(zip(graph.inputs, moved, strict=True)))

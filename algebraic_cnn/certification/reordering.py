@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..derivation.seams import Cut, Seam
+from ..derivation.splitting import BoundaryCall, Cut
 from ..ir.graph import Call, Ref
 
 #: Sorted values that are further apart than this, beside their size, are not one value in two orders: far less than the
@@ -25,16 +25,16 @@ from ..ir.graph import Call, Ref
 _NEAR = 2.0**-18
 
 
-def order_of(seam: Seam, x: Any, y: Any) -> Tensor | None:
-    """The permutation p with y[p] nearly x, of what two calls like this seam are given; None if there is none.
+def order_of(boundary: BoundaryCall, x: Any, y: Any) -> Tensor | None:
+    """The permutation p with y[p] nearly x, of what two calls like this boundary are given; None if there is none.
 
     Args:
-        seam: one of the two calls, which are of one form.
+        boundary: one of the two calls, which are of one form.
         x: what the first is given.
         y: what the second is given.
     """
-    alone = len(list(seam.call.refs())) == 1 and not seam.reads
-    if not alone or torch.Tag.pointwise not in getattr(seam.call.target, "tags", ()):
+    alone = len(list(boundary.call.refs())) == 1 and not boundary.reads
+    if not alone or torch.Tag.pointwise not in getattr(boundary.call.target, "tags", ()):
         return None
     if not (isinstance(x, Tensor) and isinstance(y, Tensor)) or x.ndim != 1 or x.shape != y.shape or not x.numel():
         return None
@@ -54,11 +54,11 @@ def inverse(order: Tensor) -> Tensor:
 
 
 def reordered(pieces: Cut, orders: Mapping[int, Tensor]) -> Cut:
-    """A cut with some of its seams taken in another order.
+    """A cut with some of its boundaries taken in another order.
 
     Args:
         pieces: the cut.
-        orders: number of a seam -> p: the seam that is given y is seen as one that is given y[p].
+        orders: number of a boundary -> p: the boundary that is given y is seen as one that is given y[p].
     """
     graph = pieces.graph
     if not orders:
@@ -67,15 +67,15 @@ def reordered(pieces: Cut, orders: Mapping[int, Tensor]) -> Cut:
     shapes = graph.shapes()
     before, after = [], []
     for number, order in orders.items():
-        seam, name = pieces.seams[number], f"order_{number}"
+        boundary, name = pieces.boundaries[number], f"order_{number}"
         constants |= {name: order, f"{name}_undone": inverse(order)}
-        (place,) = seam.given
-        after.append(_selected(seam.call, f"{name}_given", graph.outputs[place].name, name, shapes))
+        (place,) = boundary.given
+        after.append(_selected(boundary.call, f"{name}_given", graph.outputs[place].name, name, shapes))
         outputs[place] = Ref(after[-1].name)
         for i, (source, given) in enumerate(zip(pieces.sources, graph.inputs, strict=True)):
             if source[0] == number:
                 inputs[i] = f"{name}_made"
-                before.append(_selected(seam.call, given, inputs[i], f"{name}_undone", {inputs[i]: shapes[given]}))
+                before.append(_selected(boundary.call, given, inputs[i], f"{name}_undone", {inputs[i]: shapes[given]}))
     calls = (*before, *graph.calls, *after)
     graph = replace(graph, inputs=tuple(inputs), calls=calls, outputs=tuple(outputs), constants=constants)
     return replace(pieces, graph=graph)

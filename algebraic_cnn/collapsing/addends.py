@@ -13,11 +13,11 @@ from dataclasses import replace
 
 from ..algebra.stencils.moves import is_pointwise
 from ..algebra.stencils.pieces import Atom, Offset, Piece, chained, parts_of
-from ..derivation.junctions import Junction, Network
+from ..derivation.junctions import AffinePart, Junction
 from .cut import Cutter
 
 
-def distributed(network: Network, cutter: Cutter) -> Network:
+def distributed(network: AffinePart, cutter: Cutter) -> AffinePart:
     """The network with every map of single channels that follows a sum in the sum's terms, where they cost less."""
     place = {call.name: at for at, call in enumerate(network.graph.calls)}
     readers = network.readers()
@@ -43,7 +43,7 @@ def leading(piece: Piece) -> tuple[list[Atom], Sequence[Piece]]:
     return maps, parts[len(maps) :]
 
 
-def _inside(network: Network, name: str) -> tuple[dict[str, Junction], list[str]] | None:
+def _inside(network: AffinePart, name: str) -> tuple[dict[str, Junction], list[str]] | None:
     """The junctions with the maps after one sum in its terms, and the names of those that changed or are new."""
     total, junctions = network.junctions[name], dict(network.junctions)
     reader = next(each for each, other in junctions.items() if any(name == read for read, _ in other.operands))

@@ -227,13 +227,13 @@ def _together(free: Graph, points: Sequence[Values], found: Sequence[Certificate
     return replace(found[0], statement=said, error_probability=error, **more)
 
 
-def seams_of(rewrite: Rewrite) -> Callable[[int], dict[str, torch.Tensor]]:
+def starts_of(rewrite: Rewrite) -> Callable[[int], dict[str, torch.Tensor]]:
     """Batch size -> the values at which regions begin, without their numbers."""
-    graph, seams = rewrite.network.graph, rewrite.network.seams
+    graph, starts = rewrite.network.graph, rewrite.network.starts
 
     @lru_cache
     def values(batch: int) -> dict[str, torch.Tensor]:
         found = followed(graph, graph.input_shapes, batch)
-        return {name: found[name] for name in seams if isinstance(found[name], torch.Tensor)}
+        return {name: found[name] for name in starts if isinstance(found[name], torch.Tensor)}
 
     return values

@@ -18,13 +18,13 @@ import numpy as np
 from ..algebra.stencils.kernels import pointwise
 from ..algebra.stencils.moves import after, is_pointwise, keeps_axes
 from ..algebra.stencils.pieces import Array, Atom, Branches, Chain, Form, Move, Piece
-from ..derivation.junctions import Junction, Network
+from ..derivation.junctions import AffinePart, Junction
 from ..ops.registry import traits
 from ..rings.ring import Ring
 from .cut import Cutter
 
 
-def averaged(network: Network, cutter: Cutter) -> Network:
+def averaged(network: AffinePart, cutter: Cutter) -> AffinePart:
     """The network with pools before maps of channels wherever the cheapest plan then costs less."""
     junctions = {name: averaged_junction(junction, cutter) for name, junction in network.junctions.items()}
     return replace(network, junctions=junctions)

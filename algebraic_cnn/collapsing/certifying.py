@@ -23,10 +23,10 @@ from ..ir.choices import Choices
 from ..ir.fingerprints import fingerprint
 from ..ir.graph import Graph
 from ..ops.evaluate import Progress
-from .any_size import seams_of
+from .any_size import starts_of
 from .building import in_dtype
 from .job import Job, settled
-from .warrant import warrant
+from .validation import validated
 
 
 def certify(
@@ -108,7 +108,7 @@ def again(choices: Choices, check: Check) -> Certificate | None:
         job, written, made = settled(job, careful)
         if fingerprint(in_dtype(made, job.dtype)) != fingerprint(after):
             return None
-        found = warrant(written, seams_of(written), seed=check.seed, error=2.0 ** (-10 * check.points))
+        found = validated(written, starts_of(written), seed=check.seed, error=2.0 ** (-10 * check.points))
     except AlgebraicError:
         return None
     speaks = {"networks": (before, made), "recipes": written.rewritten.recipes}

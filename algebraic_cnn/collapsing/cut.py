@@ -106,8 +106,8 @@ class Cutter:
                 return lambda builder, x, like: reduce(lambda y, emit: emit(builder, y, like), emits, x)
             case Branches(_, parts):
                 return beside(piece, [self.given(part) for part in parts])
-            case Tangle(calls=calls, seam=seam):
-                return lambda builder, x, like: repeated(builder, calls, {seam: x})
+            case Tangle(calls=calls, start=start):
+                return lambda builder, x, like: repeated(builder, calls, {start: x})
             case Scaling(number=number) if number is not None:
                 return lambda builder, x, like: multiplied(builder, x, number, like)
             case Atom(call=None):

@@ -59,7 +59,7 @@ class Elsewhere:
     def constant(self, piece: Piece) -> bool:
         """Whether a piece is the same at every size: it takes and gives values whose lengths never change."""
         if isinstance(piece, Tangle):
-            ends = [(source.shapes[piece.seam], source.shapes[piece.calls[-1].name]) for source in self.sources]
+            ends = [(source.shapes[piece.start], source.shapes[piece.calls[-1].name]) for source in self.sources]
             return all(pair == (piece.source, piece.shape) for pair in ends)
         calls = list(leaves(piece))
         known = {call.name: call.shape for call in calls}

@@ -1,6 +1,6 @@
 """The proof of a collapse without chance: every coefficient of every region, over the rationals.
 
-warrant.py compares a region with what replaces it at random points modulo random primes.  Here it is at 0 and at the
+validation.py compares a region with what replaces it at random points modulo random primes.  Here it is at 0 and at the
 unit vectors, modulo so many primes that their product exceeds every numerator by which two coefficients can differ.
 Where samples are surely apart, the unit vectors are the samples of one batch.
 
@@ -25,7 +25,7 @@ from ..rings.crt import primes_for
 from ..rings.prime_field import PrimeField
 from ..rings.ring import Majorant
 from .rewriting import Rewrite
-from .warrant import Examples, Pair, batches, changed, height, unequal
+from .validation import Examples, Pair, batches, changed, height, unequal
 
 #: Bits to spare: a value at a unit vector is a sum of a coefficient and a constant.
 _SPARE = 16
@@ -39,7 +39,7 @@ def exactly(rewrite: Rewrite, examples: Examples, budget: int) -> Certificate:
 
     Args:
         rewrite: the network and what it became.
-        examples: batch size -> a value of the right shape for every seam.
+        examples: batch size -> a value of the right shape for every start.
         budget: bytes that the coefficients of a region may take.
 
     Returns:

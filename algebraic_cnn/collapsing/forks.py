@@ -11,12 +11,12 @@ from dataclasses import replace
 
 from ..algebra.stencils.moves import is_pointwise
 from ..algebra.stencils.pieces import Atom, Move, Piece, Scaling, chained, parts_of
-from ..derivation.junctions import Junction, Network
+from ..derivation.junctions import AffinePart, Junction
 from .averages import averaged_junction
 from .cut import Cutter
 
 
-def spread(network: Network, cutter: Cutter) -> Network:
+def spread(network: AffinePart, cutter: Cutter) -> AffinePart:
     """The network with every map of channels behind the fork that reads it, where the readers then cost less."""
     place = {call.name: at for at, call in enumerate(network.graph.calls)}
     readers = network.readers()
@@ -48,7 +48,7 @@ def _is_diagonal(piece: Piece) -> bool:
     return isinstance(piece, Atom) and is_pointwise(piece) and piece.form.footprint.diagonal
 
 
-def _behind(network: Network, name: str) -> tuple[dict[str, Junction], list[str]] | None:
+def _behind(network: AffinePart, name: str) -> tuple[dict[str, Junction], list[str]] | None:
     """The junctions with the tail of one in its readers, and the names of those that changed or are new."""
     junction = network.junctions[name]
     if len(junction.operands) != 1:

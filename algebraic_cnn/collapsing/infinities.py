@@ -23,9 +23,9 @@ from ..ir.graph import Call, Graph, Ref
 from ..ops.evaluate import Evaluator
 from ..ops.registry import traits
 from ..rings.ring import Float
-from .any_size import seams_of
+from .any_size import starts_of
 from .rewriting import Rewrite
-from .warrant import Pair, changed, overflowing
+from .validation import Pair, changed, overflowing
 
 #: Entries of a region's inputs that are made NaN, one at a time.
 _PROBES = 16
@@ -101,7 +101,7 @@ def staying(rewrite: Rewrite, after: Graph) -> dict[str, str]:
 def _differs(pair: Pair, rewrite: Rewrite, after: Graph, doubtful: Set[str]) -> bool:
     """Whether NaN in some entry of an input reaches other entries of the outputs than it did."""
     least, _ = pair.original.batch_sizes
-    examples = seams_of(rewrite)(pair.original.batch or least)
+    examples = starts_of(rewrite)(pair.original.batch or least)
     sides = [Evaluator(graph, Float(), graph.device) for graph in (pair.original, pair.new(after))]
     inputs = {name: examples[name] for side in sides for name in side.graph.inputs}
     plain = {name: torch.ones(x.shape, dtype=torch.float64, device=x.device) for name, x in inputs.items()}

@@ -29,7 +29,7 @@ from ..ir.spelling import plain
 from ..ops.traits import Prices
 from ..rings.ring import Float
 from ..toeplitz.arguments import bytes_allowed
-from .any_size import Sampled, proven, seams_of
+from .any_size import Sampled, proven, starts_of
 from .cut import Cutter
 from .elsewhere import Elsewhere
 from .exactly import exactly
@@ -39,7 +39,7 @@ from .passes import PassReport, arranged
 from .rewriting import Rewrite, rewrite
 from .sizes import grown
 from .tangles import untangled
-from .warrant import Examples, warrant
+from .validation import Examples, validated
 
 #: What is wrong where a certificate says no, and where it says nothing.
 NOT_THE_NETWORK = "the collapse is not the network"
@@ -134,7 +134,7 @@ class Job:
         affine = single and not written.network.boundaries and not written.network.missed
         return affine and mergers == ["dense"] and len(plans) == 1 and apart(self.graph, self.graph.device)
 
-    def certificate(self, written: Rewrite, seams: Examples) -> tuple[ImageSizes | None, Certificate | None]:
+    def certificate(self, written: Rewrite, starts: Examples) -> tuple[ImageSizes | None, Certificate | None]:
         """The image sizes that the result takes, if more than one, and the certificate that was asked for.
 
         Raises:
@@ -146,16 +146,16 @@ class Job:
         if self.level is None:
             return None, None
         if self.level == "modular":
-            return None, required(warrant(written, seams))
+            return None, required(validated(written, starts))
         return None, required(self._judge(written))
 
     def _judge(self, written: Rewrite) -> Certificate:
         """The certificate of one image size; modular where none was asked for, as sizes depend on it."""
         if self.level in (None, "modular"):
-            return warrant(written, seams_of(written))
+            return validated(written, starts_of(written))
         before = written.network.graph
         if self.level == "rational" and not (is_map(before) and self._states(written)):
-            return exactly(written, seams_of(written), self.memory_budget)
+            return exactly(written, starts_of(written), self.memory_budget)
         after = written.rewritten.over(Float(), dtype=before.dtype)
         found = compare(before, after, level=self.level, memory_budget=self.memory_budget)
         if self.dtype == before.dtype:

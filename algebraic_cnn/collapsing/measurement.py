@@ -1,6 +1,6 @@
 """The last word on forms that spend more of something: their calls before and after, in turn, by the clock.
 
-values_of             the values at the seams of a network, from one run of it
+values_of             the values at the starts of a network, from one run of it
 doubtful              the changed regions whose calls spend more dispatch, arithmetic or memory than before
 race                  two functions run in turn, until it is clear whether the second is slower
 timed                 a race for every doubtful region
@@ -30,7 +30,7 @@ from ..ir.graph import Call, Graph
 from ..ir.interpreter import interpret, natively
 from ..ops.traits import Prices
 from .cost import Expense, expense
-from .warrant import Pair
+from .validation import Pair
 
 #: What is slower is so by more than this factor.
 _MARGIN = 1.05
@@ -59,11 +59,11 @@ class Race:
     lost: bool
 
 
-def values_of(graph: Graph, seams: frozenset[str], batch: int = 1, *, seed: int = 0) -> dict[str, Tensor]:
+def values_of(graph: Graph, starts: frozenset[str], batch: int = 1, *, seed: int = 0) -> dict[str, Tensor]:
     """The values of some names in one run of a graph, on normal random inputs (zeros where they are integers)."""
     with torch.no_grad():
-        values = interpret(graph, drawn(graph, batch, seed=seed), _called, keep=seams)
-    return {name: value for name, value in values.items() if name in seams and isinstance(value, Tensor)}
+        values = interpret(graph, drawn(graph, batch, seed=seed), _called, keep=starts)
+    return {name: value for name, value in values.items() if name in starts and isinstance(value, Tensor)}
 
 
 def drawn(graph: Graph, batch: int = 1, *, seed: int = 0) -> dict[str, Tensor]:
@@ -104,7 +104,7 @@ def _called(call: Call, values: Mapping[str, Any]) -> Any:
         raise TraceError(f"torch cannot run the model's {call.op} ({reason})", where=call.where) from error
 
 
-def timed(pairs: Sequence[Pair], rewritten: Graph, seams: Mapping[str, Tensor]) -> list[Race]:
+def timed(pairs: Sequence[Pair], rewritten: Graph, starts: Mapping[str, Tensor]) -> list[Race]:
     """A race for each region between its calls before and after; one race for regions of the same calls and shapes."""
     known: dict[Any, Race] = {}
     found = []
@@ -112,7 +112,7 @@ def timed(pairs: Sequence[Pair], rewritten: Graph, seams: Mapping[str, Tensor]) 
         sides = (pair.original, pair.new(rewritten))
         key = tuple((call.op, call.shape) for graph in sides for call in graph.calls)
         if key not in known:
-            known[key] = race(*(runner(emit(graph), [seams[name] for name in graph.inputs]) for graph in sides))
+            known[key] = race(*(runner(emit(graph), [starts[name] for name in graph.inputs]) for graph in sides))
         found.append(known[key])
     return found
 

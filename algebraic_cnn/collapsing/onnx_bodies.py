@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import NonFiniteError, ShapeError, TooLargeError, TraceError
 from ..extras import required
 from ..ir.onnx.bodies import as_model, bodies_of, names_of, put_back, settled
-from ..ir.onnx.network import Network, inferred
+from ..ir.onnx.network import OnnxGraph, inferred
 from ..ir.onnx.opaque import subgraphs
 from ..ir.onnx.values import Value
 
@@ -52,7 +52,7 @@ def with_bodies(model: Any, collapsed: Callable[[Any, str], Any]) -> tuple[Any, 
     return new, done
 
 
-def with_branches(read: Network) -> Any:
+def with_branches(read: OnnxGraph) -> Any:
     """The file of a network where branches whose condition is known take the place of their node; None for none."""
     conditions = {
         node.input[0]: bool(value.constant)

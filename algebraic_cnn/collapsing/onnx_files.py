@@ -24,7 +24,7 @@ from ..ir.image_sizes import ImageSizes
 from ..ir.onnx.cleaning import cleaned
 from ..ir.onnx.editing import edited
 from ..ir.onnx.model import read_model, sealed
-from ..ir.onnx.network import Network, network
+from ..ir.onnx.network import OnnxGraph, network
 from ..ir.onnx.pen import Unwritten
 from ..ir.onnx.spelling import nodes_of
 from ..ir.onnx.tidying import tidied
@@ -32,14 +32,14 @@ from ..ir.resizing import at
 from ..ir.spelling import plain
 from ..ops.traits import Prices
 from ..rings.ring import Float
-from .any_size import sampled, seams_of
+from .any_size import sampled, starts_of
 from .infinities import staying
 from .job import Job
 from .kept import watched
 from .onnx_bodies import nodes_in, with_bodies, with_branches
 from .report import Report, report_of
 from .rewriting import Rewrite
-from .warrant import changed
+from .validation import changed
 
 #: Calls of ONNX Runtime: a convolution starts as fast as a matrix product.
 ONNX_RUNTIME = Prices(kernel=0.0, norm=0.0)
@@ -137,14 +137,14 @@ def _speaking_of(certificate: Certificate | None, inner: Mapping[str, OnnxCollap
     return replace(certificate, statement=certificate.statement + more)
 
 
-def _collapsed(read: Network, certify: str | None, method: str, prices: Prices, memory_budget: int) -> OnnxCollapse:
+def _collapsed(read: OnnxGraph, certify: str | None, method: str, prices: Prices, memory_budget: int) -> OnnxCollapse:
     """A file as it was read, with its regions rewritten."""
     model, pinned = read.model, []
     unsaid = ", ".join(read.inputs.unsaid)
     left = f"The length must be said of {unsaid}: forms would be right for that one alone." if unsaid else ""
     while True:
         job, written = _rewritten(read.with_outputs(pinned), certify, method, prices, memory_budget)
-        sizes, certificate = (None, None) if certify is None else job.certificate(written, seams_of(written))
+        sizes, certificate = (None, None) if certify is None else job.certificate(written, starts_of(written))
         after = written.rewritten.over(Float(), dtype=job.graph.dtype)
         report = replace(report_of(written, {}, method, {}), sizes=str(sizes or ""))
         try:
@@ -173,7 +173,7 @@ def stepped(graph: Graph, step: int) -> Graph:
     return replace(graph, sizes=sizes)
 
 
-def _grown(written: Rewrite, read: Network) -> dict[str, str]:
+def _grown(written: Rewrite, read: OnnxGraph) -> dict[str, str]:
     """The calls of regions that would have more nodes than before, and why they stay."""
     shell = written.rewritten.shell()
     found = {}
@@ -194,7 +194,7 @@ def _takes(graph: Graph, values: Mapping[str, int]) -> bool:
 
 
 def _rewritten(
-    read: Network, level: str | None, method: str, prices: Prices, memory_budget: int
+    read: OnnxGraph, level: str | None, method: str, prices: Prices, memory_budget: int
 ) -> tuple[Job, Rewrite]:
     """The network with its regions rewritten; what would overflow stays."""
     graph = plain(read.graph)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..algebra.stencils.pieces import Piece
-from ..derivation.junctions import Network, joined
+from ..derivation.junctions import AffinePart, joined
 from .addends import distributed
 from .averages import averaged
 from .cut import Cutter
@@ -30,7 +30,7 @@ class Pass:
 
     name: str
     does: str
-    run: Callable[[Network, Cutter], Network]
+    run: Callable[[AffinePart, Cutter], AffinePart]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ PASSES = (
 )
 
 
-def arranged(network: Network, cutter: Cutter) -> tuple[Network, tuple[PassReport, ...]]:
+def arranged(network: AffinePart, cutter: Cutter) -> tuple[AffinePart, tuple[PassReport, ...]]:
     """The network after all passes, and what each of them did."""
     reports = []
     for each in PASSES:
@@ -77,7 +77,7 @@ def arranged(network: Network, cutter: Cutter) -> tuple[Network, tuple[PassRepor
     return network, tuple(reports)
 
 
-def _operands(network: Network) -> dict[str, list[tuple[str, Piece]]]:
+def _operands(network: AffinePart) -> dict[str, list[tuple[str, Piece]]]:
     return {name: list(junction.operands) for name, junction in network.junctions.items()}
 
 

@@ -6,7 +6,7 @@ report     what became of every region, and why
 
 Trace, read the affine calls as pieces (derivation/junctions.py), rearrange them pass by pass (passes.py), choose cuts
 and forms (cut.py), write the new calls (rewriting.py), race what spends more of something (measurement.py), prove each
-region right (warrant.py), and only then hand it over.  A network that is one matrix is derived and certified whole.
+region right (validation.py), and only then hand it over.  A network that is one matrix is derived and certified whole.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from .measurement import Race, doubtful, race, runner, timed, values_of
 from .report import report_of
 from .result import Collapse
 from .rewriting import Rewrite
-from .warrant import changed, parameters, vanishing
+from .validation import changed, parameters, vanishing
 
 #: What a form must be good at.
 PREFERENCES = ("speed", "size")
@@ -151,7 +151,7 @@ def _partly(
     races: Sequence[Race] = ()
     if pairs:
         tried = written.rewritten.over(Float(), dtype=graph.dtype)
-        races = timed(pairs, tried, values(1, written.network.seams))
+        races = timed(pairs, tried, values(1, written.network.starts))
     times = {pair.region.names: race for pair, race in zip(pairs, races, strict=True)}
     slow = {name for names, race in times.items() if race.lost for name in names}
     careful |= slow
@@ -164,7 +164,7 @@ def _partly(
         job = replace(job, kept=kept)
         return _partly(job, job.rewritten(), careful, model, bound, clock)
     clock.append(time.perf_counter())
-    sizes, certificate = job.certificate(written, lambda batch: values(batch, written.network.seams))
+    sizes, certificate = job.certificate(written, lambda batch: values(batch, written.network.starts))
     certificate = _noting(certificate, vanishing(written, after))
     after = after if sample is None else replace(after, input_shapes=sample.free.input_shapes, sizes=sizes)
     clock.append(time.perf_counter())

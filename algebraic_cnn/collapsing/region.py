@@ -1,11 +1,11 @@
 """The affine regions of a network, as graphs of their own.
 
     region    a connected set of affine calls: a map from the values that other calls give it to those that others read
-    seam      a value at which regions begin: an input of the network, or what a call that is not affine returns
-    part      the calls between seams and some outputs, as a graph with the seams for inputs
+    start      a value at which regions begin: an input of the network, or what a call that is not affine returns
+    part      the calls between starts and some outputs, as a graph with the starts for inputs
 
-A region need not be convex: a call that is not affine may stand between two of its calls.  As a map from seams to
-outputs it is affine all the same, and two graphs with the same seams can be compared region by region.
+A region need not be convex: a call that is not affine may stand between two of its calls.  As a map from starts to
+outputs it is affine all the same, and two graphs with the same starts can be compared region by region.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..derivation.junctions import Network
+from ..derivation.junctions import AffinePart
 from ..ir.graph import Call, Graph, Ref, needed
 
 
@@ -35,7 +35,7 @@ class Region:
         return frozenset(call.name for call in self.calls)
 
 
-def regions(network: Network) -> list[Region]:
+def regions(network: AffinePart) -> list[Region]:
     """The regions of a network, in order of execution."""
     leader = {name: name for name in network.affine}
 
@@ -58,9 +58,9 @@ def regions(network: Network) -> list[Region]:
     ]
 
 
-def part(graph: Graph, outputs: Sequence[Ref], seams: Iterable[str]) -> Graph:
-    """The calls of a graph between seams and outputs, as a graph whose inputs are the seams that they need."""
-    stops = set(seams) | set(graph.inputs)
+def part(graph: Graph, outputs: Sequence[Ref], starts: Iterable[str]) -> Graph:
+    """The calls of a graph between starts and outputs, as a graph whose inputs are the starts that they need."""
+    stops = set(starts) | set(graph.inputs)
     calls, used = needed(graph.calls, [out.name for out in outputs], stops)
     found = [name for name in graph.shapes() if name in used and name in stops]
     shapes = graph.shapes()

@@ -23,7 +23,7 @@ from .passes import PassReport
 from .region import Region, regions
 from .rewriting import Rewrite
 from .sizes import counts, stored
-from .warrant import changed
+from .validation import changed
 
 #: The form of a region whose calls stay.
 GIVEN = "as given"
@@ -155,8 +155,8 @@ class Report:
         refused = [r for r in self.regions if r.form == GIVEN and r.reason]
         lines = [*map(_row, _alike(changed)), *map(_row, _alike(refused)), self.summary()]
         if kinds := sorted({b.call for b in self.boundaries}):
-            seams = counted(len(self.boundaries), "call")
-            lines.append(f"{seams} between them {'is' if seams == '1 call' else 'are'} not affine: {', '.join(kinds)}.")
+            calls = counted(len(self.boundaries), "call")
+            lines.append(f"{calls} between them {'is' if calls == '1 call' else 'are'} not affine: {', '.join(kinds)}.")
         for reason, calls in itertools.groupby(sorted(self.missed, key=lambda b: b.reason), lambda b: b.reason):
             lines.append(f"{', '.join(sorted({b.call for b in calls}))}: {GIVEN}, as {reason}.")
         lines += [f"It takes {self.sizes}."] if self.sizes else []

@@ -133,5 +133,5 @@ class Collapse:
         if number not in range(count):
             raise ShapeError("there is no such region", expected=f"0 to {count - 1}", got=repr(number), where="region")
         found = regions(network)[number]
-        graph = part(self.graph, [Ref(name) for name in found.outputs], network.seams)
+        graph = part(self.graph, [Ref(name) for name in found.outputs], network.starts)
         return derive_graph(graph, Float(), device=device_of(self.graph), memory_budget=self.memory_budget)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 
 from ..algebra.stencils.pieces import Scaling
-from ..derivation.junctions import Junction, Network
+from ..derivation.junctions import AffinePart, Junction
 from ..ir.graph import Ref, needed
 from ..ir.resizing import unbound
 from .building import GraphBuilder, Rewritten
@@ -31,14 +31,14 @@ class Rewrite:
         passes: what was done before, pass by pass.
     """
 
-    network: Network
+    network: AffinePart
     rewritten: Rewritten
     values: Mapping[str, Ref]
     plans: Mapping[str, tuple[Plan, ...]]
     passes: tuple[PassReport, ...] = ()
 
 
-def rewrite(network: Network, cutter: Cutter, careful: Set[str] = frozenset()) -> Rewrite:
+def rewrite(network: AffinePart, cutter: Cutter, careful: Set[str] = frozenset()) -> Rewrite:
     """The network with every junction computed by the cheapest plans of its operands.
 
     Args:
@@ -70,7 +70,7 @@ def rewrite(network: Network, cutter: Cutter, careful: Set[str] = frozenset()) -
     return Rewrite(network, rewritten, values, plans)
 
 
-def _absorbed(network: Network) -> set[str]:
+def _absorbed(network: AffinePart) -> set[str]:
     """Values that pieces pass over."""
     return network.affine - set(network.junctions)
 

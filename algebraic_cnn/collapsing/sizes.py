@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..ir.graph import Graph
 from .rewriting import Rewrite
-from .warrant import changed, parameters
+from .validation import changed, parameters
 
 
 def counts(written: Rewrite) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from collections.abc import Set
 from dataclasses import replace
 
 from ..algebra.stencils.pieces import Tangle
-from ..derivation.junctions import Junction, Network
+from ..derivation.junctions import AffinePart, Junction
 from ..ir.graph import Ref, needed
 from .cost import expense
 from .cut import GAIN, Cutter
@@ -21,7 +21,7 @@ from .region import Region, part, regions
 from .rewriting import Rewrite
 
 
-def untangled(written: Rewrite, cutter: Cutter, careful: Set[str] = frozenset()) -> Network | None:
+def untangled(written: Rewrite, cutter: Cutter, careful: Set[str] = frozenset()) -> AffinePart | None:
     """The network with every tangle that one matrix computes at less cost as one junction; None if there is none.
 
     Args:
@@ -40,27 +40,27 @@ def untangled(written: Rewrite, cutter: Cutter, careful: Set[str] = frozenset())
             last = piece.calls[-1]
             for name in inside:
                 del junctions[name]
-            junctions[last.name] = Junction("sum", [(piece.seam, piece)], last, own=False)
+            junctions[last.name] = Junction("sum", [(piece.start, piece)], last, own=False)
     if junctions.keys() == network.junctions.keys():
         return None
     order = {call.name: place for place, call in enumerate(network.graph.calls)}
     return replace(network, junctions=dict(sorted(junctions.items(), key=lambda item: order[item[0]])))
 
 
-def _tangle(network: Network, region: Region) -> Tangle | None:
+def _tangle(network: AffinePart, region: Region) -> Tangle | None:
     """The region as one piece, if it leads from one value to one other."""
     shapes, dependent = network.graph.shapes(), network.source.dependent
-    seams = {name for call in region.calls for name in call.refs() if name in dependent - region.names}
-    if len(seams) != 1 or len(region.outputs) != 1:
+    starts = {name for call in region.calls for name in call.refs() if name in dependent - region.names}
+    if len(starts) != 1 or len(region.outputs) != 1:
         return None
-    (seam,), (out,) = seams, region.outputs
+    (start,), (out,) = starts, region.outputs
     calls, _ = needed(region.calls, [out])
-    return Tangle(shapes[seam], shapes[out], seam, calls)
+    return Tangle(shapes[start], shapes[out], start, calls)
 
 
 def _cost(written: Rewrite, region: Region, cutter: Cutter) -> float:
     """What the region costs as it is written now."""
     shell = written.rewritten.shell()
     outputs = [written.values.get(name, Ref(name)) for name in region.outputs]
-    calls, item = part(shell, outputs, written.network.seams).calls, cutter.graph.dtype.itemsize
+    calls, item = part(shell, outputs, written.network.starts).calls, cutter.graph.dtype.itemsize
     return expense(calls, shell.shapes(), batch=cutter.batch, item=item, prices=cutter.prices).total

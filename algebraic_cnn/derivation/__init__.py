@@ -3,7 +3,7 @@
 From the ground up:
 
     samples                      is every sample treated by itself, and all alike?
-    hoisting, seams              a network cut at its calls that are not affine
+    hoisting, boundaries              a network cut at its calls that are not affine
     junctions                    affine values as sums and concatenations of pieces
     images                       a network as one map of images of every size
     colouring, bordering         W in as many passes as windows meet; W for every image size

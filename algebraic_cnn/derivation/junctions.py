@@ -44,7 +44,7 @@ class Junction:
 
 
 @dataclass(eq=False)
-class Network:
+class AffinePart:
     """The affine part of a graph as junctions.
 
     Attributes:
@@ -70,7 +70,7 @@ class Network:
         return Counter(name for junction in self.junctions.values() for name, _ in junction.operands)
 
     @property
-    def seams(self) -> frozenset[str]:
+    def starts(self) -> frozenset[str]:
         """Values at which regions begin: inputs of the network, and what calls that are no junctions return."""
         return self.source.dependent - self.affine
 
@@ -80,14 +80,14 @@ class Network:
         return self.source.graph
 
 
-def network_of(graph: Graph, kept: Mapping[str, str] = MappingProxyType({})) -> Network:
+def network_of(graph: Graph, kept: Mapping[str, str] = MappingProxyType({})) -> AffinePart:
     """The junctions of a graph, one for each of its affine calls.
 
     Args:
         graph: the network.
         kept: affine calls that must stay as they are, by name, and why.
     """
-    network = Network(Source.of(graph), kept=kept)
+    network = AffinePart(Source.of(graph), kept=kept)
     dependent = network.source.dependent
     foreign: set[str] = set()
     dtypes, reasons = _dtypes(graph), {call.name: reason for call, reason in obstacles(graph)}
@@ -144,7 +144,7 @@ def _junction(source: Source, call: Call) -> Junction | None:
     return piece and Junction("sum", [(inputs[0], piece)], call, own=not (isinstance(piece, Atom) and piece.thin))
 
 
-def joined(network: Network) -> Network:
+def joined(network: AffinePart) -> AffinePart:
     """The same network with as few junctions as one reader for each value allows; changes it in place."""
     readers = network.readers()
     for junction in network.junctions.values():
@@ -178,7 +178,7 @@ def _merge(junction: Junction, readers: Counter[str]) -> bool:
     return True
 
 
-def _grow(network: Network, junction: Junction, readers: Counter[str]) -> bool:
+def _grow(network: AffinePart, junction: Junction, readers: Counter[str]) -> bool:
     """An operand begins earlier where nothing else reads the value at which it began."""
     for at, (name, piece) in enumerate(junction.operands):
         inner = network.junctions.get(name)

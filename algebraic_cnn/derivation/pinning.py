@@ -21,7 +21,7 @@ from ..errors import NotAffineError
 from ..ir.graph import Call, Graph, Ref, needed
 from ..ops.evaluate import scalar
 from ..ops.registry import traits
-from .seams import seam_calls
+from .splitting import boundary_calls
 
 aten = torch.ops.aten
 
@@ -58,7 +58,7 @@ def activations(graph: Graph) -> tuple[Call, ...]:
     Raises:
         NotAffineError: if one is neither a ReLU, a LeakyReLU nor a max-pool; names the call and its source line.
     """
-    foreign = seam_calls(graph)
+    foreign = boundary_calls(graph)
     calls = tuple(call for call in graph.calls if call.name in foreign)
     for call in calls:
         if not (traits(call.op).unit or traits(call.op).largest):

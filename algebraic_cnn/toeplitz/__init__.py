@@ -7,7 +7,7 @@ From the ground up:
 
     arguments, geometry              torch's spellings of arguments, and what a convolution does to shapes
     pattern                          which input meets which tap at which output
-    blocks, irregular, plan          rows that repeat a template; where each entry lies in memory
+    blocks, irregular, storage          rows that repeat a template; where each entry lies in memory
     exact, formats                   SciPy, torch, SymPy and plain arrays
     filling                          a pattern and a kernel make a matrix
     selection, separable             maps that only move entries; one matrix for each axis

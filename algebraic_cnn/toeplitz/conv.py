@@ -1,7 +1,7 @@
 """The matrix of a convolution, of a transposed convolution, and the vector of a bias.
 
 weight    (c_out, c_in / groups, *kernel); transposed: (c_in, c_out / groups, *kernel)
-kernel    the weight as the plan wants it: (groups, output channels, input channels, *kernel)
+kernel    the weight as the storage wants it: (groups, output channels, input channels, *kernel)
 """
 
 from __future__ import annotations

@@ -19,11 +19,11 @@ from ..rings.arrays import magnitude, namespace, whole
 from .formats import FORMATS, Entries, check_budget, check_format, index_dtype
 from .geometry import Geometry
 from .pattern import conv_pattern
-from .plan import Plan, merged
+from .storage import Storage, merged
 
 
 @lru_cache(maxsize=128)
-def conv_plan(geometry: Geometry, by_columns: bool = False) -> Plan:
+def conv_storage(geometry: Geometry, by_columns: bool = False) -> Storage:
     """The memory layout of a geometry's matrix; made once and kept, to be filled with any number of kernels.
 
     Args:
@@ -31,10 +31,10 @@ def conv_plan(geometry: Geometry, by_columns: bool = False) -> Plan:
         by_columns: lay out the columns of the matrix (the rows of its transpose) instead of its rows.
 
     Returns:
-        The plan.
+        The storage.
     """
     pattern = conv_pattern(geometry)
-    return Plan(pattern.transpose() if by_columns else pattern)
+    return Storage(pattern.transpose() if by_columns else pattern)
 
 
 def conv_filled(geometry: Geometry, kernel: Any, format: str, memory_budget: int) -> Any:
@@ -56,15 +56,15 @@ def conv_filled(geometry: Geometry, kernel: Any, format: str, memory_budget: int
     """
     check_format(format)
     if format == "csc":
-        return filled(conv_plan(geometry, by_columns=True), kernel.swapaxes(1, 2), format, memory_budget)
-    return filled(conv_plan(geometry), kernel, format, memory_budget)
+        return filled(conv_storage(geometry, by_columns=True), kernel.swapaxes(1, 2), format, memory_budget)
+    return filled(conv_storage(geometry), kernel, format, memory_budget)
 
 
-def filled(plan: Plan, kernel: Any, format: str, memory_budget: int) -> Any:
-    """The matrix of a plan filled with a kernel; for "csc" both are those of the transpose.
+def filled(storage: Storage, kernel: Any, format: str, memory_budget: int) -> Any:
+    """The matrix of a storage filled with a kernel; for "csc" both are those of the transpose.
 
     Args:
-        plan: where the entries lie.
+        storage: where the entries lie.
         kernel: (groups, output channels, input channels, *taps), an array or a torch tensor.
         format: a key of ``FORMATS``.
         memory_budget: bytes that the result may take.
@@ -76,16 +76,16 @@ def filled(plan: Plan, kernel: Any, format: str, memory_budget: int) -> Any:
         TooLargeError: the result would take more than ``memory_budget`` bytes.
         ShapeError: Python objects in a format for numbers.
     """
-    shape, nnz = plan.pattern.shape, plan.pattern.nnz
+    shape, nnz = storage.pattern.shape, storage.pattern.nnz
     check_budget(shape, nnz, kernel.dtype.itemsize, format, memory_budget)
-    data = plan.values(_summed(plan, kernel)) if namespace(kernel) is np else _gathered(plan, kernel)
+    data = storage.values(_summed(storage, kernel)) if namespace(kernel) is np else _gathered(storage, kernel)
     dtype = index_dtype(shape, nnz)
-    return FORMATS[format](Entries(data, plan.indices(dtype), plan.indptr(dtype), shape))
+    return FORMATS[format](Entries(data, storage.indices(dtype), storage.indptr(dtype), shape))
 
 
-def _summed(plan: Plan, kernel: NDArray[Any]) -> NDArray[Any]:
+def _summed(storage: Storage, kernel: NDArray[Any]) -> NDArray[Any]:
     """The kernel by slots; sums of integers that might leave int64 are computed, and if they do, kept, as Python's."""
-    axes = plan.pattern.axes
+    axes = storage.pattern.axes
     most = prod(max(map(len, axis.slots), default=1) for axis in axes)
     if most == 1 or kernel.dtype != np.int64 or magnitude(kernel) * most < 2**63:
         return merged(kernel, axes)
@@ -93,13 +93,13 @@ def _summed(plan: Plan, kernel: NDArray[Any]) -> NDArray[Any]:
     return sums.astype(np.int64) if magnitude(sums) < 2**63 else sums
 
 
-def _gathered(plan: Plan, kernel: Any) -> Any:
+def _gathered(storage: Storage, kernel: Any) -> Any:
     """The values by one gather, which torch differentiates, on the kernel's device."""
     import torch
 
-    kernel = merged(kernel, plan.pattern.axes, torch.stack)
-    channels = kernel.reshape(plan.pattern.groups * plan.pattern.channels[0], -1)
-    places = torch.from_numpy(plan.places).to(kernel.device)
+    kernel = merged(kernel, storage.pattern.axes, torch.stack)
+    channels = kernel.reshape(storage.pattern.groups * storage.pattern.channels[0], -1)
+    places = torch.from_numpy(storage.places).to(kernel.device)
     return channels.index_select(1, places).reshape(-1)
 
 

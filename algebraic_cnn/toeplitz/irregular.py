@@ -11,12 +11,12 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from .pattern import Axis
+from .pattern import AxisPattern
 
 Ragged = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
-def product_entries(channels: int, axes: Sequence[Axis], units: Sequence[int], part: int) -> NDArray[np.int64]:
+def product_entries(channels: int, axes: Sequence[AxisPattern], units: Sequence[int], part: int) -> NDArray[np.int64]:
     """A number for every entry of one output channel's rows: the sum of one number from each axis times its unit.
 
     Args:
@@ -28,7 +28,7 @@ def product_entries(channels: int, axes: Sequence[Axis], units: Sequence[int], p
     Returns:
         Row-major columns, or flat slots, row after row.
 
-    >>> axis = Axis(3, (((0, 1),), ((0, 0), (2, 1))), ((0,), (1,)))
+    >>> axis = AxisPattern(3, (((0, 1),), ((0, 0), (2, 1))), ((0,), (1,)))
     >>> product_entries(2, [axis], [3, 1], 0)
     array([0, 3, 0, 2, 3, 5])
     """
@@ -37,7 +37,7 @@ def product_entries(channels: int, axes: Sequence[Axis], units: Sequence[int], p
     return reduce(_product, ragged, first)[1]
 
 
-def _ragged(axis: Axis, unit: int, part: int) -> Ragged:
+def _ragged(axis: AxisPattern, unit: int, part: int) -> Ragged:
     numbers = [pair[part] * unit for row in axis.rows for pair in row]
     return np.array(axis.counts, np.int64), np.array(numbers, np.int64)
 

@@ -49,7 +49,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Axis:
+class AxisPattern:
     """The pattern of one axis: for every output, the inputs it sees and the slot that weighs each.
 
     Attributes:
@@ -63,7 +63,7 @@ class Axis:
     slots: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def from_hits(cls, length: int, outputs: int, taps: int, hits: Iterable[tuple[int, int, int]]) -> Axis:
+    def from_hits(cls, length: int, outputs: int, taps: int, hits: Iterable[tuple[int, int, int]]) -> AxisPattern:
         """The axis with these hits; hits of one output and one input merge into one slot.
 
         Args:
@@ -75,8 +75,8 @@ class Axis:
         Returns:
             The axis.
 
-        >>> Axis.from_hits(2, 1, 3, [(0, 0, 0), (0, 0, 1), (0, 1, 2)])
-        Axis(length=2, rows=(((0, 3), (1, 2)),), slots=((0,), (1,), (2,), (0, 1)))
+        >>> AxisPattern.from_hits(2, 1, 3, [(0, 0, 0), (0, 0, 1), (0, 1, 2)])
+        AxisPattern(length=2, rows=(((0, 3), (1, 2)),), slots=((0,), (1,), (2,), (0, 1)))
         """
         rows: list[dict[int, tuple[int, ...]]] = [{} for _ in range(outputs)]
         for output, source, tap in hits:
@@ -98,7 +98,7 @@ class Axis:
         """How many inputs each output sees."""
         return tuple(map(len, self.rows))
 
-    def transpose(self) -> Axis:
+    def transpose(self) -> AxisPattern:
         """The same hits with inputs and outputs exchanged.
 
         Returns:
@@ -111,7 +111,7 @@ class Axis:
         for output, row in enumerate(self.rows):
             for source, slot in row:
                 columns[source].append((output, slot))
-        return Axis(self.outputs, tuple(map(tuple, columns)), self.slots)
+        return AxisPattern(self.outputs, tuple(map(tuple, columns)), self.slots)
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
@@ -157,7 +157,7 @@ def _difference(places: list[tuple[int, int, int]], at: int) -> tuple[int, int, 
     return x - a, y - b, z - c
 
 
-def conv_axis(n: int, kernel: int, stride: int, before: int, after: int, dilation: int, mode: str) -> Axis:
+def conv_axis(n: int, kernel: int, stride: int, before: int, after: int, dilation: int, mode: str) -> AxisPattern:
     """Output o sees input ``o stride + t dilation - before`` through tap t, folded back where it falls off the axis.
 
     Args:
@@ -178,7 +178,7 @@ def conv_axis(n: int, kernel: int, stride: int, before: int, after: int, dilatio
     outputs = (n + before + after - dilation * (kernel - 1) - 1) // stride + 1
     fold = FOLDS[mode]
     hits = ((o, fold(o * stride + t * dilation - before, n), t) for o in range(outputs) for t in range(kernel))
-    return Axis.from_hits(n, outputs, kernel, (hit for hit in hits if 0 <= hit[1] < n))
+    return AxisPattern.from_hits(n, outputs, kernel, (hit for hit in hits if 0 <= hit[1] < n))
 
 
 FOLDS = {
@@ -190,7 +190,7 @@ FOLDS = {
 """Where a position outside ``range(n)`` is read from; "zeros" leaves it outside, where nothing is read."""
 
 
-def conv_transpose_axis(n: int, kernel: int, stride: int, crop: int, outputs: int, dilation: int) -> Axis:
+def conv_transpose_axis(n: int, kernel: int, stride: int, crop: int, outputs: int, dilation: int) -> AxisPattern:
     """Input i reaches output ``i stride + t dilation - crop`` through tap t, where that is an output.
 
     Args:
@@ -208,7 +208,7 @@ def conv_transpose_axis(n: int, kernel: int, stride: int, crop: int, outputs: in
     (((0, 1),), ((0, 2), (1, 0)), ((1, 1),))
     """
     hits = ((i * stride + t * dilation - crop, i, t) for i in range(n) for t in range(kernel))
-    return Axis.from_hits(n, outputs, kernel, (hit for hit in hits if 0 <= hit[0] < outputs))
+    return AxisPattern.from_hits(n, outputs, kernel, (hit for hit in hits if 0 <= hit[0] < outputs))
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ class Pattern:
         channels: (output channels, input channels) of one group.
     """
 
-    axes: tuple[Axis, ...]
+    axes: tuple[AxisPattern, ...]
     groups: int
     channels: tuple[int, int]
 

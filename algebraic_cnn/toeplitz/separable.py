@@ -19,8 +19,8 @@ from numpy.typing import DTypeLike
 from ..errors import ShapeError
 from .filling import entry_dtype, filled
 from .formats import check_format
-from .pattern import Axis, Pattern
-from .plan import Plan
+from .pattern import AxisPattern, Pattern
+from .storage import Storage
 
 Row = Mapping[int, Fraction]
 
@@ -66,11 +66,11 @@ def separable_matrix(
     if numbers.kind in "biu" and any(weight.denominator > 1 for taps in weights for weight in taps):
         raise ShapeError("the entries are fractions", expected="a dtype for fractions", got=numbers, where="dtype")
     kernel = np.broadcast_to(exact.astype(numbers), (input_shape[0], 1, 1, *exact.shape))
-    return filled(Plan(pattern.transpose() if format == "csc" else pattern), kernel, format, memory_budget)
+    return filled(Storage(pattern.transpose() if format == "csc" else pattern), kernel, format, memory_budget)
 
 
-def _axis(length: int, rows: Sequence[Row], weights: Sequence[Fraction]) -> Axis:
+def _axis(length: int, rows: Sequence[Row], weights: Sequence[Fraction]) -> AxisPattern:
     """The pattern of one axis, its taps numbered by their weights."""
     number = {weight: tap for tap, weight in enumerate(weights)}
     hits = ((o, i, number[weight]) for o, row in enumerate(rows) for i, weight in row.items())
-    return Axis.from_hits(length, len(rows), len(weights), hits)
+    return AxisPattern.from_hits(length, len(rows), len(weights), hits)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from algebraic_cnn import certify
-from algebraic_cnn.derivation.seams import cut
+from algebraic_cnn.derivation.splitting import cut
 from algebraic_cnn.errors import NotAffineError
 from algebraic_cnn.ir.trace import trace
 from algebraic_cnn.models.resnet import BasicBlock, ResNet
@@ -61,9 +61,9 @@ class Fused(Branches):
         return self.head(values).sum(1)
 
 
-def test_the_seams_are_found() -> None:
+def test_the_boundaries_are_found() -> None:
     pieces = cut(trace(drawn(Branches()), EXAMPLE))
-    assert [seam.call.op for seam in pieces.seams] == ["leaky_relu", "max_pool2d", "sigmoid", "mul", "topk"]
+    assert [found.call.op for found in pieces.boundaries] == ["leaky_relu", "max_pool2d", "sigmoid", "mul", "topk"]
     assert len(pieces.places) == 6 + 1                          # the product is given two values
     assert pieces.sources[0] == (-1, 0)
 

@@ -28,10 +28,10 @@ from algebraic_cnn.toeplitz import (
     pixel_unshuffle_matrix,
     unfold_matrix,
 )
-from algebraic_cnn.toeplitz.filling import conv_plan
+from algebraic_cnn.toeplitz.filling import conv_storage
 from algebraic_cnn.toeplitz.formats import Entries, bytes_needed, index_dtype
 from algebraic_cnn.toeplitz.geometry import conv_geometry
-from algebraic_cnn.toeplitz.plan import SMALL
+from algebraic_cnn.toeplitz.storage import SMALL
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
 
@@ -229,8 +229,8 @@ def test_columns_beyond_31_bits() -> None:
 
 def test_a_plan_is_made_once_and_its_matrices_do_not_share_memory() -> None:
     geometry = conv_geometry((1, 1, 3, 3), (1, 8, 8), padding=1)
-    assert conv_plan(geometry) is conv_plan(conv_geometry((1, 1, 3, 3), (1, 8, 8), padding=(1, 1)))
-    assert conv_plan(geometry).pattern.nnz < SMALL
+    assert conv_storage(geometry) is conv_storage(conv_geometry((1, 1, 3, 3), (1, 8, 8), padding=(1, 1)))
+    assert conv_storage(geometry).pattern.nnz < SMALL
     first, second = (conv_matrix(np.full((1, 1, 3, 3), w), (1, 8, 8), padding=1) for w in (1.0, 2.0))
     first.indices[:] = 0
     first.data[:] = 0

@@ -19,13 +19,13 @@ from algebraic_cnn.toeplitz import (
     pad_matrix,
     padding,
     pattern,
-    plan,
     pooling,
     resampling,
+    storage,
     unfold_matrix,
 )
 from algebraic_cnn.toeplitz import selection as selection_module
-from algebraic_cnn.toeplitz.pattern import Axis
+from algebraic_cnn.toeplitz.pattern import AxisPattern
 
 F = torch.nn.functional
 RNG = np.random.default_rng(0)
@@ -73,7 +73,7 @@ def moves_agree() -> bool:
     )
 
 
-def shifted_axis(n: int, kernel: int, stride: int, before: int, after: int, *rest: Any) -> Axis:
+def shifted_axis(n: int, kernel: int, stride: int, before: int, after: int, *rest: Any) -> AxisPattern:
     return conv_axis(n, kernel, stride, before - 1, after + 1, *rest)
 
 
@@ -95,7 +95,7 @@ def nudged(kernel: Any, axes: Any, stack: Any = np.stack) -> Any:
     return kernel
 
 
-merged, conv_axis = plan.merged, pattern.conv_axis
+merged, conv_axis = storage.merged, pattern.conv_axis
 MUTANTS: dict[str, tuple[Any, str, Any, Callable[[], bool]]] = {
     "flipped kernel": (filling, "merged", lambda k, *a: merged(k[..., ::-1], *a), convolutions_agree),
     "transposed kernel": (filling, "merged", lambda k, *a: merged(k.swapaxes(3, 4), *a), convolutions_agree),
@@ -142,9 +142,9 @@ MUTANTS: dict[str, tuple[Any, str, Any, Callable[[], bool]]] = {
 @pytest.fixture(autouse=True)
 def fresh_plans() -> Iterator[None]:
     """Plans made by a mutant must not survive it, nor hide it."""
-    filling.conv_plan.cache_clear()
+    filling.conv_storage.cache_clear()
     yield
-    filling.conv_plan.cache_clear()
+    filling.conv_storage.cache_clear()
 
 
 @pytest.mark.parametrize("check", [convolutions_agree, pooling_agrees, interpolation_agrees, moves_agree])

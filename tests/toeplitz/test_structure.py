@@ -9,10 +9,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algebraic_cnn.toeplitz import conv_matrix, conv_operator, conv_transpose_matrix, dot_test, plan
+from algebraic_cnn.toeplitz import conv_matrix, conv_operator, conv_transpose_matrix, dot_test, storage
 from algebraic_cnn.toeplitz.geometry import conv_geometry
 from algebraic_cnn.toeplitz.pattern import conv_pattern
-from algebraic_cnn.toeplitz.plan import Plan
+from algebraic_cnn.toeplitz.storage import Storage
 
 from .oracle import kronecker_matrix
 
@@ -58,9 +58,9 @@ def test_every_way_of_writing_the_entries_agrees(c: tuple[np.ndarray, tuple[int,
     slots = [len(axis.slots) for axis in pattern.axes]
     kernel = np.arange(pattern.groups * np.prod(pattern.channels) * np.prod(slots))
     kernel = kernel.reshape(pattern.groups, *pattern.channels, *slots)
-    kept, copied, irregular = Plan(pattern), Plan(pattern), Plan(pattern)
+    kept, copied, irregular = Storage(pattern), Storage(pattern), Storage(pattern)
     irregular.__dict__["is_regular"] = False
-    with patch.object(plan, "SMALL", -1):
+    with patch.object(storage, "SMALL", -1):
         expected = copied.values(kernel), copied.indices(np.int32), copied.indptr(np.int32)
         assert not copied._keeps
     for other in (kept, irregular):

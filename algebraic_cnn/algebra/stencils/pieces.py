@@ -203,13 +203,13 @@ class Tangle:
     Attributes:
         source: shape of the value it takes.
         shape: shape of the value it gives.
-        seam: the name of the value that it takes.
+        start: the name of the value that it takes.
         calls: of the network, in order; the last one gives the value.
     """
 
     source: Size
     shape: Size
-    seam: str
+    start: str
     calls: tuple[Any, ...]
 
 

@@ -25,7 +25,7 @@ import torch
 
 from ...collapsing.measurement import interleaved_seconds
 from ...toeplitz import conv_matrix
-from ...toeplitz.filling import conv_filled, conv_plan
+from ...toeplitz.filling import conv_filled, conv_storage
 from ...toeplitz.geometry import Geometry, conv_geometry
 
 CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
@@ -92,7 +92,7 @@ def toeplitz_rows(cases: str = "abcd", *, seconds: float = 4.0) -> list[Row]:
 
 def _writing_rows(case: str, seconds: float) -> list[Row]:
     weight, shape, how, geometry = _case(case)
-    nonzeros = conv_plan(geometry).pattern.nnz
+    nonzeros = conv_storage(geometry).pattern.nnz
     kernel = weight.reshape(1, *weight.shape)
     times = interleaved_seconds(
         {
@@ -114,7 +114,7 @@ def _writing_rows(case: str, seconds: float) -> list[Row]:
 
 def _other_rows(case: str, seconds: float) -> list[Row]:
     weight, shape, how, geometry = _case(case)
-    nonzeros, (outputs, inputs) = conv_plan(geometry).pattern.nnz, geometry.shape
+    nonzeros, (outputs, inputs) = conv_storage(geometry).pattern.nnz, geometry.shape
     if case == "a":
         return _exact_rows(weight, shape, how, nonzeros, seconds)
     layer = _layer(weight, how)

@@ -14,7 +14,7 @@ from types import MappingProxyType
 import numpy as np
 
 from ...derivation.samples import require_samples_apart
-from ...derivation.seams import Cut, Source, cut
+from ...derivation.splitting import Cut, Source, cut
 from ...errors import NotAffineError
 from ...ir.graph import Graph, Ref, needed
 from ..matching import Matching, matched
@@ -45,8 +45,8 @@ def regions_file(first: Graph, second: Graph, text: str = "", recipes: Recipes =
     for part in pairing.cuts:
         require_samples_apart(part.graph)
     writer = _Steps(pairing, _partners(pairing), recipes)
-    for number in range(len(pairing.cuts[0].seams)):
-        writer.seam(number)
+    for number in range(len(pairing.cuts[0].boundaries)):
+        writer.boundary(number)
     ours = pairing.cuts[0]
     returned = tuple(writer.region(place) for place in range(ours.given, len(ours.places)))
     inputs = [writer.shapes[(-1, i)] for i in range(len(ours.whole.inputs))]
@@ -96,13 +96,13 @@ class _Steps:
         self.steps.append(content)
         return len(self.pairing.cuts[0].whole.inputs) + len(self.steps) - 1
 
-    def seam(self, number: int) -> None:
+    def boundary(self, number: int) -> None:
         """The call, once for every part of what it returns."""
-        seam = self.pairing.cuts[0].seams[number]
-        given = tuple(self.region(place) for place in seam.given)
-        places = {self.partners[place] for place in seam.given}
-        other = next((each for each in self.pairing.cuts[1].seams if set(each.given) == places), seam)
-        forms = [repr((each.form.op, each.form.arguments)) for each in (seam, other)]
+        boundary = self.pairing.cuts[0].boundaries[number]
+        given = tuple(self.region(place) for place in boundary.given)
+        places = {self.partners[place] for place in boundary.given}
+        other = next((each for each in self.pairing.cuts[1].boundaries if set(each.given) == places), boundary)
+        forms = [repr((each.form.op, each.form.arguments)) for each in (boundary, other)]
         for source in [source for source in self.shapes if source[0] == number]:
             names = f"{forms[0]} part {source[1]}", f"{forms[1]} part {source[1]}"
             self.values[source] = self.made(call(names, (given, given), self.shapes[source]))

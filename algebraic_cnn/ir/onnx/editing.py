@@ -1,6 +1,6 @@
 """A file whose graph was rewritten: the nodes that stayed, copied, and new ones in the place of the others.
 
-    edited     Network, rewritten graph -> ModelProto
+    edited     OnnxGraph, rewritten graph -> ModelProto
     stays      a node whose calls are all in the rewritten graph, on the same values: it is copied to the letter
 
 Which call of the rewritten graph is which of the file's is found by value numbering: equal calls on equal values.
@@ -21,7 +21,7 @@ from torch.utils import _pytree as pytree
 from ...extras import required
 from ..graph import Call, Graph, Ref
 from .bodies import names_of
-from .network import Network
+from .network import OnnxGraph
 from .opaque import captured
 from .pen import Pen, Unwritten
 from .spelling import SPELLINGS
@@ -29,7 +29,7 @@ from .tidying import assembled
 from .values import Size, Value, plain_lengths
 
 
-def edited(network: Network, after: Graph, values: Mapping[str, Ref]) -> Any:
+def edited(network: OnnxGraph, after: Graph, values: Mapping[str, Ref]) -> Any:
     """The file with the rewritten graph in it.
 
     Args:
@@ -69,7 +69,7 @@ class _Edit:
         made: by the names of values of the new graph, their names in the file.
     """
 
-    network: Network
+    network: OnnxGraph
     after: Graph
     values: dict[str, Ref]
     now: dict[str, str] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """An ONNX file as a graph of calls: affine nodes as ATen calls, and every node that is not read as an opaque one.
 
-    Network     the graph, and where in the file each of its values is
-    network     ModelProto -> Network
+    OnnxGraph   the graph, and where in the file each of its values is
+    network     ModelProto -> OnnxGraph
     inferred    the file with the dtypes and shapes of its values
 
 Constants come first: initializers that nobody can override, and what is made of them.  A node that its table does not
@@ -39,7 +39,7 @@ _FAR = 2**24
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class OnnxGraph:
     """A file as a graph.
 
     Attributes:
@@ -70,7 +70,7 @@ class Network:
     run: Evaluation
     refused: Sequence[int] = ()
 
-    def with_outputs(self, names: Sequence[str]) -> Network:
+    def with_outputs(self, names: Sequence[str]) -> OnnxGraph:
         """The network whose graph computes some more values."""
         outputs = (*self.graph.outputs, *map(Ref, names))
         calls, used = needed(self.calls, [out.name for out in outputs])
@@ -90,7 +90,7 @@ class Network:
 
 def network(
     model: Any, shapes: Mapping[str, Sequence[int | None]] | None = None, where: object = "the file"
-) -> Network:
+) -> OnnxGraph:
     """The graph of a model.
 
     Args:
@@ -147,7 +147,7 @@ class _Reading:
         self.infos = {v.name: v for v in (*graph.value_info, *graph.output, *graph.input)}
         self.kinds = {name: v.type.tensor_type.elem_type for name, v in self.infos.items()}
 
-    def network(self) -> Network:
+    def network(self) -> OnnxGraph:
         """Read all nodes."""
         graph = self.model.graph
         for name, argument in zip(self.inputs.names, self.inputs.arguments, strict=True):
@@ -242,7 +242,7 @@ class _Reading:
                 return None
         return value
 
-    def _finished(self) -> Network:
+    def _finished(self) -> OnnxGraph:
         """The graph of all that was read."""
         b, graph, inputs = self.builder, self.model.graph, self.inputs
         outputs = [self._output(value.name) for value in graph.output]
@@ -273,7 +273,7 @@ class _Reading:
         )
         kinds = {name: dtype_of(kind) for name, kind in self.kinds.items()}
         read = (self.model, made, self.values, self.makers, self.why, self.cut, inputs, kinds, b.calls, b.constants)
-        return Network(*read, self.run, self.refused)
+        return OnnxGraph(*read, self.run, self.refused)
 
 
 def inferred(model: Any) -> Any:

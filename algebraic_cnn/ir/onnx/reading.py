@@ -22,7 +22,7 @@ from ..resizing import at
 from .dispatch import FUNCTIONS, TABLE
 from .evaluating import Whole, missing
 from .model import read_model
-from .network import Network, network
+from .network import OnnxGraph, network
 from .opaque import Opaque
 
 
@@ -58,7 +58,7 @@ def load_onnx(
     return module, tuple(torch.zeros(shape, dtype=dtype) for shape, dtype in dtypes)
 
 
-def _by_nodes(found: Network) -> torch.fx.GraphModule:
+def _by_nodes(found: OnnxGraph) -> torch.fx.GraphModule:
     """A module of one call, which computes node after node: only numbers say what shapes there are."""
     drawn = torch.fx.Graph()
     given = [drawn.placeholder(name) for name in found.inputs.arguments]
@@ -66,7 +66,7 @@ def _by_nodes(found: Network) -> torch.fx.GraphModule:
     return torch.fx.GraphModule(torch.nn.Module(), drawn).eval()
 
 
-def _require_runnable(found: Network, path: object) -> None:
+def _require_runnable(found: OnnxGraph, path: object) -> None:
     """Refuse a file with a node that torch cannot run.
 
     Raises:

@@ -49,23 +49,23 @@ class Pair:
     region: Region
     original: Graph
     rewrite: Rewrite
-    seams: frozenset[str]
+    starts: frozenset[str]
 
     def new(self, rewritten: Graph) -> Graph:
         """The same map in a rewritten graph."""
         outputs = [self.rewrite.values.get(name, Ref(name)) for name in self.region.outputs]
-        return part(rewritten, outputs, self.seams)
+        return part(rewritten, outputs, self.starts)
 
 
 def changed(rewrite: Rewrite) -> list[Pair]:
     """The regions whose calls are no longer those of the network."""
-    network, seams = rewrite.network, rewrite.network.seams
+    network, starts = rewrite.network, rewrite.network.starts
     kept = {call.name: call for call in rewrite.rewritten.calls}
     pairs = []
     for region in regions(network):
         if any(kept.get(call.name) is not call and not _same(kept.get(call.name), call) for call in region.calls):
-            graph = part(network.graph, [Ref(name) for name in region.outputs], seams)
-            pairs.append(Pair(region, graph, rewrite, seams))
+            graph = part(network.graph, [Ref(name) for name in region.outputs], starts)
+            pairs.append(Pair(region, graph, rewrite, starts))
     return pairs
 
 
@@ -113,18 +113,18 @@ def parameters(rewrite: Rewrite) -> dict[str, bool]:
     return found
 
 
-#: Values of the right shapes for the seams, by the length of a free batch axis.
+#: Values of the right shapes for the starts, by the length of a free batch axis.
 Examples = Callable[[int], Mapping[str, Tensor]]
 
 
-def warrant(rewrite: Rewrite, examples: Examples, *, seed: int | None = None, error: float = ERROR) -> Certificate:
+def validated(rewrite: Rewrite, examples: Examples, *, seed: int | None = None, error: float = ERROR) -> Certificate:
     """Whether every region of the rewritten network is the region of the network, but for one rounding of numbers.
 
     A region that surely treats samples apart is run on one sample, any other on batches of two sizes.
 
     Args:
         rewrite: the network and what it became.
-        examples: batch size -> a value of the right shape for every seam.
+        examples: batch size -> a value of the right shape for every start.
         seed: of the primes and points; None draws one from the system.
         error: a false collapse passes with at most this probability.
 
@@ -174,7 +174,7 @@ def batches(pair: Pair, new: Graph, examples: Examples) -> list[int]:
     Args:
         pair: the region.
         new: what replaces it.
-        examples: batch size -> a value of the right shape for every seam.
+        examples: batch size -> a value of the right shape for every start.
     """
     least, most = pair.original.batch_sizes
     if pair.original.batch is not None:
@@ -201,7 +201,7 @@ def height(pair: Pair, magnitudes: Graph, examples: Mapping[str, Tensor]) -> flo
     Args:
         pair: the region.
         magnitudes: what replaces it, with the magnitudes of its numbers.
-        examples: a value of the right shape for every seam.
+        examples: a value of the right shape for every start.
 
     Raises:
         NonFiniteError: if the numbers leave the range of float64.
@@ -239,7 +239,7 @@ def unequal(pair: Pair, new: Graph, field: PrimeField, points: Mapping[str, Tens
         pair: the region.
         new: what replaces it, with numbers of the field.
         field: of the residues.
-        points: of every seam.
+        points: of every start.
         at: which they are, in words.
     """
     with torch.no_grad():

@@ -1,8 +1,8 @@
 """A network cut at its calls that are not affine, so that what lies between them can be compared.
 
-seam      a call that is not affine in what depends on the input: a ReLU, a max-pool, a comparison
-Seam      the call, its form (ir/canonical.py), and which outputs of the cut are what it is given
-Cut       the affine rest as one graph: what a seam returns becomes an input, what it is given becomes an output
+boundary      a call that is not affine in what depends on the input: a ReLU, a max-pool, a comparison
+BoundaryCall      the call, its form (ir/canonical.py), and which outputs of the cut are what it is given
+Cut       the affine rest as one graph: what a boundary returns becomes an input, what it is given becomes an output
 points    random residues for the inputs of cuts; what stands for the same source is the same
 values    the outputs of a cut modulo p; modulo: the function that gives them
 """
@@ -30,12 +30,12 @@ from .hoisting import hoisted
 #: Calls whose sizes say how entries are arranged, and nothing of their numbers.
 _RESHAPES = frozenset("view _unsafe_view reshape unflatten expand".split())
 
-#: What an input of a cut stands for: (-1, i) the network's input i, (k, j) part j of what seam k returns.
+#: What an input of a cut stands for: (-1, i) the network's input i, (k, j) part j of what boundary k returns.
 Source = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class Seam:
+class BoundaryCall:
     """A call that is not affine.
 
     Attributes:
@@ -64,31 +64,31 @@ class Seam:
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """A network without its seams.
+    """A network without its boundaries.
 
     Attributes:
-        graph: the affine calls, from inputs and seams to seams and outputs.
+        graph: the affine calls, from inputs and boundaries to boundaries and outputs.
         sources: what each input of ``graph`` stands for.
-        seams: the calls that were cut out, in order of execution.
+        boundaries: the calls that were cut out, in order of execution.
         places: what each output of ``graph`` is, in words.
-        whole: the network with its seams, as it was cut.
+        whole: the network with its boundaries, as it was cut.
         values: every value of it without its numbers.
     """
 
     graph: Graph
     sources: tuple[Source, ...]
-    seams: tuple[Seam, ...]
+    boundaries: tuple[BoundaryCall, ...]
     places: tuple[str, ...]
     whole: Graph
     values: Mapping[str, Any]
 
     @property
     def given(self) -> int:
-        """How many outputs of ``graph`` seams are given; the others are the network's own."""
+        """How many outputs of ``graph`` boundaries are given; the others are the network's own."""
         return len(self.places) - len(self.whole.outputs)
 
 
-def seam_calls(graph: Graph) -> set[str]:
+def boundary_calls(graph: Graph) -> set[str]:
     """Names of the calls that are not affine in what depends on the input, or whose numbers the sizes enter.
 
     Raises:
@@ -124,8 +124,8 @@ def cut(graph: Graph, batch: int = 1, *, flat: bool = True, moved: bool = True) 
     Args:
         graph: a network.
         batch: the number of samples of which it is looked at; its own where it has one.
-        flat: whether a seam that acts entry by entry is taken on one axis, so that shapes around it do not matter.
-        moved: whether such a seam is taken before the moves that lead to it; else every call stays under its name.
+        flat: whether a boundary that acts entry by entry is taken on one axis, so that shapes around it do not matter.
+        moved: whether such a boundary is taken before the moves that lead to it; else every call stays under its name.
 
     Raises:
         NotAffineError: if a call draws random numbers; names it and its source line.
@@ -134,7 +134,7 @@ def cut(graph: Graph, batch: int = 1, *, flat: bool = True, moved: bool = True) 
     >>> from algebraic_cnn.ir.trace import trace
     >>> layers = torch.nn.Linear(2, 2), torch.nn.ReLU(), torch.nn.Linear(2, 1)
     >>> pieces = cut(trace(torch.nn.Sequential(*layers).eval(), torch.zeros(1, 2)))
-    >>> [call.op for call in pieces.graph.calls if call.op != "reshape"], [seam.call.op for seam in pieces.seams]
+    >>> [call.op for call in pieces.graph.calls if call.op != "reshape"], [found.call.op for found in pieces.boundaries]
     (['linear', 'linear'], ['relu'])
     """
     here = sized(graph, graph.batch or batch)
@@ -142,21 +142,21 @@ def cut(graph: Graph, batch: int = 1, *, flat: bool = True, moved: bool = True) 
     whole = hoisted(here.graph, flat=flat) if moved and not strided else here.graph
     added = (call for call in whole.calls if call.name not in here.values)
     values = {**here.values, **{call.name: _shell(call) for call in added}}
-    foreign, dependent = seam_calls(whole), whole.dependent()
+    foreign, dependent = boundary_calls(whole), whole.dependent()
     sources: dict[str, Source] = {name: (-1, i) for i, name in enumerate(whole.inputs)}
-    seams, calls, outputs, places = [], [], [], []
+    boundaries, calls, outputs, places = [], [], [], []
     numbers: dict[str, int] = {}
     for call in whole.calls:
         if call.op == "operator.getitem" and call.args[0].name in numbers:
             sources[call.name] = (numbers[call.args[0].name], call.args[1])
         elif call.name in foreign:
             form, names = form_of(call, whole, values)
-            numbers[call.name] = len(seams)
-            sources[call.name] = (len(seams), 0)
+            numbers[call.name] = len(boundaries)
+            sources[call.name] = (len(boundaries), 0)
             given = tuple(range(len(outputs), len(outputs) + len(names)))
-            seams.append(Seam(call, form, given, reads_bits(call, dependent)))
+            boundaries.append(BoundaryCall(call, form, given, reads_bits(call, dependent)))
             outputs += [Ref(name) for name in names]
-            places += [seams[-1].given_name] * len(names)
+            places += [boundaries[-1].given_name] * len(names)
         else:
             calls.append(call)
     several = len(whole.outputs) > 1
@@ -173,7 +173,7 @@ def cut(graph: Graph, batch: int = 1, *, flat: bool = True, moved: bool = True) 
         outputs=tuple(outputs),
         writes=(),  # what is written is an output like the others here
     )
-    return Cut(rest, tuple(sources[name] for name in inputs), tuple(seams), tuple(places), whole, values)
+    return Cut(rest, tuple(sources[name] for name in inputs), tuple(boundaries), tuple(places), whole, values)
 
 
 def _shell(call: Call) -> Tensor:
@@ -181,12 +181,12 @@ def _shell(call: Call) -> Tensor:
 
 
 def unlike(first: Cut, second: Cut) -> str:
-    """The first pair of seams that are different calls, in words; "" if there is none."""
-    for one, other in zip(first.seams, second.seams, strict=False):
+    """The first pair of boundaries that are different calls, in words; "" if there is none."""
+    for one, other in zip(first.boundaries, second.boundaries, strict=False):
         if one.form != other.form:
             return f"{one.name} and {other.name} are different calls{_difference(one.form, other.form)}"
-    if len(first.seams) != len(second.seams):
-        counts = f"{len(first.seams)} and {len(second.seams)}"
+    if len(first.boundaries) != len(second.boundaries):
+        counts = f"{len(first.boundaries)} and {len(second.boundaries)}"
         return f"they make different numbers of calls that are not affine, {counts}"
     return ""
 

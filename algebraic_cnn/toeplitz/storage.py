@@ -22,14 +22,14 @@ from numpy.typing import DTypeLike, NDArray
 
 from .blocks import Block, blocks_of
 from .irregular import product_entries
-from .pattern import Axis, Pattern
+from .pattern import AxisPattern, Pattern
 
 SMALL = 2**18
-"""Matrices of at most so many entries are filled from places and columns that their plan keeps."""
+"""Matrices of at most so many entries are filled from places and columns that their storage keeps."""
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Storage:
     """Where the entries of a pattern's compressed rows lie.
 
     Attributes:
@@ -151,7 +151,7 @@ def _units(lengths: Sequence[int]) -> list[int]:
     return [prod(lengths[i:]) for i in range(len(lengths) + 1)]
 
 
-def merged(kernel: Any, axes: Sequence[Axis], stack: Any = np.stack) -> Any:
+def merged(kernel: Any, axes: Sequence[AxisPattern], stack: Any = np.stack) -> Any:
     """The kernel with its taps replaced by slots: the values of taps that meet the same input are added.
 
     Args:
