@@ -1,7 +1,7 @@
 """The affine regions of a network, as graphs of their own.
 
     region    a connected set of affine calls: a map from the values that other calls give it to those that others read
-    start      a value at which regions begin: an input of the network, or what a call that is not affine returns
+    start     a value at which regions begin: an input of the network, or what a call that is not affine returns
     part      the calls between starts and some outputs, as a graph with the starts for inputs
 
 A region need not be convex: a call that is not affine may stand between two of its calls.  As a map from starts to

@@ -1,10 +1,10 @@
 """A network cut at its calls that are not affine, so that what lies between them can be compared.
 
-boundary      a call that is not affine in what depends on the input: a ReLU, a max-pool, a comparison
-BoundaryCall      the call, its form (ir/canonical.py), and which outputs of the cut are what it is given
-Cut       the affine rest as one graph: what a boundary returns becomes an input, what it is given becomes an output
-points    random residues for the inputs of cuts; what stands for the same source is the same
-values    the outputs of a cut modulo p; modulo: the function that gives them
+boundary        a call that is not affine in what depends on the input: a ReLU, a max-pool, a comparison
+BoundaryCall    the call, its form (ir/canonical.py), and which outputs of the cut are what it is given
+Cut             the affine rest as one graph: what a boundary returns becomes an input, what it is given an output
+points          random residues for the inputs of cuts; what stands for the same source is the same
+values          the outputs of a cut modulo p; modulo: the function that gives them
 """
 
 from __future__ import annotations
