@@ -77,7 +77,7 @@ def test_where_only_the_exported_path_can_be_taken_the_statement_says_so() -> No
     same = collapse(of(torch.abs), X, measure=False)
     assert same.certificate
     assert "another path while it is exported" in same.certificate.statement
-    assert "the same bits" in same.certificate.statement
+    assert "the same numbers" in same.certificate.statement
     rounding = of(lambda x: (x / 41 * 41).relu())
     assert float((rounding(X) - (X / 41 * 41)).abs().max()) > 0  # so that the bits are others
     statement = trace(rounding, X).note
@@ -91,6 +91,16 @@ def test_where_only_the_exported_path_can_be_taken_the_statement_says_so() -> No
 def test_an_exported_path_with_other_numbers_is_refused(exported: Any) -> None:
     with pytest.raises(TraceError, match="another path while it is exported"):
         trace(of(exported), X)
+
+
+def test_no_number_is_not_taken_for_zero() -> None:
+    def quotient(_: Any, x: Tensor) -> Tensor:
+        if torch.compiler.is_exporting() or bool((x < 0).all()):
+            return x - x
+        return (x - x) / (x - x)
+
+    with pytest.raises(TraceError, match="another path while it is exported"):
+        trace(Model(quotient).eval(), X)
 
 
 def test_what_a_model_does_without_numbers_is_not_taken_for_what_it_does() -> None:
