@@ -354,3 +354,17 @@ def test_importing_the_algebra_and_the_command_line_leaves_torch_alone() -> None
     lines += ["print([name for name in ('torch', 'sympy', 'matplotlib') if name in sys.modules])"]
     done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]", free
+
+
+#: What a user finds at the top, beside dotfiles and what speaks of the project.
+TOP = {"pyproject.toml", "README.md", "algebraic_cnn", "proofs", "tests", "notebooks", "Makefile"}
+TOP |= {"CHANGELOG.md", "CITATION.cff", "LICENSE", "constraints.txt"}
+
+
+def test_nothing_else_lies_at_the_top() -> None:
+    root = PACKAGE.parent
+    if not (root / ".git").exists():
+        pytest.skip("not in a checkout")
+    listed = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True, check=True).stdout.split()
+    names = {name.split("/")[0] for name in listed}
+    assert {name for name in names if not name.startswith(".")} == TOP
