@@ -4,7 +4,7 @@
 
 Equal initializers and equal nodes on equal values are one; ``Reshape`` after ``Reshape``, ``Transpose`` after
 ``Transpose``, and ``Slice`` after ``Slice`` along other axes are one node.  Nodes that draw numbers by chance, that
-have graphs inside, or whose values such graphs read, stay.
+have graphs inside, whose values such graphs read, or of which ONNX does not say what they do, stay.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from .opaque import captured, subgraphs
 _CHANCE = frozenset(
     "Bernoulli Dropout Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike".split()
 )
+
+#: Domains whose operators are functions of what they are given; one of a file's own may draw numbers inside.
+_KNOWN = ("", "ai.onnx", "ai.onnx.ml")
 
 
 def cleaned(model: Any) -> Any:
@@ -78,7 +81,8 @@ def _shared(graph: Any) -> bool:
     kept, first, names, nodes = _kept(graph), {}, {}, []
     for node in graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
-        alone = node.op_type in _CHANCE or any(True for _ in subgraphs(node)) or kept.intersection(node.output)
+        certain = node.domain in _KNOWN and node.op_type not in _CHANCE
+        alone = not certain or any(True for _ in subgraphs(node)) or kept.intersection(node.output)
         bare = type(node)()
         bare.CopyFrom(node)
         bare.name = bare.doc_string = ""
@@ -87,7 +91,7 @@ def _shared(graph: Any) -> bool:
         if not alone and key in first:
             names |= zip(node.output, first[key].output, strict=True)
             continue
-        if node.op_type not in _CHANCE:
+        if certain:
             first.setdefault(key, node)
         nodes.append(node)
     if names:
