@@ -5,6 +5,7 @@ their product exceeds every numerator by which two coefficients can differ; so c
 part has both of are probed together, as the columns of a sparse Jacobian are (Curtis, Powell and Reid 1974).
 
     compared_exactly    (check, paired cuts, yes, no) -> which of the two, as identity.networks asks
+    unit_points         0 and the unit vectors, several values together
 
 References:
     A. R. Curtis, M. J. D. Powell, J. K. Reid, On the estimation of sparse Jacobian matrices, J. Inst. Maths Applics
@@ -14,8 +15,9 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -34,9 +36,10 @@ from .identity import unequal
 from .matching import Matching
 
 #: Bits to spare: a value at a unit vector is a sum of a coefficient and a constant.
-_SPARE = 16
+SPARE = 16
 
 Shape = tuple[int, ...]
+Name = TypeVar("Name", bound=Hashable)
 
 
 def compared_exactly(check: Check, pairing: Matching, holds: Certificate, fails: Certificate) -> Certificate:
@@ -55,7 +58,7 @@ def compared_exactly(check: Check, pairing: Matching, holds: Certificate, fails:
     cuts = pairing.cuts
     graphs = [part.graph for part in cuts]
     odd = math.prod(denominator(graph).odd for graph in graphs)
-    primes = primes_for(height(*graphs) + _SPARE, max(map(terms, graphs)), odd)
+    primes = primes_for(height(*graphs) + SPARE, max(map(terms, graphs)), odd)
     shapes = {source: tuple(int(n or 0) for n in shape) for part in cuts
               for source, shape in zip(part.sources, part.graph.input_shapes, strict=True)}  # fmt: skip
     reads = [_read(cuts[one], i) | _read(cuts[other], j) for (one, i), (other, j), _ in pairing.pairs]
@@ -65,7 +68,7 @@ def compared_exactly(check: Check, pairing: Matching, holds: Certificate, fails:
         field = PrimeField(p)
         embed = weights.modulo(field)
         runs = [modulo(part, field, part.graph.device, embed) for part in cuts]
-        for point in _points(shapes, _together(reads, shapes)):
+        for point in unit_points(shapes, _together(reads, shapes)):
             found = [run([point[each] for each in part.sources]) for run, part in zip(runs, cuts, strict=True)]
             for (one, i), (other, j), place in pairing.pairs:
                 witness = unequal(field, found[one][i], found[other][j], f"entry {{}} of {place}", None)
@@ -114,15 +117,23 @@ def _together(reads: Sequence[Set[Source]], shapes: Mapping[Source, Shape]) -> l
     return groups
 
 
-def _points(shapes: Mapping[Source, Shape], groups: Sequence[Sequence[Source]]) -> Iterator[Mapping[Source, Tensor]]:
-    """Zero everywhere, then one in one entry of each source of a group."""
-    zero = {source: torch.zeros(shape, dtype=torch.float64) for source, shape in shapes.items()}
+def unit_points(shapes: Mapping[Name, Sequence[int]], groups: Iterable[Sequence[Name]]) -> Iterator[dict[Name, Tensor]]:
+    """Zero everywhere, then one in one entry of each value of a group, one group after the other.
+
+    Args:
+        shapes: of every value, by its name.
+        groups: names of values that are probed together.
+
+    >>> [point["x"].tolist() + point["y"].tolist() for point in unit_points({"x": (2,), "y": (1,)}, [["x", "y"]])]
+    [[0.0, 0.0, 0.0], [1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]
+    """
+    zero = {name: torch.zeros(tuple(shape), dtype=torch.float64) for name, shape in shapes.items()}
     yield zero
     for group in groups:
-        for entry in range(max(math.prod(shapes[source]) for source in group)):
+        for entry in range(max(zero[name].numel() for name in group)):
             point = dict(zero)
-            for source in group:
-                if entry < zero[source].numel():
-                    point[source] = zero[source].clone()
-                    point[source].view(-1)[entry] = 1.0
+            for name in group:
+                if entry < zero[name].numel():
+                    point[name] = zero[name].clone()
+                    point[name].view(-1)[entry] = 1.0
             yield point

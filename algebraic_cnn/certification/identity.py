@@ -35,8 +35,8 @@ _AFFINE = "the two networks are the same function over the rational numbers"
 _ROUNDED = " (Weights that were computed anew in floating point, by fusing a BatchNorm for instance, make another "
 _ROUNDED += "function, by rounding; level 'bounded' says whether that is all.)"
 _DIFFERENT = f"the two networks are not the same function over the rational numbers.{_ROUNDED}"
-_SEAMED = "the two networks make the same {} affine, and every affine part between them is the same function over the "
-_SEAMED += "rational numbers; so the two are the same function"
+_SPLIT = "the two networks make the same {} affine, and every affine part between them is the same function over the "
+_SPLIT += "rational numbers; so the two are the same function"
 _PART = f"an affine part of the two networks is not the same function over the rational numbers.{_ROUNDED}"
 
 #: Batch sizes that are tried where a call mixes the samples of a batch, or counts them.
@@ -186,7 +186,7 @@ def _at_one_size(
     scope = f", {batches.words}" if batches.words else ""
     stops = any(traits(call.op).detaches for graph in graphs for call in graph.calls)
     scope += ", in values, not in gradients" if stops else ""
-    holds = Certificate(f"{_SEAMED.format(calls) if boundaries else _AFFINE}{scope}.", "modular", True)
+    holds = Certificate(f"{_SPLIT.format(calls) if boundaries else _AFFINE}{scope}.", "modular", True)
     fails = replace(holds, statement=_PART if boundaries else _DIFFERENT, ok=False)
     found = compared(check, pairing, holds, fails)
     if not found.ok and pairing.alone:

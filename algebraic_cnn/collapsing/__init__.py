@@ -9,7 +9,7 @@ From the ground up:
     passes                                   the passes of a collapse, in their order
     rewriting, region, tangles               the new network, its regions, and those that overlap
     kept                                     what must stay as it was, and why
-    warrant, exactly                         the proof that the new network is the same function; without chance
+    validation, exactly                      the proof that the new network is the same function; without chance
     sizes                                    how many numbers are kept
     measurement, contest                     the last word, by the clock: of regions, and of the whole
     report, result, any_size                 what was done; what is given back; all image sizes at once

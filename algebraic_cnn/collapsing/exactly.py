@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..certification.certificate import Certificate, Witness, fingerprint
+from ..certification.coefficients import SPARE, unit_points
 from ..derivation.magnitudes.heights import denominator
 from ..derivation.samples import doubtful
 from ..errors import TooLargeError
@@ -26,9 +27,6 @@ from ..rings.prime_field import PrimeField
 from ..rings.ring import Majorant
 from .rewriting import Rewrite
 from .validation import Examples, Pair, batches, changed, height, unequal
-
-#: Bits to spare: a value at a unit vector is a sum of a coefficient and a constant.
-_SPARE = 16
 
 #: Entries of the inputs that are looked at together.
 _CHUNK = 2**22
@@ -74,7 +72,7 @@ def _wrong(pair: Pair, new: Graph, rewrite: Rewrite, examples: Examples, budget:
     stacked = pair.original.batch is None and doubtful(pair.original) is None and doubtful(new) is None
     sizes = batches(pair, new, examples)
     bits = max(height(pair, magnitudes, examples(batch)) for batch in sizes)
-    primes = primes_for(bits + _SPARE, sums, denominator(pair.original).odd)
+    primes = primes_for(bits + SPARE, sums, denominator(pair.original).odd)
     names = list(dict.fromkeys((*pair.original.inputs, *new.inputs)))
     for batch in sizes:
         shapes = {name: tuple(int(n) for n in examples(batch)[name].shape) for name in names}
@@ -82,7 +80,7 @@ def _wrong(pair: Pair, new: Graph, rewrite: Rewrite, examples: Examples, budget:
         for p in primes:
             field = PrimeField(p)
             numbers = rewrite.rewritten.over(field, within=new)
-            for points in _stacked(shapes) if stacked else _single(shapes):
+            for points in _stacked(shapes) if stacked else unit_points(shapes, [[name] for name in shapes]):
                 witness = unequal(pair, numbers, field, points, "at 0 or at a unit vector")
                 if witness is not None:
                     return witness
@@ -99,19 +97,8 @@ def _require_room(pair: Pair, shapes: Mapping[str, Sequence[int]], batch: int, p
         raise TooLargeError(what, needed=needed, budget=budget, where=where)
 
 
-def _single(shapes: Mapping[str, Sequence[int]]) -> Iterator[dict[str, Tensor]]:
-    """Zeros, then one in one entry of one input."""
-    zero = {name: torch.zeros(*shape, dtype=torch.float64) for name, shape in shapes.items()}
-    yield zero
-    for name, x in zero.items():
-        for entry in range(x.numel()):
-            one = x.clone()
-            one.view(-1)[entry] = 1.0
-            yield {**zero, name: one}
-
-
 def _stacked(shapes: Mapping[str, Sequence[int]]) -> Iterator[dict[str, Tensor]]:
-    """The same for one sample each, many samples together; a batch of the least size that is looked at is filled."""
+    """0 and the unit vectors as samples of a batch, many together; the least size that is looked at is filled."""
     sizes = {name: math.prod(shape[1:]) for name, shape in shapes.items()}
     least = max(shape[0] for shape in shapes.values())
     step = max(least, _CHUNK // max(1, sum(sizes.values())))

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import html
-import importlib.util
 import json
 import types
 from pathlib import Path
 
 import pytest
 
+from tests.notebooks.loading import loaded
+
 PATH = Path(__file__).parent.parent.parent / "notebooks" / "jupyter.py"
 
 
-def load():
-    spec = importlib.util.spec_from_file_location("notebooks_jupyter", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-jupyter = load()
+jupyter = loaded(PATH)
 
 
 def control(kind: str, value: object, label: str) -> str:

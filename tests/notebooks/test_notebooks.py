@@ -7,7 +7,6 @@ MUTANTS     notebook to (what it says, what a mistake would say); the notebook's
 from __future__ import annotations
 
 import ast
-import importlib.util
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from tests.notebooks.loading import loaded
 
 pytest.importorskip("marimo")
 
@@ -69,12 +70,7 @@ SLOW = {"05", "06"}  # their controls are moved in the run that must notice a mi
 
 def run(path: Path, controls: Mapping[str, Any] | None = None) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
     """What the cells of a notebook show, and what they define."""
-    spec = importlib.util.spec_from_file_location(f"notebook_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    notebook = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(notebook)
-    return notebook.app.run(defs={name: SimpleNamespace(value=value) for name, value in (controls or {}).items()})
+    return loaded(path).app.run(defs={name: SimpleNamespace(value=value) for name, value in (controls or {}).items()})
 
 
 def assertions(source: str) -> int:

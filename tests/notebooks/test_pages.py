@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from html.parser import HTMLParser
@@ -11,22 +10,15 @@ from typing import Any
 
 import pytest
 
+from tests.notebooks.loading import loaded
+
 pytest.importorskip("markdown")
 pytest.importorskip("pygments")
 pytest.importorskip("docutils")
 PATH = Path(__file__).parent.parent.parent / "notebooks" / "pages.py"
 
 
-def load():
-    spec = importlib.util.spec_from_file_location("notebooks_pages", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-pages = load()
+pages = loaded(PATH)
 
 
 def notebook(*cells: dict[str, Any]) -> dict[str, Any]:

@@ -113,24 +113,30 @@ class _Reader:
     at: int
 
     def take(self, size: int) -> bytes:
+        """The next bytes, so many."""
         if size > len(self.content) - self.at:
             raise ValueError("it ends too early")
         self.at += size
         return self.content[self.at - size : self.at]
 
     def count(self) -> int:
+        """An unsigned number of 32 bits."""
         return int.from_bytes(self.take(4), "little")
 
     def counts(self, n: int) -> tuple[int, ...]:
+        """So many of them."""
         return tuple(np.frombuffer(self.take(4 * n), "<u4").tolist())
 
     def text(self) -> str:
+        """A text, its length before it."""
         return self.take(self.count()).decode(errors="replace")
 
     def values(self) -> tuple[int, ...]:
+        """Numbers, how many before them."""
         return self.counts(self.count())
 
     def file(self) -> File:
+        """All of it, to the last byte."""
         if self.count() != 2:
             raise ValueError("another version")
         text = self.text()
@@ -144,6 +150,7 @@ class _Reader:
         return file
 
     def step(self, shapes: list[Shape]) -> Step:
+        """A region or a boundary; the shape of what it makes is added."""
         kind, given = self.count(), (self.values(), self.values())
         if kind:
             names = self.text(), self.text()
@@ -156,6 +163,7 @@ class _Reader:
         return Step(given, network, tuple(self.claim(inputs) for _ in range(self.count())))
 
     def claim(self, inputs: list[Shape]) -> Claim:
+        """What is said of a region, with the other network's."""
         kind = self.count()
         if kind == 1:
             p = self.count()
@@ -175,18 +183,22 @@ class _Reader:
         return Claim(kind, network, floats=pairs)
 
     def held(self, rows: int, columns: int) -> Floats | None:
+        """Floats in the place of numbers; None where these stay."""
         if self.count() == 0:
             return None
         loose, furthest = self.count(), self.signed()
         return Floats(self.numbers(rows, columns), loose, furthest)
 
     def signed(self) -> int:
+        """A number of 32 bits that may be negative."""
         return int.from_bytes(self.take(4), "little", signed=True)
 
     def network(self, inputs: list[Shape]) -> Program:
+        """Layers on inputs of these shapes."""
         return Program(inputs[0], tuple(self.layer() for _ in range(self.count())), tuple(inputs[1:]))
 
     def layer(self) -> Layer:
+        """A convolution, and what enters it."""
         feeds = tuple(struct.unpack("<Id", self.take(12)) for _ in range(self.count()))
         mode, rows, columns = _MODES[self.count()], self.walk(), self.walk()
         groups, outputs, weights = self.counts(3)
@@ -194,12 +206,14 @@ class _Reader:
         return Layer(feeds, kernel, bias, rows, columns, mode, groups)
 
     def walk(self) -> Walk:
+        """How a kernel goes along an axis: by stride and dilation, or written out."""
         if self.count() == 0:
             return Axis(*self.counts(5))
         taps, outputs = self.counts(2)
         return Given(np.array(self.counts(taps * outputs), dtype=np.int64).reshape(taps, outputs) - 1)
 
     def numbers(self, rows: int, columns: int) -> Numbers:
+        """A matrix, in any of the ways in which numbers are stored."""
         kind, divisor = self.counts(2)
         if kind == 4:
             return Numbers.all(struct.unpack("<d", self.take(8))[0], rows, columns, divisor)
@@ -214,6 +228,7 @@ class _Reader:
         return Numbers(values.reshape(rows, columns), (rows, columns), divisor)
 
     def large(self) -> int:
+        """A whole number of any length, its sign in the highest bit of the length."""
         size = self.count()
         m = int.from_bytes(self.take(size & 0x7FFFFFFF), "little")
         return -m if size >> 31 else m

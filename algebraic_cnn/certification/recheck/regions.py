@@ -93,6 +93,7 @@ class _Steps:
             self.shapes[-1, i] = stored(alone(shape))
 
     def made(self, content: bytes) -> int:
+        """The number of the value that one more step makes."""
         self.steps.append(content)
         return len(self.pairing.cuts[0].whole.inputs) + len(self.steps) - 1
 

@@ -85,10 +85,9 @@ def _hardmax(a: Attributes, version: int) -> Function | None:
 
     def run(x: Tensor) -> Tensor:
         axis = a.get("axis", -1 if version >= 13 else 1) % x.ndim
-        rows = x.flatten(axis).unsqueeze(-1) if version < 13 else x.movedim(axis, -1)
-        rows, shape = (x.flatten(axis), x.shape) if version < 13 else (rows, rows.shape)
-        y = F.one_hot(rows.argmax(-1), rows.shape[-1]).to(x.dtype).reshape(shape)
-        return y if version < 13 else y.movedim(-1, axis)
+        rows = x.flatten(axis) if version < 13 else x.movedim(axis, -1)
+        y = F.one_hot(rows.argmax(-1), rows.shape[-1]).to(x.dtype)
+        return y.reshape(x.shape) if version < 13 else y.movedim(-1, axis)
 
     return run
 
