@@ -79,13 +79,13 @@ def compared_exactly(check: Check, pairing: Matching, holds: Certificate, fails:
     return replace(holds, level="rational", statement=what)
 
 
-def _read(pieces: Cut, number: int) -> Set[Source]:
+def _read(section: Cut, number: int) -> Set[Source]:
     """The sources on which an output of a cut depends."""
-    out = pieces.graph.outputs[number]
+    out = section.graph.outputs[number]
     reached: dict[str, frozenset[Source]] = {
-        name: frozenset([source]) for name, source in zip(pieces.graph.inputs, pieces.sources, strict=True)
+        name: frozenset([source]) for name, source in zip(section.graph.inputs, section.sources, strict=True)
     }
-    for call in pieces.graph.calls:
+    for call in section.graph.calls:
         reached[call.name] = frozenset().union(*(reached.get(name, frozenset()) for name in call.refs()))
     return reached.get(out.name, frozenset()) if isinstance(out, Ref) else frozenset()
 

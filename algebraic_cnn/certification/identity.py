@@ -128,10 +128,10 @@ class _Counts:
 
 
 def _counts(graph: Graph, batch: int) -> _Counts:
-    pieces = cut(graph, batch, moved=False)
-    sizes = [text for boundary in pieces.boundaries if "('size', " in (text := repr(boundary.form.arguments))]
+    section = cut(graph, batch, moved=False)
+    sizes = [text for boundary in section.boundaries if "('size', " in (text := repr(boundary.form.arguments))]
     unknown = any("('size', ''" in text for text in sizes) or not _proportional(graph)
-    return _Counts(bool(sizes), unknown or doubtful(pieces.graph, rows_of(graph)) is not None)
+    return _Counts(bool(sizes), unknown or doubtful(section.graph, rows_of(graph)) is not None)
 
 
 def _proportional(graph: Graph) -> bool:
@@ -165,8 +165,8 @@ def networks(check: Check, graphs: tuple[Graph, Graph], compared: Compared | Non
     batches = batches_of(graphs)
     found: list[Certificate] = []
     for batch in batches.tried:
-        pieces = [cut(graph, batch) for graph in graphs]
-        found.append(_at_one_size(check, graphs, pieces, batches, compared or _compared))
+        sections = [cut(graph, batch) for graph in graphs]
+        found.append(_at_one_size(check, graphs, sections, batches, compared or _compared))
         if not found[-1].ok:
             return found[-1]
     odds = [each.error_probability for each in found if each.error_probability is not None]
@@ -175,13 +175,13 @@ def networks(check: Check, graphs: tuple[Graph, Graph], compared: Compared | Non
 
 
 def _at_one_size(
-    check: Check, graphs: Sequence[Graph], pieces: Sequence[Cut], batches: Batches, compared: Compared
+    check: Check, graphs: Sequence[Graph], sections: Sequence[Cut], batches: Batches, compared: Compared
 ) -> Certificate:
-    boundaries = len(pieces[0].boundaries)
-    reason = unlike_outputs(*(Sized(part.whole, part.values) for part in pieces))
+    boundaries = len(sections[0].boundaries)
+    reason = unlike_outputs(*(Sized(part.whole, part.values) for part in sections))
     if reason:
         return Certificate(f"the networks are different: {reason}.", "modular", False, interface=True)
-    pairing = matched(pieces[0], pieces[1], check.seed)
+    pairing = matched(sections[0], sections[1], check.seed)
     calls = "1 call that is not" if boundaries == 1 else f"{boundaries} calls that are not"
     scope = f", {batches.words}" if batches.words else ""
     stops = any(traits(call.op).detaches for graph in graphs for call in graph.calls)
@@ -190,7 +190,7 @@ def _at_one_size(
     fails = replace(holds, statement=_PART if boundaries else _DIFFERENT, ok=False)
     found = compared(check, pairing, holds, fails)
     if not found.ok and pairing.alone:
-        reason = unlike(pieces[0], pieces[1]) or f"only one of them makes {pairing.alone[0]}"
+        reason = unlike(sections[0], sections[1]) or f"only one of them makes {pairing.alone[0]}"
         what = f"the networks cannot be shown to be the same function: {reason}."
         return Certificate(what, "modular", False, undecided=True)
     return found

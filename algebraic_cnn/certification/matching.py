@@ -76,10 +76,10 @@ def matched(first: Cut, second: Cut, seed: int = 0) -> Matching:
     generator = np.random.default_rng(seed)
     known: list[_Known] = []
     tokens: dict[Source, Tensor] = {}
-    runs = [_Run(pieces, number, known, tokens, generator) for number, pieces in enumerate((first, second))]
+    runs = [_Run(section, number, known, tokens, generator) for number, section in enumerate((first, second))]
     for run in runs:
         run.follow()
-    ours, theirs = (range(pieces.given, len(pieces.places)) for pieces in (first, second))
+    ours, theirs = (range(section.given, len(section.places)) for section in (first, second))
     outputs = [((0, i), (1, j), first.places[i]) for i, j in zip(ours, theirs, strict=True)]
     alone = tuple(entry.boundary.name for entry in known if entry.met != {0, 1})
     cuts = runs[0].renamed(), runs[1].renamed()
@@ -109,7 +109,7 @@ class _Known:
 class _Run:
     """One network, followed call by call."""
 
-    pieces: Cut
+    section: Cut
     number: int
     known: list[_Known]
     tokens: dict[Source, Tensor]
@@ -121,17 +121,17 @@ class _Run:
 
     def follow(self) -> None:
         """Run the network; find or make the entry of every boundary."""
-        pieces, values = self.pieces, {}
-        evaluator = Evaluator(pieces.graph, Float(), pieces.graph.device)
+        section, values = self.section, {}
+        evaluator = Evaluator(section.graph, Float(), section.graph.device)
         sources = {name: (source, tuple(int(n or 0) for n in shape)) for name, source, shape in
-                   zip(pieces.graph.inputs, pieces.sources, pieces.graph.input_shapes, strict=True)}  # fmt: skip
-        boundaries = {boundary.call.name: number for number, boundary in enumerate(pieces.boundaries)}
-        for name in pieces.whole.inputs:
+                   zip(section.graph.inputs, section.sources, section.graph.input_shapes, strict=True)}  # fmt: skip
+        boundaries = {boundary.call.name: number for number, boundary in enumerate(section.boundaries)}
+        for name in section.whole.inputs:
             values[name] = self._token(*sources[name])
         with torch.no_grad():
-            for call in pieces.whole.calls:
+            for call in section.whole.calls:
                 if call.name in boundaries:
-                    outputs = (pieces.graph.outputs[i] for i in pieces.boundaries[boundaries[call.name]].given)
+                    outputs = (section.graph.outputs[i] for i in section.boundaries[boundaries[call.name]].given)
                     given = [evaluator.value(out, values) for out in outputs]
                     self.partner[boundaries[call.name]] = self._entry(boundaries[call.name], given)
                 elif call.name not in sources and not (boundaries.keys() & set(call.refs()) and is_part(call)):
@@ -143,20 +143,20 @@ class _Run:
 
     def renamed(self) -> Cut:
         """The cut, a boundary called by the number of its entry, and its values in that entry's order."""
-        sources = tuple((self.partner.get(number, number), part) for number, part in self.pieces.sources)
-        return replace(reordered(self.pieces, self.orders), sources=sources)
+        sources = tuple((self.partner.get(number, number), part) for number, part in self.section.sources)
+        return replace(reordered(self.section, self.orders), sources=sources)
 
     def _token(self, source: Source, shape: tuple[int, ...]) -> Tensor:
         if source not in self.tokens:
             drawn = torch.from_numpy(self.generator.standard_normal(shape))
-            self.tokens[source] = drawn.to(self.pieces.graph.device)
+            self.tokens[source] = drawn.to(self.section.graph.device)
         return self.tokens[source]
 
     def _entry(self, number: int, given: list[Any]) -> int:
         """The number of the entry that a boundary is; a pair to compare for each value that it is given."""
-        boundary = self.pieces.boundaries[number]
+        boundary = self.section.boundaries[number]
         places = [(self.number, i) for i in boundary.given]
-        made = [self.made(self.pieces.graph.outputs[i]) for i in boundary.given] if boundary.reads else []
+        made = [self.made(self.section.graph.outputs[i]) for i in boundary.given] if boundary.reads else []
         best, order = self._nearest(number, given, made)
         if best is None:
             self.known.append(_Known(places, boundary, given, {self.number}, made))
@@ -180,14 +180,14 @@ class _Run:
         return self.digests[name]
 
     def _origin(self, name: str) -> Any:
-        pieces = self.pieces
-        if name in pieces.graph.constants:
-            return bits(pieces.graph.constants[name])
-        if name in pieces.graph.inputs:
-            number, part = pieces.sources[pieces.graph.inputs.index(name)]
+        section = self.section
+        if name in section.graph.constants:
+            return bits(section.graph.constants[name])
+        if name in section.graph.inputs:
+            number, part = section.sources[section.graph.inputs.index(name)]
             return self.partner.get(number, number), part
-        call = next(call for call in pieces.graph.calls if call.name == name)
-        form, names = form_of(call, pieces.whole, pieces.values)
+        call = next(call for call in section.graph.calls if call.name == name)
+        form, names = form_of(call, section.whole, section.values)
         return form, [self.made(Ref(inner)) for inner in names]
 
     def _nearest(self, place: int, given: list[Any], made: list[str]) -> tuple[int | None, list[int]]:
@@ -195,7 +195,7 @@ class _Run:
 
         What this network has made already is the same only if it is given the very same numbers.
         """
-        boundary = self.pieces.boundaries[place]
+        boundary = self.section.boundaries[place]
         orders = [list(range(len(given)))]
         orders += [[1, 0]] if commutes(boundary.form) else []
         found: list[tuple[float, int, list[int]]] = []

@@ -50,20 +50,20 @@ def compared_by_parts(graphs: Sequence[Graph], inputs: Sequence[Tensor], holds: 
         inputs: a batch (N, *in_shape) for every input of the networks.
         holds: the certificate if they do.
     """
-    pieces = [cut(graph, _batch(graphs[0], inputs)) for graph in graphs]
-    reason = unlike_outputs(*(Sized(part.whole, part.values) for part in pieces))
-    pairing = None if reason else matched(pieces[0], pieces[1])
+    sections = [cut(graph, _batch(graphs[0], inputs)) for graph in graphs]
+    reason = unlike_outputs(*(Sized(part.whole, part.values) for part in sections))
+    pairing = None if reason else matched(sections[0], sections[1])
     if pairing is None or pairing.alone:
-        reason = reason or unlike(pieces[0], pieces[1]) or f"only one makes {pairing.alone[0] if pairing else ''}"
+        reason = reason or unlike(sections[0], sections[1]) or f"only one makes {pairing.alone[0] if pairing else ''}"
         what = f"the networks cannot be compared part by part: {reason}."
         return replace(holds, ok=False, undecided=pairing is not None, interface=pairing is None, statement=what)
     with torch.no_grad(), ieee_kernels():
-        given = _sources(pieces[0], pairing.cuts[0], inputs)
+        given = _sources(sections[0], pairing.cuts[0], inputs)
         masked = any(x.is_floating_point() and not bool(x.isfinite().all()) for x in given.values())
         exact = [_values(part, Float(), given) for part in pairing.cuts]
         sizes = [_values(part, Majorant(), given) for part in pairing.cuts]
-    depths = [_depths(part.graph) for part in pieces]
-    arithmetic = [gamma(roundings(part.graph), 2.0**-53) for part in pieces]
+    depths = [_depths(part.graph) for part in sections]
+    arithmetic = [gamma(roundings(part.graph), 2.0**-53) for part in sections]
     seen: list[Certificate] = []
     for (one, i), (other, j), place in pairing.pairs:
         y, z = exact[one][i], exact[other][j]
@@ -119,13 +119,13 @@ def undecidable(holds: Certificate, place: str) -> Certificate:
     return replace(holds, ok=False, undecided=True, statement=what)
 
 
-def _sources(pieces: Cut, renamed: Cut, inputs: Sequence[Tensor]) -> dict[Source, Any]:
+def _sources(section: Cut, renamed: Cut, inputs: Sequence[Tensor]) -> dict[Source, Any]:
     """The network's inputs and what its boundaries return, as torch computes them, in float64."""
-    graph = pieces.whole
+    graph = section.whole
     moved = [x.to(graph.device, graph.dtype if x.is_floating_point() else None) for x in inputs]
     values = interpret(graph, dict(zip(graph.inputs, moved, strict=True)))
     found = {}
-    for name, source in zip(pieces.graph.inputs, renamed.sources, strict=True):
+    for name, source in zip(section.graph.inputs, renamed.sources, strict=True):
         value = values[name] if isinstance(values[name], Tensor) else values[name][source[1]]
         found[source] = value.double() if value.is_floating_point() else value
     return found

@@ -53,32 +53,32 @@ def inverse(order: Tensor) -> Tensor:
     return torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
 
 
-def reordered(pieces: Cut, orders: Mapping[int, Tensor]) -> Cut:
+def reordered(section: Cut, orders: Mapping[int, Tensor]) -> Cut:
     """A cut with some of its boundaries taken in another order.
 
     Args:
-        pieces: the cut.
+        section: the cut.
         orders: number of a boundary -> p: the boundary that is given y is seen as one that is given y[p].
     """
-    graph = pieces.graph
+    graph = section.graph
     if not orders:
-        return pieces
+        return section
     inputs, outputs, constants = list(graph.inputs), list(graph.outputs), dict(graph.constants)
     shapes = graph.shapes()
     before, after = [], []
     for number, order in orders.items():
-        boundary, name = pieces.boundaries[number], f"order_{number}"
+        boundary, name = section.boundaries[number], f"order_{number}"
         constants |= {name: order, f"{name}_undone": inverse(order)}
         (place,) = boundary.given
         after.append(_selected(boundary.call, f"{name}_given", graph.outputs[place].name, name, shapes))
         outputs[place] = Ref(after[-1].name)
-        for i, (source, given) in enumerate(zip(pieces.sources, graph.inputs, strict=True)):
+        for i, (source, given) in enumerate(zip(section.sources, graph.inputs, strict=True)):
             if source[0] == number:
                 inputs[i] = f"{name}_made"
                 before.append(_selected(boundary.call, given, inputs[i], f"{name}_undone", {inputs[i]: shapes[given]}))
     calls = (*before, *graph.calls, *after)
     graph = replace(graph, inputs=tuple(inputs), calls=calls, outputs=tuple(outputs), constants=constants)
-    return replace(pieces, graph=graph)
+    return replace(section, graph=graph)
 
 
 def _selected(like: Call, name: str, value: str, order: str, shapes: Mapping[str, Any]) -> Call:

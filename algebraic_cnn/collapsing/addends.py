@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from ..algebra.stencils.moves import is_pointwise
 from ..algebra.stencils.pieces import Atom, Offset, Piece, chained, parts_of
-from ..derivation.junctions import AffinePart, Junction
+from ..derivation.definitions import AffinePart, Definition
 from .cut import Cutter
 
 
@@ -21,14 +21,14 @@ def distributed(network: AffinePart, cutter: Cutter) -> AffinePart:
     """The network with every map of single channels that follows a sum in the sum's terms, where they cost less."""
     place = {call.name: at for at, call in enumerate(network.graph.calls)}
     readers = network.readers()
-    for name in list(network.junctions):
+    for name in list(network.definitions):
         candidate = _inside(network, name) if readers[name] == 1 and name not in network.pinned else None
         if candidate is None:
             continue
-        junctions, touched = candidate
-        before = [junction for each, junction in network.junctions.items() if each in (name, *touched)]
-        if _cost([junctions[each] for each in touched], cutter) < _cost(before, cutter):
-            network = replace(network, junctions=dict(sorted(junctions.items(), key=lambda item: place[item[0]])))
+        definitions, touched = candidate
+        before = [definition for each, definition in network.definitions.items() if each in (name, *touched)]
+        if _cost([definitions[each] for each in touched], cutter) < _cost(before, cutter):
+            network = replace(network, definitions=dict(sorted(definitions.items(), key=lambda item: place[item[0]])))
             readers = network.readers()
     return network
 
@@ -43,27 +43,27 @@ def leading(piece: Piece) -> tuple[list[Atom], Sequence[Piece]]:
     return maps, parts[len(maps) :]
 
 
-def _inside(network: AffinePart, name: str) -> tuple[dict[str, Junction], list[str]] | None:
-    """The junctions with the maps after one sum in its terms, and the names of those that changed or are new."""
-    total, junctions = network.junctions[name], dict(network.junctions)
-    reader = next(each for each, other in junctions.items() if any(name == read for read, _ in other.operands))
-    old = junctions[reader]
+def _inside(network: AffinePart, name: str) -> tuple[dict[str, Definition], list[str]] | None:
+    """The definitions with the maps after one sum in its terms, and the names of those that changed or are new."""
+    total, definitions = network.definitions[name], dict(network.definitions)
+    reader = next(each for each, other in definitions.items() if any(name == read for read, _ in other.operands))
+    old = definitions[reader]
     if total.kind != "sum" or len(total.operands) < 2 or len(old.operands) != 1:
         return None
     maps, rest = leading(old.operands[0][1])
-    if not maps or maps[-1].call is None or (rest and maps[-1].call.name in junctions):
+    if not maps or maps[-1].call is None or (rest and maps[-1].call.name in definitions):
         return None
     (first, piece), *others = total.operands
     terms = [(first, chained([piece, *maps]))]
     terms += [(base, chained([term, *map(_linear, maps)])) for base, term in others]
-    del junctions[name]
+    del definitions[name]
     if not rest:
-        junctions[reader] = replace(old, operands=terms, own=False)
-        return junctions, [reader]
+        definitions[reader] = replace(old, operands=terms, own=False)
+        return definitions, [reader]
     inner = maps[-1].call
-    junctions[inner.name] = Junction("sum", terms, inner, own=False)
-    junctions[reader] = replace(old, operands=[(inner.name, chained(rest))], own=False)
-    return junctions, [inner.name, reader]
+    definitions[inner.name] = Definition("sum", terms, inner, own=False)
+    definitions[reader] = replace(old, operands=[(inner.name, chained(rest))], own=False)
+    return definitions, [inner.name, reader]
 
 
 def _linear(atom: Atom) -> Atom:
@@ -71,5 +71,5 @@ def _linear(atom: Atom) -> Atom:
     return replace(atom, form=replace(atom.form, offset=Offset.NONE), offset=None, call=None)
 
 
-def _cost(junctions: Sequence[Junction], cutter: Cutter) -> float:
-    return sum(cutter.best(piece).cost for junction in junctions for _, piece in junction.operands)
+def _cost(definitions: Sequence[Definition], cutter: Cutter) -> float:
+    return sum(cutter.best(piece).cost for definition in definitions for _, piece in definition.operands)

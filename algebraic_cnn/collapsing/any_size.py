@@ -20,7 +20,7 @@ from itertools import takewhile
 import torch
 
 from ..certification.certificate import Certificate
-from ..derivation.junctions import network_of
+from ..derivation.definitions import network_of
 from ..errors import ShapeError
 from ..ir.graph import Graph
 from ..ir.image_sizes import ImageSizes

@@ -18,7 +18,7 @@ import numpy as np
 from ..algebra.stencils.kernels import pointwise
 from ..algebra.stencils.moves import after, is_pointwise, keeps_axes
 from ..algebra.stencils.pieces import Array, Atom, Branches, Chain, Form, Move, Piece
-from ..derivation.junctions import AffinePart, Junction
+from ..derivation.definitions import AffinePart, Definition
 from ..ops.registry import traits
 from ..rings.ring import Ring
 from .cut import Cutter
@@ -26,20 +26,20 @@ from .cut import Cutter
 
 def averaged(network: AffinePart, cutter: Cutter) -> AffinePart:
     """The network with pools before maps of channels wherever the cheapest plan then costs less."""
-    junctions = {name: averaged_junction(junction, cutter) for name, junction in network.junctions.items()}
-    return replace(network, junctions=junctions)
+    definitions = {name: averaged_definition(definition, cutter) for name, definition in network.definitions.items()}
+    return replace(network, definitions=definitions)
 
 
-def averaged_junction(junction: Junction, cutter: Cutter) -> Junction:
-    """The same for one junction."""
+def averaged_definition(definition: Definition, cutter: Cutter) -> Definition:
+    """The same for one definition."""
     if cutter.elsewhere is not None:
-        return junction  # forms for every image size are found by the calls as they are
+        return definition  # forms for every image size are found by the calls as they are
     operands = []
-    for name, piece in junction.operands:
+    for name, piece in definition.operands:
         other = earlier(piece)
         better = other is not piece and cutter.best(other).cost < cutter.best(piece).cost
         operands.append((name, other if better else piece))
-    return replace(junction, operands=operands)
+    return replace(definition, operands=operands)
 
 
 def earlier(piece: Piece) -> Piece:

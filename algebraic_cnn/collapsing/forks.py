@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from ..algebra.stencils.moves import is_pointwise
 from ..algebra.stencils.pieces import Atom, Move, Piece, Scaling, chained, parts_of
-from ..derivation.junctions import AffinePart, Junction
-from .averages import averaged_junction
+from ..derivation.definitions import AffinePart, Definition
+from .averages import averaged_definition
 from .cut import Cutter
 
 
@@ -20,16 +20,16 @@ def spread(network: AffinePart, cutter: Cutter) -> AffinePart:
     """The network with every map of channels behind the fork that reads it, where the readers then cost less."""
     place = {call.name: at for at, call in enumerate(network.graph.calls)}
     readers = network.readers()
-    for name in [name for name in network.junctions if readers[name] > 1 and name not in network.pinned]:
+    for name in [name for name in network.definitions if readers[name] > 1 and name not in network.pinned]:
         candidate = _behind(network, name)
         if candidate is None:
             continue
-        junctions, touched = candidate
-        junctions |= {each: averaged_junction(junctions[each], cutter) for each in touched}
-        before = [network.junctions[each] for each in (name, *touched) if each in network.junctions]
-        after = [junctions[each] for each in touched]
+        definitions, touched = candidate
+        definitions |= {each: averaged_definition(definitions[each], cutter) for each in touched}
+        before = [network.definitions[each] for each in (name, *touched) if each in network.definitions]
+        after = [definitions[each] for each in touched]
         if _cost(after, cutter) < _cost(before, cutter):
-            network = replace(network, junctions=dict(sorted(junctions.items(), key=lambda item: place[item[0]])))
+            network = replace(network, definitions=dict(sorted(definitions.items(), key=lambda item: place[item[0]])))
     return network
 
 
@@ -48,32 +48,32 @@ def _is_diagonal(piece: Piece) -> bool:
     return isinstance(piece, Atom) and is_pointwise(piece) and piece.form.footprint.diagonal
 
 
-def _behind(network: AffinePart, name: str) -> tuple[dict[str, Junction], list[str]] | None:
-    """The junctions with the tail of one in its readers, and the names of those that changed or are new."""
-    junction = network.junctions[name]
-    if len(junction.operands) != 1:
+def _behind(network: AffinePart, name: str) -> tuple[dict[str, Definition], list[str]] | None:
+    """The definitions with the tail of one in its readers, and the names of those that changed or are new."""
+    definition = network.definitions[name]
+    if len(definition.operands) != 1:
         return None
-    (base, piece), junctions = junction.operands[0], dict(network.junctions)
+    (base, piece), definitions = definition.operands[0], dict(network.definitions)
     first, last = tail(piece)
-    touched = [each for each, other in junctions.items() if any(name == read for read, _ in other.operands)]
+    touched = [each for each, other in definitions.items() if any(name == read for read, _ in other.operands)]
     if not last:
         return None
-    del junctions[name]
+    del definitions[name]
     if first:
         call = getattr(first[-1], "call", None)
-        if call is None or call.name in junctions:
+        if call is None or call.name in definitions:
             return None
         own = len(first) == 1
-        junctions[call.name] = Junction("sum", [(base, chained(first))], call, own=own)
+        definitions[call.name] = Definition("sum", [(base, chained(first))], call, own=own)
         base = call.name
         touched.append(base)
     for each in touched:
-        old = junctions[each]
+        old = definitions[each]
         operands = [(base, chained([*last, piece])) if read == name else (read, piece) for read, piece in old.operands]
         if operands != old.operands:
-            junctions[each] = replace(old, operands=operands, own=False)
-    return junctions, touched
+            definitions[each] = replace(old, operands=operands, own=False)
+    return definitions, touched
 
 
-def _cost(junctions: Sequence[Junction], cutter: Cutter) -> float:
-    return sum(cutter.best(piece).cost for junction in junctions for _, piece in junction.operands)
+def _cost(definitions: Sequence[Definition], cutter: Cutter) -> float:
+    return sum(cutter.best(piece).cost for definition in definitions for _, piece in definition.operands)

@@ -17,7 +17,7 @@ from ..algebra.forms import floating
 from ..certification.certificate import Certificate
 from ..certification.check import is_map, stated
 from ..certification.comparison import compare
-from ..derivation.junctions import network_of
+from ..derivation.definitions import network_of
 from ..derivation.methods import METHODS
 from ..derivation.samples import apart
 from ..errors import DataError, UncertifiedError
@@ -122,7 +122,7 @@ class Job:
         written = rewrite(network, cutter, careful)
         simpler = untangled(written, cutter, careful)
         written = written if simpler is None else rewrite(simpler, cutter, careful)
-        tangles = 0 if simpler is None else len(network.junctions) - len(simpler.junctions)
+        tangles = 0 if simpler is None else len(network.definitions) - len(simpler.definitions)
         does = "regions whose skips overlap become one matrix, where that costs less"
         return replace(written, passes=(*passes, PassReport("untangle", does, tangles), _cut(written)))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..certification.certificate import Certificate
-from ..derivation.junctions import network_of
+from ..derivation.definitions import network_of
 from ..derivation.methods import MEMORY_BUDGET
 from ..errors import ShapeError, UnknownNameError
 from ..files import write_bytes

@@ -1,7 +1,7 @@
 """The passes of a collapse: a list that one can read, in the order in which they run.
 
     Pass          a name, what it does in a sentence, and a function from a network and a cutter to a network
-    PASSES        those that rearrange junctions; ``rewrite`` then writes each junction by its cheapest plan
+    PASSES        those that rearrange definitions; ``rewrite`` then writes each definition by its cheapest plan
     PassReport    how many values a pass computes otherwise
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..algebra.stencils.pieces import Piece
-from ..derivation.junctions import AffinePart, joined
+from ..derivation.definitions import AffinePart, joined
 from .addends import distributed
 from .averages import averaged
 from .cut import Cutter
@@ -78,7 +78,7 @@ def arranged(network: AffinePart, cutter: Cutter) -> tuple[AffinePart, tuple[Pas
 
 
 def _operands(network: AffinePart) -> dict[str, list[tuple[str, Piece]]]:
-    return {name: list(junction.operands) for name, junction in network.junctions.items()}
+    return {name: list(definition.operands) for name, definition in network.definitions.items()}
 
 
 def _alike(before: list[tuple[str, Piece]], after: list[tuple[str, Piece]]) -> bool:

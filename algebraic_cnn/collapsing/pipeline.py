@@ -4,7 +4,7 @@ region     a connected affine part of the network
 form       how a part of it is computed afterwards: one convolution, one matrix, ..., or as given
 report     what became of every region, and why
 
-Trace, read the affine calls as pieces (derivation/junctions.py), rearrange them pass by pass (passes.py), choose cuts
+Trace, read the affine calls as pieces (derivation/definitions.py), rearrange them pass by pass (passes.py), choose cuts
 and forms (cut.py), write the new calls (rewriting.py), race what spends more of something (measurement.py), prove each
 region right (validation.py), and only then hand it over.  A network that is one matrix is derived and certified whole.
 """
@@ -27,7 +27,7 @@ from ..algebra.forms import Dense, floating
 from ..certification.certificate import Certificate
 from ..certification.check import device as device_of
 from ..certification.comparison import LEVELS, compare
-from ..derivation.junctions import network_of
+from ..derivation.definitions import network_of
 from ..derivation.methods import MEMORY_BUDGET, METHODS, cheapest, derive_graph
 from ..errors import UnknownNameError, chosen
 from ..ir.choices import carrying

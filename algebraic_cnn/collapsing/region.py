@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..derivation.junctions import AffinePart
+from ..derivation.definitions import AffinePart
 from ..ir.graph import Call, Graph, Ref, needed
 
 

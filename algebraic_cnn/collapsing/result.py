@@ -18,7 +18,7 @@ from torch.export import ExportedProgram
 from ..algebra.affine import AffineMap
 from ..certification.certificate import Certificate
 from ..certification.check import device as device_of
-from ..derivation.junctions import network_of
+from ..derivation.definitions import network_of
 from ..derivation.methods import MEMORY_BUDGET, derive_graph
 from ..errors import ShapeError
 from ..ir.dynamic_shapes import dimensions

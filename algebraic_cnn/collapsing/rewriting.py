@@ -1,7 +1,7 @@
-"""A network rewritten: every junction computed by its cheapest plan, everything else kept as it is.
+"""A network rewritten: every definition computed by its cheapest plan, everything else kept as it is.
 
 rewrite    network, cutter -> the new calls, with recipes for their numbers, and what became of every value
-Rewrite    the result: a ``Rewritten`` graph and the plan of every junction
+Rewrite    the result: a ``Rewritten`` graph and the plan of every definition
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 
 from ..algebra.stencils.pieces import Scaling
-from ..derivation.junctions import AffinePart, Junction
+from ..derivation.definitions import AffinePart, Definition
 from ..ir.graph import Ref, needed
 from ..ir.resizing import unbound
 from .building import GraphBuilder, Rewritten
@@ -24,10 +24,10 @@ class Rewrite:
     """A network rewritten.
 
     Attributes:
-        network: the network, its junctions joined.
+        network: the network, its definitions joined.
         rewritten: the new calls and their recipes.
         values: what the new calls name the values that they still compute, by the name that the network has for them.
-        plans: of each junction's operands, by the junction's value; none where it is the call that it was.
+        plans: of each definition's operands, by the definition's value; none where it is the call that it was.
         passes: what was done before, pass by pass.
     """
 
@@ -39,10 +39,10 @@ class Rewrite:
 
 
 def rewrite(network: AffinePart, cutter: Cutter, careful: Set[str] = frozenset()) -> Rewrite:
-    """The network with every junction computed by the cheapest plans of its operands.
+    """The network with every definition computed by the cheapest plans of its operands.
 
     Args:
-        network: its junctions joined.
+        network: its definitions joined.
         cutter: what decides.
         careful: values for which a form that spends more of any kind than the network's own calls does not count.
     """
@@ -50,9 +50,9 @@ def rewrite(network: AffinePart, cutter: Cutter, careful: Set[str] = frozenset()
     sure = replace(cutter, sure=True)
     plans = {
         name: ()
-        if junction.own
-        else tuple((sure if name in careful else cutter).best(piece) for _, piece in junction.operands)
-        for name, junction in network.junctions.items()
+        if definition.own
+        else tuple((sure if name in careful else cutter).best(piece) for _, piece in definition.operands)
+        for name, definition in network.definitions.items()
     }
     builder = GraphBuilder.of(graph)
     values: dict[str, Ref] = {}
@@ -60,7 +60,7 @@ def rewrite(network: AffinePart, cutter: Cutter, careful: Set[str] = frozenset()
     for call in graph.calls:
         if call.name in plans:
             made = len(builder.calls)
-            value = _junction(builder, network.junctions[call.name], plans, values)
+            value = _definition(builder, network.definitions[call.name], plans, values)
             values[call.name] = _named(builder, call.name, value) if len(builder.calls) > made else value
         elif call.name not in absorbed or call.name not in dependent:
             builder.calls.append(call.renamed(values))
@@ -72,21 +72,21 @@ def rewrite(network: AffinePart, cutter: Cutter, careful: Set[str] = frozenset()
 
 def _absorbed(network: AffinePart) -> set[str]:
     """Values that pieces pass over."""
-    return network.affine - set(network.junctions)
+    return network.affine - set(network.definitions)
 
 
-def _junction(
-    builder: GraphBuilder, junction: Junction, plans: Mapping[str, tuple[Plan, ...]], values: Mapping[str, Ref]
+def _definition(
+    builder: GraphBuilder, definition: Definition, plans: Mapping[str, tuple[Plan, ...]], values: Mapping[str, Ref]
 ) -> Ref:
-    call, terms = junction.call, []
-    if junction.own:
+    call, terms = definition.call, []
+    if definition.own:
         return builder.repeat(call, values)
-    for (name, piece), plan in zip(junction.operands, plans[call.name], strict=True):
+    for (name, piece), plan in zip(definition.operands, plans[call.name], strict=True):
         x = values.get(name, Ref(name))
         number = piece.number if isinstance(piece, Scaling) else None
         terms.append((x, number) if number is not None else (plan.emit(builder, x, call), 1.0))
-    axis = len(call.shape) - 1 if junction.last else 1
-    return together(builder, junction.kind, terms, call, axis)
+    axis = len(call.shape) - 1 if definition.last else 1
+    return together(builder, definition.kind, terms, call, axis)
 
 
 def _named(builder: GraphBuilder, name: str, value: Ref) -> Ref:

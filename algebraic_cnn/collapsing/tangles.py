@@ -1,9 +1,9 @@
 """Regions whose skips overlap: one matrix for all of such a region, where that is cheaper.
 
-    tangle    a region from one value to one other that joining leaves in several junctions, as one piece
+    tangle    a region from one value to one other that joining leaves in several definitions, as one piece
 
-Skips such as (0, 2) and (1, 3) make a graph that is neither chains nor branches (derivation/junctions.py), so no piece
-spans it.  As a map it is W x + B all the same [JV24, Thm 3.1]; so the one form that remains, a matrix, is
+Skips such as (0, 2) and (1, 3) make a graph that is neither chains nor branches (derivation/definitions.py), so no
+piece spans it.  As a map it is W x + B all the same [JV24, Thm 3.1]; so the one form that remains, a matrix, is
 tried on the whole.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Set
 from dataclasses import replace
 
 from ..algebra.stencils.pieces import Tangle
-from ..derivation.junctions import AffinePart, Junction
+from ..derivation.definitions import AffinePart, Definition
 from ..ir.graph import Ref, needed
 from .cost import expense
 from .cut import GAIN, Cutter
@@ -22,16 +22,16 @@ from .rewriting import Rewrite
 
 
 def untangled(written: Rewrite, cutter: Cutter, careful: Set[str] = frozenset()) -> AffinePart | None:
-    """The network with every tangle that one matrix computes at less cost as one junction; None if there is none.
+    """The network with every tangle that one matrix computes at less cost as one definition; None if there is none.
 
     Args:
-        written: the network as its junctions make it.
+        written: the network as its definitions make it.
         cutter: what prices the matrix.
         careful: values for which a form that spends more of any kind than the network's own calls does not count.
     """
-    network, junctions = written.network, dict(written.network.junctions)
+    network, definitions = written.network, dict(written.network.definitions)
     for region in regions(network):
-        inside = [name for name in junctions if name in region.names]
+        inside = [name for name in definitions if name in region.names]
         piece = _tangle(network, region)
         if len(inside) < 2 or piece is None:
             continue
@@ -39,12 +39,12 @@ def untangled(written: Rewrite, cutter: Cutter, careful: Set[str] = frozenset())
         if sure.best(piece).cost < GAIN * _cost(written, region, cutter):
             last = piece.calls[-1]
             for name in inside:
-                del junctions[name]
-            junctions[last.name] = Junction("sum", [(piece.start, piece)], last, own=False)
-    if junctions.keys() == network.junctions.keys():
+                del definitions[name]
+            definitions[last.name] = Definition("sum", [(piece.start, piece)], last, own=False)
+    if definitions.keys() == network.definitions.keys():
         return None
     order = {call.name: place for place, call in enumerate(network.graph.calls)}
-    return replace(network, junctions=dict(sorted(junctions.items(), key=lambda item: order[item[0]])))
+    return replace(network, definitions=dict(sorted(definitions.items(), key=lambda item: order[item[0]])))
 
 
 def _tangle(network: AffinePart, region: Region) -> Tangle | None:

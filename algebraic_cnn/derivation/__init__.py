@@ -3,8 +3,8 @@
 From the ground up:
 
     samples                      is every sample treated by itself, and all alike?
-    hoisting, boundaries              a network cut at its calls that are not affine
-    junctions                    affine values as sums and concatenations of pieces
+    hoisting, splitting          a network cut at its calls that are not affine
+    definitions                  affine values as sums and concatenations of pieces
     images                       a network as one map of images of every size
     colouring, bordering         W in as many passes as windows meet; W for every image size
     extract                      the paper's recursion read off a network

@@ -133,8 +133,8 @@ def cut(graph: Graph, batch: int = 1, *, flat: bool = True, moved: bool = True) 
 
     >>> from algebraic_cnn.ir.trace import trace
     >>> layers = torch.nn.Linear(2, 2), torch.nn.ReLU(), torch.nn.Linear(2, 1)
-    >>> pieces = cut(trace(torch.nn.Sequential(*layers).eval(), torch.zeros(1, 2)))
-    >>> [call.op for call in pieces.graph.calls if call.op != "reshape"], [found.call.op for found in pieces.boundaries]
+    >>> section = cut(trace(torch.nn.Sequential(*layers).eval(), torch.zeros(1, 2)))
+    >>> [call.op for call in section.graph.calls if call.op != "reshape"], [b.call.op for b in section.boundaries]
     (['linear', 'linear'], ['relu'])
     """
     here = sized(graph, graph.batch or batch)
@@ -206,34 +206,34 @@ def points(cuts: Sequence[Cut], field: PrimeField, generator: np.random.Generato
     """Random residues for the inputs of each cut, the same for what stands for the same source."""
     drawn: dict[Source, Tensor] = {}
     rows = []
-    for pieces in cuts:
-        for source, shape in zip(pieces.sources, pieces.graph.input_shapes, strict=True):
+    for section in cuts:
+        for source, shape in zip(section.sources, section.graph.input_shapes, strict=True):
             if source not in drawn:
                 drawn[source] = torch.from_numpy(field.uniform(tuple(int(n or 0) for n in shape), generator))
-        rows.append([drawn[source] for source in pieces.sources])
+        rows.append([drawn[source] for source in section.sources])
     return rows
 
 
 def values(
-    pieces: Cut, field: PrimeField, inputs: list[Tensor], device: Any, embed: Callable[[Tensor], Tensor] | None = None
+    section: Cut, field: PrimeField, inputs: list[Tensor], device: Any, embed: Callable[[Tensor], Tensor] | None = None
 ) -> list[Any]:
     """The outputs of a cut modulo p, flat arrays; what is no tensor as it is, and what is a constant as a tensor.
 
     ``embed`` gives the residues of the weights, as those of ``Residues`` do.
     """
-    return modulo(pieces, field, device, embed)(inputs)
+    return modulo(section, field, device, embed)(inputs)
 
 
 def modulo(
-    pieces: Cut, field: PrimeField, device: Any, embed: Callable[[Tensor], Tensor] | None = None
+    section: Cut, field: PrimeField, device: Any, embed: Callable[[Tensor], Tensor] | None = None
 ) -> Callable[[list[Tensor]], list[Any]]:
     """The function from the inputs of a cut to its outputs modulo p, as ``values`` gives them."""
-    varying = pieces.graph.dependent()
-    run = Evaluator(pieces.graph, field, device, embed)
+    varying = section.graph.dependent()
+    run = Evaluator(section.graph, field, device, embed)
 
     def at(inputs: list[Tensor]) -> list[Any]:
         with torch.no_grad():
-            outs = zip(pieces.graph.outputs, run.run([x.to(device) for x in inputs]), strict=True)
+            outs = zip(section.graph.outputs, run.run([x.to(device) for x in inputs]), strict=True)
         return [y.cpu().numpy().ravel() if isinstance(out, Ref) and out.name in varying else y for out, y in outs]
 
     return at

@@ -16,7 +16,7 @@ from algebraic_cnn.apps.cli import app
 from algebraic_cnn.certification.check import Check
 from algebraic_cnn.collapsing.certifying import again
 from algebraic_cnn.collapsing.job import Job, settled
-from algebraic_cnn.derivation.junctions import network_of
+from algebraic_cnn.derivation.definitions import network_of
 from algebraic_cnn.errors import DataError
 from algebraic_cnn.ir.choices import carrying, choices_of
 from algebraic_cnn.ir.emission import emit

@@ -12,7 +12,7 @@ from algebraic_cnn import collapse
 from algebraic_cnn.collapsing import passes
 from algebraic_cnn.collapsing.cut import Cutter
 from algebraic_cnn.collapsing.passes import PASSES, Pass
-from algebraic_cnn.derivation.junctions import AffinePart
+from algebraic_cnn.derivation.definitions import AffinePart
 from algebraic_cnn.errors import UncertifiedError
 
 NAMES = ["join", "distribute", "spread", "join", "average", "untangle", "cut"]
@@ -75,11 +75,11 @@ def test_what_a_cut_missed_is_said() -> None:
 
 def test_a_pass_that_changes_the_function_is_refuted(monkeypatch: pytest.MonkeyPatch) -> None:
     def dropped(network: AffinePart, cutter: Cutter) -> AffinePart:
-        junctions = {
-            name: replace(junction, operands=junction.operands[:1], own=False)
-            for name, junction in network.junctions.items()
+        definitions = {
+            name: replace(definition, operands=definition.operands[:1], own=False)
+            for name, definition in network.definitions.items()
         }
-        return replace(network, junctions=junctions)
+        return replace(network, definitions=definitions)
 
     monkeypatch.setattr(passes, "PASSES", [*PASSES[:1], Pass("drop", "a branch is forgotten", dropped)])
     with pytest.raises(UncertifiedError):

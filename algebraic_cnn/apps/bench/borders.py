@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ...algebra.stencils.folding import offset, stencil
 from ...algebra.stencils.pieces import settled
 from ...collapsing.pipeline import collapse
-from ...derivation.junctions import joined, network_of
+from ...derivation.definitions import joined, network_of
 from ...ir.spelling import plain
 from ...ir.trace import trace
 from ...ops.traits import Prices
@@ -96,8 +96,8 @@ def borders(names: Sequence[str] = tuple(CASES), *, size: int = 48, seed: int = 
 
 def naive(model: nn.Module, x: Tensor) -> Tensor:
     """What the kernel composed of all layers makes of x with zeros around it, plus the bias that it has inside."""
-    (junction,) = joined(network_of(plain(trace(model, x)))).junctions.values()
-    piece = settled(junction.operands[0][1])
+    (definition,) = joined(network_of(plain(trace(model, x)))).definitions.values()
+    piece = settled(definition.operands[0][1])
     y = stencil(piece, Float())(x[0].numpy(), Float())
     shift = offset(piece, Float())
     if shift is not None and shift.ndim > 1:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from algebraic_cnn.algebra.stencils.circular import unrolled
 from algebraic_cnn.algebra.stencils.folding import linear, offset, stencil
 from algebraic_cnn.algebra.stencils.pieces import Piece, parts_of, settled
-from algebraic_cnn.derivation.junctions import joined, network_of
+from algebraic_cnn.derivation.definitions import joined, network_of
 from algebraic_cnn.errors import ShapeError
 from algebraic_cnn.ir.spelling import plain
 from algebraic_cnn.ir.trace import trace
@@ -43,8 +43,8 @@ def whole(model: nn.Module) -> nn.Module:
 
 
 def piece_of(model: nn.Module, x: Tensor) -> Piece:
-    (junction,) = joined(network_of(plain(trace(model, x)))).junctions.values()
-    ((_, piece),) = junction.operands
+    (definition,) = joined(network_of(plain(trace(model, x)))).definitions.values()
+    ((_, piece),) = definition.operands
     return settled(piece)
 
 

@@ -1,9 +1,9 @@
-"""A network as junctions: every affine value is a sum or a concatenation of pieces of earlier values.
+"""A network as definitions: every affine value is a sum or a concatenation of pieces of earlier values.
 
-    Junction    how one value is made: kind, and operands (earlier value, piece that leads from it)
-    pinned      values that something else reads: an output, a call that is not affine
-    joined      junctions merged wherever a value has one reader: chains grow, and branches on one value become a piece
-    boundary    a call that is not affine in its arguments, and why
+    Definition    how one value is made: kind, and operands (earlier value, piece that leads from it)
+    pinned        values that something else reads: an output, a call that is not affine
+    joined        those of values with one reader merged: chains grow, and branches on one value become a piece
+    boundary      a call that is not affine in its arguments, and why
 
 This is the series-parallel reading of the network's graph: what it leaves are the values where pieces begin and end.
 """
@@ -25,7 +25,7 @@ from ..ops.source import Source
 
 
 @dataclass(eq=False)
-class Junction:
+class Definition:
     """How a value is made.
 
     Attributes:
@@ -45,20 +45,20 @@ class Junction:
 
 @dataclass(eq=False)
 class AffinePart:
-    """The affine part of a graph as junctions.
+    """The affine part of a graph as definitions.
 
     Attributes:
         source: the graph.
-        junctions: by the name of their value, in order of execution.
+        definitions: by the name of their value, in order of execution.
         pinned: values that must be computed as they are.
         boundaries: calls that are not affine in their arguments, and why.
         missed: affine calls that stay as they were, and why.
         kept: those of them that were told to, by name, and why.
-        affine: every value that was a junction before any were joined.
+        affine: every value that had a definition before any were joined.
     """
 
     source: Source
-    junctions: dict[str, Junction] = field(default_factory=dict)
+    definitions: dict[str, Definition] = field(default_factory=dict)
     pinned: set[str] = field(default_factory=set)
     boundaries: list[tuple[Call, str]] = field(default_factory=list)
     missed: list[tuple[Call, str]] = field(default_factory=list)
@@ -67,11 +67,11 @@ class AffinePart:
 
     def readers(self) -> Counter[str]:
         """How many operands read each value."""
-        return Counter(name for junction in self.junctions.values() for name, _ in junction.operands)
+        return Counter(name for definition in self.definitions.values() for name, _ in definition.operands)
 
     @property
     def starts(self) -> frozenset[str]:
-        """Values at which regions begin: inputs of the network, and what calls that are no junctions return."""
+        """Values at which regions begin: inputs of the network, and what calls without one return."""
         return self.source.dependent - self.affine
 
     @property
@@ -81,7 +81,7 @@ class AffinePart:
 
 
 def network_of(graph: Graph, kept: Mapping[str, str] = MappingProxyType({})) -> AffinePart:
-    """The junctions of a graph, one for each of its affine calls.
+    """The definitions of a graph, one for each of its affine calls.
 
     Args:
         graph: the network.
@@ -100,21 +100,21 @@ def network_of(graph: Graph, kept: Mapping[str, str] = MappingProxyType({})) -> 
             foreign.add(call.name)
             network.boundaries += [(call, reason)] if reason else []
         why = "" if reason else kept.get(call.name, "")
-        junction = None if call.name in foreign or why else _junction(network.source, call)
-        missed = why or (_missed(junction) if junction else "")
+        definition = None if call.name in foreign or why else _definition(network.source, call)
+        missed = why or (_missed(definition) if definition else "")
         network.missed += [(call, missed)] if missed else []
-        if junction is None:
+        if definition is None:
             network.pinned |= dependent & set(call.refs())
         else:
-            network.junctions[call.name] = junction
+            network.definitions[call.name] = definition
             network.affine.add(call.name)
     network.pinned |= {out.name for out in graph.outputs if isinstance(out, Ref)}
     return network
 
 
-def _missed(junction: Junction) -> str:
-    """Why the call of a junction could not be read, if it could not."""
-    return next((piece.missed for _, piece in junction.operands if isinstance(piece, Other)), "")
+def _missed(definition: Definition) -> str:
+    """Why the call of a definition could not be read, if it could not."""
+    return next((piece.missed for _, piece in definition.operands if isinstance(piece, Other)), "")
 
 
 def _dtypes(graph: Graph) -> dict[str, torch.dtype | None]:
@@ -132,68 +132,68 @@ def _stranger(call: Call, dtypes: Mapping[str, torch.dtype | None], graph: Graph
     return "" if other is None else reason
 
 
-def _junction(source: Source, call: Call) -> Junction | None:
+def _definition(source: Source, call: Call) -> Definition | None:
     a = call.bound()
     if call.op not in OPS:
         return None
     join = OPS[call.op].joins(source, call, a)
     if join is not None:
-        return Junction(join.kind, join.operands, call, last=join.axis != 1)
+        return Definition(join.kind, join.operands, call, last=join.axis != 1)
     piece = piece_of(source, call)
     inputs = [name for name in call.refs() if name in source.dependent]
-    return piece and Junction("sum", [(inputs[0], piece)], call, own=not (isinstance(piece, Atom) and piece.thin))
+    return piece and Definition("sum", [(inputs[0], piece)], call, own=not (isinstance(piece, Atom) and piece.thin))
 
 
 def joined(network: AffinePart) -> AffinePart:
-    """The same network with as few junctions as one reader for each value allows; changes it in place."""
+    """The same network with as few definitions as one reader for each value allows; changes it in place."""
     readers = network.readers()
-    for junction in network.junctions.values():
-        while _merge(junction, readers) or _grow(network, junction, readers):
-            junction.own = False
-    gone = [name for name in network.junctions if not readers[name] and name not in network.pinned]
+    for definition in network.definitions.values():
+        while _merge(definition, readers) or _grow(network, definition, readers):
+            definition.own = False
+    gone = [name for name in network.definitions if not readers[name] and name not in network.pinned]
     for name in gone:
-        del network.junctions[name]
+        del network.definitions[name]
     return network
 
 
-def _merge(junction: Junction, readers: Counter[str]) -> bool:
+def _merge(definition: Definition, readers: Counter[str]) -> bool:
     """Operands that begin at one value become branches."""
-    shape = junction.call.shape
-    names = [name for name, _ in junction.operands]
-    if junction.kind == "cat":
-        if len(names) < 2 or len(set(names)) > 1 or junction.last:
+    shape = definition.call.shape
+    names = [name for name, _ in definition.operands]
+    if definition.kind == "cat":
+        if len(names) < 2 or len(set(names)) > 1 or definition.last:
             return False
-        junction.operands = [(names[0], Branches("cat", tuple(piece for _, piece in junction.operands), shape))]
-        junction.kind = "sum"
+        definition.operands = [(names[0], Branches("cat", tuple(piece for _, piece in definition.operands), shape))]
+        definition.kind = "sum"
         readers[names[0]] = 1 + readers[names[0]] - len(names)
         return True
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is None:
         return False
-    parts = tuple(piece for name, piece in junction.operands if name == twice)
+    parts = tuple(piece for name, piece in definition.operands if name == twice)
     at = names.index(twice)
-    rest = [operand for operand in junction.operands if operand[0] != twice]
-    junction.operands = [*rest[:at], (twice, Branches("sum", parts, shape)), *rest[at:]]
+    rest = [operand for operand in definition.operands if operand[0] != twice]
+    definition.operands = [*rest[:at], (twice, Branches("sum", parts, shape)), *rest[at:]]
     readers[twice] -= len(parts) - 1
     return True
 
 
-def _grow(network: AffinePart, junction: Junction, readers: Counter[str]) -> bool:
+def _grow(network: AffinePart, definition: Definition, readers: Counter[str]) -> bool:
     """An operand begins earlier where nothing else reads the value at which it began."""
-    for at, (name, piece) in enumerate(junction.operands):
-        inner = network.junctions.get(name)
+    for at, (name, piece) in enumerate(definition.operands):
+        inner = network.definitions.get(name)
         if inner is None or name in network.pinned or readers[name] > 1:
             continue
         if len(inner.operands) == 1:
             earlier, first = inner.operands[0]
             grown = [(earlier, chained([first, piece]))]
-        elif (inner.kind == junction.kind == "sum" and is_identity(piece)) or (
-            inner.kind == junction.kind and inner.last == junction.last and is_identity(piece)
+        elif (inner.kind == definition.kind == "sum" and is_identity(piece)) or (
+            inner.kind == definition.kind and inner.last == definition.last and is_identity(piece)
         ):
             grown = inner.operands
         else:
             continue
-        junction.operands[at : at + 1] = grown
+        definition.operands[at : at + 1] = grown
         readers[name] -= 1
         return True
     return False
