@@ -1,8 +1,8 @@
 """A skip recursion under construction: layers, and between them formal sums that stay exact.
 
-    value      sum_k t R f^(k), with t a rational number and R a matrix of non-negative integers (None: the identity)
-    whole      a value that is one f^(k) itself; every value can be made whole by a layer with W = 1
-    cut feed   f^(i-1) does not enter layer i: t^(i-1,i-1) = 0
+    combination  sum_k t R f^(k), with t a rational number and R a matrix of non-negative integers (None: the identity)
+    whole        a value that is one f^(k) itself; every value can be made whole by a layer with W = 1
+    cut feed     f^(i-1) does not enter layer i: t^(i-1,i-1) = 0
 
 Sums and multiples of values change the t, integer matrices change the R.  Whatever would have to be rounded that way
 (two resizings of one f^(k), integers beyond 2^53) is made whole first: no number of the recursion is ever rounded.
@@ -29,7 +29,7 @@ EXACT = 2.0**53
 
 
 @dataclass(frozen=True, eq=False)
-class Value:
+class Combination:
     """sum_k t R f^(k), a tensor without batch axis.
 
     Attributes:
@@ -40,7 +40,7 @@ class Value:
     shape: Shape
     terms: Mapping[int, tuple[Fraction, Any]]
 
-    def __mul__(self, factor: Fraction) -> Value:
+    def __mul__(self, factor: Fraction) -> Combination:
         """The multiple: every t times the factor."""
         return replace(self, terms={k: (t * factor, R) for k, (t, R) in self.terms.items()})
 
@@ -68,12 +68,14 @@ class Assembly:
     """
 
     def __init__(self, in_shape: Shape) -> None:
-        self.input = Value(tuple(in_shape), {0: (Fraction(1), None)})
+        self.input = Combination(tuple(in_shape), {0: (Fraction(1), None)})
         self._layers: list[Layer] = []
         self._skips: dict[tuple[int, int], Skip] = {}
         self._sizes = [self.input.size]
 
-    def layer(self, value: Value, shape: Shape, W: Any, *, P: Any = None, b: Any = None, r: Any = None) -> Value:
+    def layer(
+        self, value: Combination, shape: Shape, W: Any, *, P: Any = None, b: Any = None, r: Any = None
+    ) -> Combination:
         """The new f^(i) = W P (value + r) + b.
 
         Args:
@@ -94,22 +96,22 @@ class Assembly:
         if i - 1 not in value.terms:
             self._skips[i - 1, i] = Skip(0.0, sp.csr_array((value.size, self._sizes[-1])))
         self._sizes.append(W.shape[0])
-        return Value(shape, {i: (Fraction(1), None)})
+        return Combination(shape, {i: (Fraction(1), None)})
 
-    def whole(self, value: Value) -> Value:
+    def whole(self, value: Combination) -> Combination:
         """The value as one f^(k): itself if it is, else a new layer with W = 1."""
         return value if value.is_whole else self.layer(value, value.shape, sp.eye_array(value.size, format="csr"))
 
-    def mapped(self, value: Value, S: Any, shape: Shape) -> Value:
+    def mapped(self, value: Combination, S: Any, shape: Shape) -> Combination:
         """S times the value, S a matrix of non-negative integers or None for the identity."""
         if S is None:
             return replace(value, shape=shape)
         terms = {k: (t, S if R is None else S @ R) for k, (t, R) in value.terms.items()}
         if any(R.nnz and R.max() >= EXACT for _, R in terms.values()):
             return self.mapped(self.whole(value), S, shape)
-        return Value(shape, terms)
+        return Combination(shape, terms)
 
-    def divided(self, value: Value, divisors: Any) -> Value:
+    def divided(self, value: Combination, divisors: Any) -> Combination:
         """The value with entry r divided by ``divisors[r]``, exactly.
 
         Where 1 / divisors[r] = n_r / common with small positive integers n_r, they go into R and 1 / common into t;
@@ -133,7 +135,7 @@ class Assembly:
         parts = (self.mapped(value, S, value.shape) * (1 / d) for S, d in zip(masks, fractions, strict=True))
         return reduce(self.sum, [self.whole(part) for part in parts])
 
-    def sum(self, x: Value, y: Value) -> Value:
+    def sum(self, x: Combination, y: Combination) -> Combination:
         """x + y, of one shape."""
         shared = x.terms.keys() & y.terms.keys()
         if any(x.terms[k][1] is not y.terms[k][1] for k in shared):
@@ -141,7 +143,7 @@ class Assembly:
         merged = {k: (x.terms[k][0] + y.terms[k][0], x.terms[k][1]) for k in shared}
         return replace(x, terms={**x.terms, **y.terms, **merged})
 
-    def recursion(self, out: Value) -> SkipRecursion:
+    def recursion(self, out: Combination) -> SkipRecursion:
         """The finished recursion, whose last layer is the output (one with W = 1 where it is no layer yet)."""
         if not (out.is_whole and out.terms.keys() == {len(self._layers)} and self._layers):
             out = self.layer(out, out.shape, sp.eye_array(out.size, format="csr"))

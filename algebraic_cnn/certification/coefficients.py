@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ..derivation.magnitudes.heights import denominator, height
-from ..derivation.splitting import Cut, Source, modulo
+from ..derivation.splitting import Cut, Origin, modulo
 from ..errors import TooLargeError
 from ..ir.graph import Ref
 from ..ops.sums import terms
@@ -79,10 +79,10 @@ def compared_exactly(check: Check, pairing: Matching, holds: Certificate, fails:
     return replace(holds, level="rational", statement=what)
 
 
-def _read(section: Cut, number: int) -> Set[Source]:
+def _read(section: Cut, number: int) -> Set[Origin]:
     """The sources on which an output of a cut depends."""
     out = section.graph.outputs[number]
-    reached: dict[str, frozenset[Source]] = {
+    reached: dict[str, frozenset[Origin]] = {
         name: frozenset([source]) for name, source in zip(section.graph.inputs, section.sources, strict=True)
     }
     for call in section.graph.calls:
@@ -91,7 +91,7 @@ def _read(section: Cut, number: int) -> Set[Source]:
 
 
 def _require_room(
-    check: Check, pairing: Matching, reads: Sequence[Set[Source]], shapes: Mapping[Source, Shape], primes: int
+    check: Check, pairing: Matching, reads: Sequence[Set[Origin]], shapes: Mapping[Origin, Shape], primes: int
 ) -> None:
     entries = 0
     for ((one, i), _, _), sources in zip(pairing.pairs, reads, strict=True):
@@ -104,9 +104,9 @@ def _require_room(
         raise TooLargeError(what, needed=4 * primes * entries, budget=check.memory_budget)
 
 
-def _together(reads: Sequence[Set[Source]], shapes: Mapping[Source, Shape]) -> list[list[Source]]:
+def _together(reads: Sequence[Set[Origin]], shapes: Mapping[Origin, Shape]) -> list[list[Origin]]:
     """The sources in groups, no two of which some value depends on; large ones with large ones."""
-    groups: list[list[Source]] = []
+    groups: list[list[Origin]] = []
     for source in sorted(shapes, key=lambda each: -math.prod(shapes[each])):
         beside = set().union(*(read for read in reads if source in read))
         group = next((group for group in groups if beside.isdisjoint(group)), None)

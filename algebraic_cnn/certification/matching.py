@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..derivation.splitting import BoundaryCall, Cut, Source
-from ..ir.canonical import bits, commutes, form_of
+from ..derivation.splitting import BoundaryCall, Cut, Origin
+from ..ir.canonical import bits, canonical_call, commutes
 from ..ir.graph import Call, Ref
 from ..ops.evaluate import Evaluator
 from ..rings.ring import Float
@@ -75,7 +75,7 @@ def matched(first: Cut, second: Cut, seed: int = 0) -> Matching:
     """
     generator = np.random.default_rng(seed)
     known: list[_Known] = []
-    tokens: dict[Source, Tensor] = {}
+    tokens: dict[Origin, Tensor] = {}
     runs = [_Run(section, number, known, tokens, generator) for number, section in enumerate((first, second))]
     for run in runs:
         run.follow()
@@ -112,7 +112,7 @@ class _Run:
     section: Cut
     number: int
     known: list[_Known]
-    tokens: dict[Source, Tensor]
+    tokens: dict[Origin, Tensor]
     generator: np.random.Generator
     partner: dict[int, int] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
@@ -146,7 +146,7 @@ class _Run:
         sources = tuple((self.partner.get(number, number), part) for number, part in self.section.sources)
         return replace(reordered(self.section, self.orders), sources=sources)
 
-    def _token(self, source: Source, shape: tuple[int, ...]) -> Tensor:
+    def _token(self, source: Origin, shape: tuple[int, ...]) -> Tensor:
         if source not in self.tokens:
             drawn = torch.from_numpy(self.generator.standard_normal(shape))
             self.tokens[source] = drawn.to(self.section.graph.device)
@@ -187,7 +187,7 @@ class _Run:
             number, part = section.sources[section.graph.inputs.index(name)]
             return self.partner.get(number, number), part
         call = next(call for call in section.graph.calls if call.name == name)
-        form, names = form_of(call, section.whole, section.values)
+        form, names = canonical_call(call, section.whole, section.values)
         return form, [self.made(Ref(inner)) for inner in names]
 
     def _nearest(self, place: int, given: list[Any], made: list[str]) -> tuple[int | None, list[int]]:

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..derivation.splitting import Cut, Source, cut, unlike
+from ..derivation.splitting import Cut, Origin, cut, unlike
 from ..errors import ShapeError
 from ..ir.graph import Graph, Ref
 from ..ir.interpreter import interpret
@@ -119,7 +119,7 @@ def undecidable(holds: Certificate, place: str) -> Certificate:
     return replace(holds, ok=False, undecided=True, statement=what)
 
 
-def _sources(section: Cut, renamed: Cut, inputs: Sequence[Tensor]) -> dict[Source, Any]:
+def _sources(section: Cut, renamed: Cut, inputs: Sequence[Tensor]) -> dict[Origin, Any]:
     """The network's inputs and what its boundaries return, as torch computes them, in float64."""
     graph = section.whole
     moved = [x.to(graph.device, graph.dtype if x.is_floating_point() else None) for x in inputs]
@@ -131,7 +131,7 @@ def _sources(section: Cut, renamed: Cut, inputs: Sequence[Tensor]) -> dict[Sourc
     return found
 
 
-def _values(part: Cut, ring: Ring, given: dict[Source, Tensor]) -> list[Any]:
+def _values(part: Cut, ring: Ring, given: dict[Origin, Tensor]) -> list[Any]:
     """The outputs of the affine parts over a ring, on the values given, or on their magnitudes.
 
     What does not depend on the input is a value of the network over any ring.

@@ -26,7 +26,7 @@ from ..ir.trace import trace
 from ..rings.ring import Float
 from .exact import exact_map, exact_outputs
 from .methods import MEMORY_BUDGET, derive_graph
-from .pinning import Pattern, Pinned, activations, pattern_at, pin
+from .pinning import ActivationPattern, Pinned, activations, pattern_at, pin
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class LinearRegion:
     """
 
     affine: AffineMap
-    pattern: tuple[Pattern, ...]
+    pattern: tuple[ActivationPattern, ...]
     x: Tensor
     pinned: Pinned
     memory_budget: int

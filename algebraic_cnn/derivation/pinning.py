@@ -27,7 +27,7 @@ aten = torch.ops.aten
 
 
 @dataclass(frozen=True, eq=False)
-class Pattern:
+class ActivationPattern:
     """What one activation does.
 
     Attributes:
@@ -42,14 +42,14 @@ class Pattern:
     shape: tuple[int, ...]
 
 
-def pattern_at(call: Call, z: np.ndarray) -> Pattern:
+def pattern_at(call: Call, z: np.ndarray) -> ActivationPattern:
     """What an activation does at a value z of shape (C, *spatial), of floats or of ``Fraction``."""
     if traits(call.op).unit:
-        return Pattern(call, np.asarray(z > 0, dtype=bool), z.shape)
+        return ActivationPattern(call, np.asarray(z > 0, dtype=bool), z.shape)
     members = windows(call, z.shape)
     values = np.where(members >= 0, z.ravel()[members], -np.inf)
     best = np.take_along_axis(members, values.argmax(1)[:, None], 1)[:, 0]
-    return Pattern(call, best.reshape([n or 1 for n in call.shape[1:]]), z.shape)
+    return ActivationPattern(call, best.reshape([n or 1 for n in call.shape[1:]]), z.shape)
 
 
 def activations(graph: Graph) -> tuple[Call, ...]:
@@ -114,7 +114,7 @@ class Pinned:
     counts: tuple[int, ...]
 
 
-def pin(graph: Graph, patterns: Sequence[Pattern]) -> Pinned:
+def pin(graph: Graph, patterns: Sequence[ActivationPattern]) -> Pinned:
     """The network with these patterns, and their margins."""
     by_name = {pattern.call.name: pattern for pattern in patterns}
     writer = _Writer(graph, [], dict(graph.constants))
@@ -156,7 +156,7 @@ class _Writer:
         """How many entries a value has in each sample."""
         return next(int(call.shape[1] or 0) for call in self.calls if call.name == value.name)
 
-    def activation(self, pattern: Pattern) -> Ref:
+    def activation(self, pattern: ActivationPattern) -> Ref:
         """The activation as an affine call; the margins of its pattern."""
         call, name = pattern.call, f"{pattern.call.name}__"
         given, entries = Ref(next(call.refs())), math.prod(pattern.shape)

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from ..errors import NotAffineError
-from ..ir.canonical import Form, form_of
+from ..ir.canonical import CanonicalCall, canonical_call
 from ..ir.graph import Call, Graph, Ref
 from ..ir.sized import SizeFloat, SizeNumber, sized
 from ..ops.evaluate import Evaluator, obstacles
@@ -31,7 +31,7 @@ from .hoisting import hoisted
 _RESHAPES = frozenset("view _unsafe_view reshape unflatten expand".split())
 
 #: What an input of a cut stands for: (-1, i) the network's input i, (k, j) part j of what boundary k returns.
-Source = tuple[int, int]
+Origin = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class BoundaryCall:
     """
 
     call: Call
-    form: Form
+    form: CanonicalCall
     given: tuple[int, ...]
     reads: str = ""
 
@@ -76,7 +76,7 @@ class Cut:
     """
 
     graph: Graph
-    sources: tuple[Source, ...]
+    sources: tuple[Origin, ...]
     boundaries: tuple[BoundaryCall, ...]
     places: tuple[str, ...]
     whole: Graph
@@ -143,14 +143,14 @@ def cut(graph: Graph, batch: int = 1, *, flat: bool = True, moved: bool = True) 
     added = (call for call in whole.calls if call.name not in here.values)
     values = {**here.values, **{call.name: _shell(call) for call in added}}
     foreign, dependent = boundary_calls(whole), whole.dependent()
-    sources: dict[str, Source] = {name: (-1, i) for i, name in enumerate(whole.inputs)}
+    sources: dict[str, Origin] = {name: (-1, i) for i, name in enumerate(whole.inputs)}
     boundaries, calls, outputs, places = [], [], [], []
     numbers: dict[str, int] = {}
     for call in whole.calls:
         if call.op == "operator.getitem" and call.args[0].name in numbers:
             sources[call.name] = (numbers[call.args[0].name], call.args[1])
         elif call.name in foreign:
-            form, names = form_of(call, whole, values)
+            form, names = canonical_call(call, whole, values)
             numbers[call.name] = len(boundaries)
             sources[call.name] = (len(boundaries), 0)
             given = tuple(range(len(outputs), len(outputs) + len(names)))
@@ -191,7 +191,7 @@ def unlike(first: Cut, second: Cut) -> str:
     return ""
 
 
-def _difference(one: Form, other: Form) -> str:
+def _difference(one: CanonicalCall, other: CanonicalCall) -> str:
     """In what two calls of one name differ."""
     if one.op != other.op:
         return ""
@@ -204,7 +204,7 @@ def _difference(one: Form, other: Form) -> str:
 
 def points(cuts: Sequence[Cut], field: PrimeField, generator: np.random.Generator) -> list[list[Tensor]]:
     """Random residues for the inputs of each cut, the same for what stands for the same source."""
-    drawn: dict[Source, Tensor] = {}
+    drawn: dict[Origin, Tensor] = {}
     rows = []
     for section in cuts:
         for source, shape in zip(section.sources, section.graph.input_shapes, strict=True):

@@ -34,7 +34,7 @@ _FOLDER = 0x10
 
 
 @dataclass(frozen=True, eq=False)
-class Entries(Mapping[str, bytes]):
+class ArchiveEntries(Mapping[str, bytes]):
     """The entries of an archive by name.
 
     Args:
@@ -78,7 +78,9 @@ class Entries(Mapping[str, bytes]):
         return len(self.sizes)
 
 
-def entries(content: bytes, where: object, *, limit: int, deflated: bool = False, kind: str = "an archive") -> Entries:
+def entries(
+    content: bytes, where: object, *, limit: int, deflated: bool = False, kind: str = "an archive"
+) -> ArchiveEntries:
     """The entries of a zip archive, all of them checked by their names, kinds and sizes; nothing is unpacked yet.
 
     Args:
@@ -118,7 +120,7 @@ def entries(content: bytes, where: object, *, limit: int, deflated: bool = False
         sizes[entry.filename] = entry.file_size
     if reason := contradiction(content, listed):
         raise DataError(f"refused or damaged: an archive with {reason}", where=where)
-    return Entries(archive, sizes, where)
+    return ArchiveEntries(archive, sizes, where)
 
 
 def packed(content: Mapping[str, bytes], *, deflated: bool = False) -> bytes:

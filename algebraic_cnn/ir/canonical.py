@@ -1,8 +1,8 @@
 """One form for a call that torch lets one write in many ways, so that equal calls are equal values.
 
-    Form         what a call is, but for the numbers that it is given: name, arguments, shapes and dtypes in and out
-    form_of      call -> Form, and the names of the values that it is given, in the order of the form
-    commutes     whether the two values that a call is given may change places
+    CanonicalCall   what a call is, but for the numbers that it is given: name, arguments, shapes and dtypes
+    canonical_call  call -> CanonicalCall, and the names of the values that it is given, in their order there
+    commutes        whether the two values that a call is given may change places
 
     defaults     spelled out; one number for all axes becomes one for each; a stride of nothing is the kernel
     axes         counted from the front; the axes of a reduction in order, all of them where none is named
@@ -44,7 +44,7 @@ _MANNERS = frozenset("memory_format inplace copy non_blocking pin_memory".split(
 
 
 @dataclass(frozen=True)
-class Form:
+class CanonicalCall:
     """What a call is, but for the numbers that it is given.
 
     Attributes:
@@ -67,7 +67,7 @@ class Given:
     index: int
 
 
-def form_of(call: Call, graph: Graph, values: Mapping[str, Any]) -> tuple[Form, list[str]]:
+def canonical_call(call: Call, graph: Graph, values: Mapping[str, Any]) -> tuple[CanonicalCall, list[str]]:
     """The form of a call, and the names of the values that it is given.
 
     Args:
@@ -78,7 +78,8 @@ def form_of(call: Call, graph: Graph, values: Mapping[str, Any]) -> tuple[Form, 
     >>> from algebraic_cnn.ir.trace import trace
     >>> graphs = [trace(layer.eval(), torch.zeros(1, 2)) for layer in (torch.nn.ReLU6(), torch.nn.Hardtanh(0, 6))]
     >>> meta = torch.zeros(1, 2, device="meta")
-    >>> first, second = (form_of(g.calls[0], g, {name: meta for name in (*g.inputs, g.calls[0].name)}) for g in graphs)
+    >>> values = [{name: meta for name in (*g.inputs, g.calls[0].name)} for g in graphs]
+    >>> first, second = (canonical_call(g.calls[0], g, known) for g, known in zip(graphs, values))
     >>> first[0] == second[0], first[0].op
     (True, 'clamp')
     """
@@ -91,10 +92,10 @@ def form_of(call: Call, graph: Graph, values: Mapping[str, Any]) -> tuple[Form, 
         written.append((name, (str(spec), *seen) if leaves != [value] else seen[0]))
     given = tuple(_kind(values[name], graph.dtype) for name in names)
     result = pytree.tree_map(lambda leaf: _kind(leaf, graph.dtype), values[call.name])
-    return Form(op, tuple(written), given, _hashable(result)), names
+    return CanonicalCall(op, tuple(written), given, _hashable(result)), names
 
 
-def commutes(form: Form) -> bool:
+def commutes(form: CanonicalCall) -> bool:
     """Whether the two values that a call is given may change places: they are its only tensors, and alike."""
     named = dict(form.arguments)
     return form.op in _COMMUTATIVE and len(form.given) == 2 and named.get("alpha", _ONE) in (_ONE, ("number", "1.0"))

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..algebra.assembly import Value
+from ..algebra.assembly import Combination
 from ..algebra.stencils.kernels import conv_footprint, conv_transpose_footprint, transposed_taps
 from ..algebra.stencils.pieces import Piece
 from ..algebra.stencils.zeros import thin
@@ -24,7 +24,7 @@ from ..ir.graph import Call, Size
 from ..toeplitz import conv_matrix, conv_transpose_matrix, pad_matrix
 from ..toeplitz.arguments import padding_pairs, per_axis
 from . import imaging
-from .op import Arguments, Op, Sample, Step, as_deep
+from .op import Arguments, Op, Sample, Site, as_deep
 from .reading import Reading, biases, float64
 from .source import Source, atom_of, sizes_of
 from .traits import Prices, length
@@ -36,24 +36,24 @@ _FEW_PIXELS = 64
 _FEW_TAPS = 16
 
 
-def plus_channels(step: Step, y: Tensor, offset: Tensor | None, axis: int) -> Tensor:
+def plus_channels(site: Site, y: Tensor, offset: Tensor | None, axis: int) -> Tensor:
     """Sums that are not reduced yet, plus one more term for each channel, then reduced."""
     added = y if offset is None else y + offset.reshape(-1, *[1] * (y.ndim - 1 - axis % y.ndim))
-    return step.ring.reduce(added)
+    return site.ring.reduce(added)
 
 
-def _correlate(step: Step) -> Tensor:
+def _correlate(site: Site) -> Tensor:
     """The convolution without its bias; as one matrix product for the whole batch where that reads less memory.
 
     torch's float64 kernel reads the weights once per sample, which dominates where a sample has few pixels.
     """
-    x, weight, raw = step["input"], step["weight"], step.raw
-    if step.target is not torch.ops.aten.conv2d.default or x.dtype != torch.float64 or x.ndim != 4:
-        return step.call(bias=None)
+    x, weight, raw = site["input"], site["weight"], site.raw
+    if site.target is not torch.ops.aten.conv2d.default or x.dtype != torch.float64 or x.ndim != 4:
+        return site.call(bias=None)
     if weight.shape[1] == 1 and len(weight) == x.shape[1] and math.prod(weight.shape[2:]) <= _FEW_TAPS:
         return _tap_by_tap(x, weight, raw)
     if math.prod(x.shape[2:]) > _FEW_PIXELS or raw["groups"] != 1:
-        return step.call(bias=None)
+        return site.call(bias=None)
     kernel = list(weight.shape[2:])
     stride, padding, dilation = ([*raw[name]] * (2 // len(raw[name])) for name in ("stride", "padding", "dilation"))
     columns = torch.ops.aten.im2col(x, kernel, dilation, padding, stride)
@@ -78,9 +78,9 @@ def _tap_by_tap(x: Tensor, weight: Tensor, raw: Arguments) -> Tensor:
     return total
 
 
-def _evaluate(step: Step) -> Tensor:
-    spatial = step["weight"].ndim - 2
-    return plus_channels(step, _correlate(step), step.offset("bias"), -1 - spatial)
+def _evaluate(site: Site) -> Tensor:
+    spatial = site["weight"].ndim - 2
+    return plus_channels(site, _correlate(site), site.offset("bias"), -1 - spatial)
 
 
 def _stencil(source: Source, call: Call, a: Arguments) -> Piece | None:
@@ -110,7 +110,7 @@ def _stencil(source: Source, call: Call, a: Arguments) -> Piece | None:
     return atom_of(source, call, x, footprint, taps, offset=offset, thin=less is not None)
 
 
-def _layer(reading: Reading, call: Call, a: Arguments) -> Value:
+def _layer(reading: Reading, call: Call, a: Arguments) -> Combination:
     x, weight, shape = a["input"], float64(a["weight"]), reading.shape(call)
     geometry = {name: a[name] for name in ("stride", "dilation", "groups")}
     if a.get("transposed", "output_padding" in a):

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..algebra.assembly import Value
+from ..algebra.assembly import Combination
 from ..algebra.stencils.kernels import pointwise
 from ..algebra.stencils.pieces import Piece
 from ..ir.graph import Call, Ref, Size
@@ -24,20 +24,20 @@ from ..toeplitz.formats import check_budget
 from . import imaging
 from .conv import plus_channels
 from .denominators import of_arguments
-from .op import Arguments, Op, Sample, Step, summed
+from .op import Arguments, Op, Sample, Site, summed
 from .reading import Reading, float64
 from .source import Source, atom_of
 from .traits import Prices, Work, length
 
 
-def _linear(step: Step) -> Tensor:
-    return plus_channels(step, step.call(bias=None), step.offset("bias"), -1)
+def _linear(site: Site) -> Tensor:
+    return plus_channels(site, site.call(bias=None), site.offset("bias"), -1)
 
 
-def _addmm(step: Step) -> Tensor:
-    matrix = step.ring.reduce(step["mat2"] * step["alpha"])
-    product = step.ring.reduce(step["mat1"] @ matrix)
-    return step.ring.reduce(product + step.ring.reduce(step.offset("self") * step["beta"]))
+def _addmm(site: Site) -> Tensor:
+    matrix = site.ring.reduce(site["mat2"] * site["alpha"])
+    product = site.ring.reduce(site["mat1"] @ matrix)
+    return site.ring.reduce(product + site.ring.reduce(site.offset("self") * site["beta"]))
 
 
 def _stencil(factor: str, weight: str, bias: str = "", *, transposed: bool = False) -> Callable[..., Piece | None]:
@@ -64,12 +64,12 @@ def _stencil(factor: str, weight: str, bias: str = "", *, transposed: bool = Fal
     return read
 
 
-def _layer(factor: str, weight: str, bias: str = "", *, transpose: bool = True) -> Callable[..., Value]:
+def _layer(factor: str, weight: str, bias: str = "", *, transpose: bool = True) -> Callable[..., Combination]:
     """x A, along the last axis of x; A is the transposed weight in ``linear`` only."""
 
-    def read(reading: Reading, call: Call, a: Arguments) -> Value:
+    def read(reading: Reading, call: Call, a: Arguments) -> Combination:
         x, matrix, shape = a[factor], a[weight], reading.shape(call)
-        if not isinstance(x, Value) or matrix.ndim != 2 or a.get("beta", 1) != 1:
+        if not isinstance(x, Combination) or matrix.ndim != 2 or a.get("beta", 1) != 1:
             raise reading.refusal(call, "only x A + b with one constant matrix A is a layer")
         matrix = float64(matrix if not transpose else matrix.T)
         copies = math.prod(shape[:-1])

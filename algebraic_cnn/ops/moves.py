@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from ..algebra.assembly import Value
+from ..algebra.assembly import Combination
 from ..algebra.stencils.kernels import pointwise
 from ..algebra.stencils.lattice import Axis
 from ..algebra.stencils.pieces import Move, Piece, identity
@@ -83,20 +83,20 @@ def moved(reading: Reading, call: Call, a: Arguments, dtype: torch.dtype = torch
         dtype: of the numbers.
         chooses: whether its constants say which entries.
     """
-    values = [leaf for leaf in pytree.tree_leaves(a) if isinstance(leaf, Value)]
+    values = [leaf for leaf in pytree.tree_leaves(a) if isinstance(leaf, Combination)]
     *starts, count = accumulate((value.size for value in values), initial=0)
     first = iter(starts)
     if count * reading.batch >= 1 / torch.finfo(dtype).eps:
         raise reading.refusal(call, f"{count} entries cannot be numbered in {dtype}")
 
     def numbered(leaf: Any) -> Any:
-        if isinstance(leaf, Value):
+        if isinstance(leaf, Combination):
             samples = torch.arange(reading.batch, dtype=dtype).reshape(-1, *[1] * len(leaf.shape)) * count
             return samples + 1 + next(first) + torch.arange(leaf.size).reshape(1, *leaf.shape)
         return torch.zeros_like(leaf, dtype=dtype) if isinstance(leaf, Tensor) and not chooses else leaf
 
     def constant(leaf: Any) -> Any:
-        if isinstance(leaf, Value):
+        if isinstance(leaf, Combination):
             return torch.zeros(reading.batch, *leaf.shape, dtype=torch.float64)
         return reading.numbers(call, leaf).double() if isinstance(leaf, Tensor) and not chooses else leaf
 
@@ -109,8 +109,8 @@ def moved(reading: Reading, call: Call, a: Arguments, dtype: torch.dtype = torch
 
 
 def _gathered(
-    reading: Reading, call: Call, values: list[Value], starts: list[int], numbers: Tensor, added: Tensor
-) -> Value:
+    reading: Reading, call: Call, values: list[Combination], starts: list[int], numbers: Tensor, added: Tensor
+) -> Combination:
     """What a move did to numbered values, and the constants that it put between them."""
     work, count = reading.assembly, sum(value.size for value in values)
     source, samples = numbers[0].reshape(-1).long() - 1, torch.arange(len(numbers)).reshape(-1, 1)

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..algebra.assembly import Value
+from ..algebra.assembly import Combination
 from ..algebra.operators.operator import Operator
 from ..algebra.stencils.kernels import pointwise
 from ..algebra.stencils.pieces import Array, Piece
@@ -25,7 +25,7 @@ from ..ir.interpreter import interpret
 from ..rings.ring import Ring
 from . import imaging
 from .denominators import Denominator, dyadic
-from .op import Arguments, Op, Sample, Step, always, not_if
+from .op import Arguments, Op, Sample, Site, always, not_if
 from .reading import Reading, biases
 from .source import Numbers, Source, atom_of, sizes_of
 
@@ -41,20 +41,20 @@ def batch_norm_scale(raw: Arguments) -> Tensor:
     return torch.from_numpy(weight / deviation).to(variance.device)
 
 
-def _evaluate(step: Step) -> Tensor:
+def _evaluate(site: Site) -> Tensor:
     """x scale + (b - mean scale), where the scale is the one number that is rounded."""
-    raw, ring, x = step.raw, step.ring, step["input"]
+    raw, ring, x = site.raw, site.ring, site["input"]
     scale = ring.embed(batch_norm_scale(raw))
     axes = [1] * (x.ndim - 2)
-    if step.linear:
+    if site.linear:
         return ring.reduce(x * scale.reshape(-1, *axes))
-    shift = ring.negate(ring.reduce(step["running_mean"] * scale))
-    shift = shift if raw["bias"] is None else ring.reduce(shift + step["bias"])
+    shift = ring.negate(ring.reduce(site["running_mean"] * scale))
+    shift = shift if raw["bias"] is None else ring.reduce(shift + site["bias"])
     return ring.reduce(torch.addcmul(shift.reshape(-1, *axes), x, scale.reshape(-1, *axes)))
 
 
-def _first_of_three(step: Step) -> tuple[Tensor, None, None]:
-    return _evaluate(step), None, None
+def _first_of_three(site: Site) -> tuple[Tensor, None, None]:
+    return _evaluate(site), None, None
 
 
 def _numbers(source: Source, call: Call, a: Arguments) -> tuple[Array, Numbers] | None:
@@ -87,7 +87,7 @@ def _stencil(source: Source, call: Call, a: Arguments) -> Piece | None:
     return atom_of(source, call, a["input"], footprint, lambda ring: ring.embed(scale), offset=offset)
 
 
-def _layer(reading: Reading, call: Call, a: Arguments) -> Value:
+def _layer(reading: Reading, call: Call, a: Arguments) -> Combination:
     x = a["input"]
     scale = sp.diags_array(biases(batch_norm_scale(a), x.shape), format="csr")
     minus_mean, b = biases(-a["running_mean"], x.shape), biases(a["bias"], x.shape)

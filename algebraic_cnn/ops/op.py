@@ -2,7 +2,7 @@
 
     Op        how the call is evaluated over a ring, as a stencil, as a layer; what it sums, rounds and divides by
     Join      a call as a sum or a concatenation of several values
-    Step      a call about to be evaluated: carriers for what depends on the input, ring elements for constants
+    Site      a call about to be evaluated: carriers for what depends on the input, ring elements for constants
     Sample    a small call of the kind; the property tests of an entry are made from it
 
 A new affine call is one entry in the file of its family, and a sample.
@@ -51,8 +51,8 @@ class Join:
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
-    """One call with its arguments resolved.
+class Site:
+    """A call site: one call with its arguments resolved.
 
     Attributes:
         target: the ATen callable.
@@ -129,7 +129,7 @@ class Op(Traits):
     """One kind of affine call; the traits of any call are given by name.
 
     Attributes:
-        evaluate: computes the call over the step's ring, from four primitives: torch's kernel on carriers, sums,
+        evaluate: computes the call over the site's ring, from four primitives: torch's kernel on carriers, sums,
             multiples by constants, ``ring.reduce``.  So the code that runs a network mod p is the code that runs it in
             floating point.
         affine_in: arguments that may depend on the network's input, jointly.
@@ -151,7 +151,7 @@ class Op(Traits):
         denominators: common denominators of the numbers that it multiplies by, and of those that it adds.
     """
 
-    evaluate: Callable[[Step], Any]
+    evaluate: Callable[[Site], Any]
     affine_in: tuple[str, ...] = ("self",)
     bilinear: bool = False
     contraction: str = ""
@@ -170,11 +170,11 @@ class Op(Traits):
     denominators: Denominators = field(default_factory=of_arguments)
 
 
-def kernel(step: Step) -> Any:
+def kernel(site: Site) -> Any:
     """torch's own kernel on the carriers."""
-    return step.call()
+    return site.call()
 
 
-def summed(step: Step) -> Any:
+def summed(site: Site) -> Any:
     """torch's own kernel on the carriers, then reduced."""
-    return step.ring.reduce(step.call())
+    return site.ring.reduce(site.call())

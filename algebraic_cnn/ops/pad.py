@@ -12,26 +12,26 @@ from ..algebra.stencils.pieces import Piece
 from ..ir.graph import Call, Size
 from . import imaging
 from .moves import moved
-from .op import Arguments, Op, Sample, Step, as_deep, kernel
+from .op import Arguments, Op, Sample, Site, as_deep, kernel
 from .rows import read_as
 from .source import Source
 
 
-def _padded(step: Step) -> Tensor:
-    y = step.call(value=0)
-    value = step.raw["value"]
-    if not value or step.linear:
+def _padded(site: Site) -> Tensor:
+    y = site.call(value=0)
+    value = site.raw["value"]
+    if not value or site.linear:
         return y
-    outside = torch.ops.aten.constant_pad_nd(torch.zeros_like(step["self"]), step.raw["pad"], 1)
-    return y + outside * step.ring.embed(torch.tensor(float(value), dtype=torch.float64))
+    outside = torch.ops.aten.constant_pad_nd(torch.zeros_like(site["self"]), site.raw["pad"], 1)
+    return y + outside * site.ring.embed(torch.tensor(float(value), dtype=torch.float64))
 
 
-def _padded_anyhow(step: Step) -> Tensor:
-    if step.raw["mode"] != "constant":
-        return step.call()
-    constant = {"self": step.raw["self"], "pad": step.raw["pad"], "value": step.raw["value"] or 0}
+def _padded_anyhow(site: Site) -> Tensor:
+    if site.raw["mode"] != "constant":
+        return site.call()
+    constant = {"self": site.raw["self"], "pad": site.raw["pad"], "value": site.raw["value"] or 0}
     target = torch.ops.aten.constant_pad_nd.default
-    return _padded(replace(step, target=target, raw=constant))
+    return _padded(replace(site, target=target, raw=constant))
 
 
 _CONSTANT, _EDGES = read_as(imaging.padded), read_as(imaging.padded, alike=True)

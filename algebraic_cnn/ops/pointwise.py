@@ -18,39 +18,39 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..algebra.assembly import Value
+from ..algebra.assembly import Combination
 from ..algebra.stencils.pieces import Array, Atom, Offset, Piece, Scaling, identity, scaling_atom
 from ..ir.graph import Call, Ref, Size
 from ..rings.ring import Ring
 from . import imaging
 from .denominators import of_arguments
-from .op import Arguments, Join, Op, Sample, Step, always, as_deep, not_if
+from .op import Arguments, Join, Op, Sample, Site, always, as_deep, not_if
 from .precision import taken
 from .reading import Reading
 from .source import Source, same
 
 
-def _evaluated_sum(sign: int, factor: str = "other") -> Callable[[Step], Tensor]:
-    def apply(step: Step) -> Tensor:
-        terms = {name: step.offset(name) for name in ("self", "other")}
-        alpha = step.raw.get("alpha", 1)
+def _evaluated_sum(sign: int, factor: str = "other") -> Callable[[Site], Tensor]:
+    def apply(site: Site) -> Tensor:
+        terms = {name: site.offset(name) for name in ("self", "other")}
+        alpha = site.raw.get("alpha", 1)
         if alpha != 1:
-            terms[factor] = step.ring.reduce(terms[factor] * step["alpha"])
+            terms[factor] = site.ring.reduce(terms[factor] * site["alpha"])
         if sign < 0:
-            terms[factor] = step.ring.negate(terms[factor])
-        return step.ring.reduce(terms["self"] + terms["other"])
+            terms[factor] = site.ring.negate(terms[factor])
+        return site.ring.reduce(terms["self"] + terms["other"])
 
     return apply
 
 
-def _multiple(step: Step) -> Tensor:
-    return step.ring.reduce(step["self"] * step["other"])
+def _multiple(site: Site) -> Tensor:
+    return site.ring.reduce(site["self"] * site["other"])
 
 
-def _divide(step: Step) -> Tensor:
-    divisor = step.raw["other"]
+def _divide(site: Site) -> Tensor:
+    divisor = site.raw["other"]
     divisor = divisor.detach() if isinstance(divisor, Tensor) else torch.tensor(divisor, dtype=torch.float64)
-    return step.ring.divide(step["self"], divisor.double().to(step["self"].device))
+    return site.ring.divide(site["self"], divisor.double().to(site["self"].device))
 
 
 def _place(constant: Tensor, shape: Size) -> str:
@@ -143,12 +143,12 @@ def _shifted(source: Source, call: Call, shape: Size, constant: Ref, factors: tu
     return at(place == "last") if place in ("first", "last") else Scaling(at, shape, shape, call)
 
 
-def _summed_layer(self_sign: int, other_sign: int, scaled: str = "other") -> Callable[..., Value]:
-    def read(reading: Reading, call: Call, a: Arguments) -> Value:
+def _summed_layer(self_sign: int, other_sign: int, scaled: str = "other") -> Callable[..., Combination]:
+    def read(reading: Reading, call: Call, a: Arguments) -> Combination:
         shape, work = reading.shape(call), reading.assembly
         factors = {"self": Fraction(self_sign), "other": Fraction(other_sign)}
         factors[scaled] *= reading.strength(call, a.get("alpha", 1))
-        values = {name: t for name, t in factors.items() if isinstance(a[name], Value)}
+        values = {name: t for name, t in factors.items() if isinstance(a[name], Combination)}
         total = reduce(work.sum, [reading.expanded(call, a[name], shape) * t for name, t in values.items()])
         for name in factors.keys() - values.keys():
             if factors[name]:  # t c + x = t (c + x / t): the layer adds c itself, so that t c is not rounded
@@ -160,8 +160,8 @@ def _summed_layer(self_sign: int, other_sign: int, scaled: str = "other") -> Cal
     return read
 
 
-def _scaled_layer(reading: Reading, call: Call, a: Arguments) -> Value:
-    value, factor = (a["self"], a["other"]) if isinstance(a["self"], Value) else (a["other"], a["self"])
+def _scaled_layer(reading: Reading, call: Call, a: Arguments) -> Combination:
+    value, factor = (a["self"], a["other"]) if isinstance(a["self"], Combination) else (a["other"], a["self"])
     value = reading.expanded(call, value, reading.shape(call))
     if not isinstance(factor, Tensor) or factor.numel() == 1:
         return value * reading.strength(call, factor)
@@ -169,7 +169,7 @@ def _scaled_layer(reading: Reading, call: Call, a: Arguments) -> Value:
     return reading.assembly.layer(value, value.shape, W)
 
 
-def _divided_layer(reading: Reading, call: Call, a: Arguments) -> Value:
+def _divided_layer(reading: Reading, call: Call, a: Arguments) -> Combination:
     value = reading.expanded(call, a["self"], reading.shape(call))
     return reading.assembly.divided(value, reading.vector(call, a["other"], value.shape))
 
@@ -183,7 +183,7 @@ def _joined(sign: int, source: Source, call: Call, a: Arguments) -> Join | None:
 
 
 def _op_of_sum(
-    evaluate: Callable[[Step], Tensor], stencil: Callable, operator: Callable, layer: Callable, **more: Any
+    evaluate: Callable[[Site], Tensor], stencil: Callable, operator: Callable, layer: Callable, **more: Any
 ) -> Op:
     denominators = of_arguments(("bias", "self", "other"))
     parts = {"stencil": stencil, "operator": operator, "layer": layer, "apart": as_deep, "denominators": denominators}
@@ -213,7 +213,7 @@ OPS: dict[str, Op] = {
         _summed_layer(-1, 1, scaled="self"),
     ),
     "neg": Op(
-        lambda step: step.ring.negate(step["self"]),
+        lambda site: site.ring.negate(site["self"]),
         stencil=_negated,
         operator=lambda source, call, a: imaging.times(a["self"], -1.0),
         layer=lambda reading, call, a: a["self"] * Fraction(-1),
@@ -241,7 +241,7 @@ OPS: dict[str, Op] = {
         poles=True,
     ),
     **{
-        name: Op(lambda step: step["input"], ("input",), accepts=not_if("train", "it drops at random"), **_DROPOUT)
+        name: Op(lambda site: site["input"], ("input",), accepts=not_if("train", "it drops at random"), **_DROPOUT)
         for name in ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
     },
 }

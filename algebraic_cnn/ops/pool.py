@@ -18,64 +18,64 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..algebra.assembly import Value
+from ..algebra.assembly import Combination
 from ..algebra.stencils.lattice import Axis
 from ..algebra.stencils.pieces import Piece
 from ..algebra.stencils.stencil import Footprint
 from ..ir.graph import Call, Size
 from ..toeplitz import adaptive_avg_pool_matrix, avg_pool_matrix
 from . import imaging
-from .op import Arguments, Op, Sample, Step, along, as_deep, summed
+from .op import Arguments, Op, Sample, Site, along, as_deep, summed
 from .reading import Reading
 from .rows import read_as
 from .source import Reader, Source, atom_of
 from .traits import Prices, length
 
 
-def _summed(step: Step) -> Tensor:
-    dims = step.raw.get("dim")
-    x = step["self"]
+def _summed(site: Site) -> Tensor:
+    dims = site.raw.get("dim")
+    x = site["self"]
     dims = dims if dims else list(range(x.ndim))
-    return step.ring.reduce(x.sum(dims, keepdim=bool(step.raw.get("keepdim", False))))
+    return site.ring.reduce(x.sum(dims, keepdim=bool(site.raw.get("keepdim", False))))
 
 
-def _averaged(step: Step) -> Tensor:
-    total = _summed(step)
-    count = step["self"].numel() // max(total.numel(), 1)
-    return step.ring.divide(total, torch.tensor(float(count), device=total.device))
+def _averaged(site: Site) -> Tensor:
+    total = _summed(site)
+    count = site["self"].numel() // max(total.numel(), 1)
+    return site.ring.divide(total, torch.tensor(float(count), device=total.device))
 
 
-def _pooled(spatial: int) -> Callable[[Step], Tensor]:
-    def apply(step: Step) -> Tensor:
+def _pooled(spatial: int) -> Callable[[Site], Tensor]:
+    def apply(site: Site) -> Tensor:
         """The sum over the window, then the division by the count that torch uses there."""
-        x = step["self"]
-        sizes = [step.raw["kernel_size"], step.raw["stride"] or step.raw["kernel_size"], step.raw["padding"]]
+        x = site["self"]
+        sizes = [site.raw["kernel_size"], site.raw["stride"] or site.raw["kernel_size"], site.raw["padding"]]
         sizes = [list(size) * (spatial if len(size) == 1 else 1) for size in sizes]
         pool = torch.ops.aten.avg_pool3d if spatial == 3 else torch.ops.aten.avg_pool2d
         if spatial == 1:  # avg_pool1d cannot return plain sums
             x, sizes = x.unsqueeze(-2), [[first, *size] for first, size in zip((1, 1, 0), sizes, strict=True)]
-        ceil, inside = step.raw["ceil_mode"], step.raw["count_include_pad"]
+        ceil, inside = site.raw["ceil_mode"], site.raw["count_include_pad"]
         ones = torch.ones((1, *x.shape[-len(sizes[0]) :]), dtype=torch.float64, device=x.device)
         sums = pool(ones, *sizes, ceil, inside, 1)
-        counts = (sums / pool(ones, *sizes, ceil, inside, step.raw.get("divisor_override"))).round()
-        y = step.ring.divide(step.ring.reduce(pool(x, *sizes, ceil, inside, 1)), counts)
+        counts = (sums / pool(ones, *sizes, ceil, inside, site.raw.get("divisor_override"))).round()
+        y = site.ring.divide(site.ring.reduce(pool(x, *sizes, ceil, inside, 1)), counts)
         return y.squeeze(-2) if spatial == 1 else y
 
     return apply
 
 
-def _adaptively_pooled(spatial: int) -> Callable[[Step], Tensor]:
-    def apply(step: Step) -> Tensor:
+def _adaptively_pooled(spatial: int) -> Callable[[Site], Tensor]:
+    def apply(site: Site) -> Tensor:
         """Along each axis output o averages the inputs floor(o n / m) .. ceil((o + 1) n / m) - 1."""
-        y = step["self"]
-        size = step.raw["output_size"]
+        y = site["self"]
+        size = site.raw["output_size"]
         for axis, m in zip(range(-spatial, 0), size * (spatial if len(size) == 1 else 1), strict=True):
             n = y.shape[axis]
             windows = torch.zeros(m, n, dtype=y.dtype, device=y.device)
             for o in range(m):
                 windows[o, o * n // m : math.ceil((o + 1) * n / m)] = 1
-            sums = step.ring.reduce(y.movedim(axis, -1) @ windows.T)
-            y = step.ring.divide(sums, windows.sum(1)).movedim(-1, axis)
+            sums = site.ring.reduce(y.movedim(axis, -1) @ windows.T)
+            y = site.ring.divide(sums, windows.sum(1)).movedim(-1, axis)
         return y
 
     return apply
@@ -108,7 +108,7 @@ def _axes(*, mean: bool) -> Reader:
     return read
 
 
-def _averages(reading: Reading, call: Call, value: Value, M: Any) -> Value:
+def _averages(reading: Reading, call: Call, value: Combination, M: Any) -> Combination:
     """M times the value, where the entries of a row of M are all 1 / (an integer), correctly rounded."""
     rows, sizes = M.tocoo().row, np.rint(1 / M.data)
     divisors = np.ones(M.shape[0])
@@ -117,7 +117,7 @@ def _averages(reading: Reading, call: Call, value: Value, M: Any) -> Value:
     return reading.assembly.divided(reading.assembly.mapped(value, M, reading.shape(call)), divisors)
 
 
-def _pool_layer(reading: Reading, call: Call, a: Arguments) -> Value:
+def _pool_layer(reading: Reading, call: Call, a: Arguments) -> Combination:
     names = ("padding", "ceil_mode", "count_include_pad", "divisor_override")
     options = {name: a[name] for name in names if name in a}
     stride = a["stride"] or None
@@ -125,13 +125,13 @@ def _pool_layer(reading: Reading, call: Call, a: Arguments) -> Value:
     return _averages(reading, call, a["self"], M)
 
 
-def _adaptive_layer(reading: Reading, call: Call, a: Arguments) -> Value:
+def _adaptive_layer(reading: Reading, call: Call, a: Arguments) -> Combination:
     M = adaptive_avg_pool_matrix(a["self"].shape, a["output_size"], memory_budget=reading.left)
     return _averages(reading, call, a["self"], M)
 
 
-def _axes_layer(*, mean: bool) -> Callable[..., Value]:
-    def read(reading: Reading, call: Call, a: Arguments) -> Value:
+def _axes_layer(*, mean: bool) -> Callable[..., Combination]:
+    def read(reading: Reading, call: Call, a: Arguments) -> Combination:
         x, rank = a["self"], len(a["self"].shape) + 1
         axes = {dim % rank for dim in a.get("dim") or range(rank)}
         if 0 in axes:
@@ -146,7 +146,7 @@ def _axes_layer(*, mean: bool) -> Callable[..., Value]:
     return read
 
 
-def _running_layer(reading: Reading, call: Call, a: Arguments) -> Value:
+def _running_layer(reading: Reading, call: Call, a: Arguments) -> Combination:
     """Entry i of an axis becomes the sum of the entries 0 .. i."""
     x = a["self"]
     axis = a["dim"] % (len(x.shape) + 1) - 1

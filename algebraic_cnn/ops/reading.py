@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from torch import Tensor
 
 from ..algebra.affine import Shape
-from ..algebra.assembly import Assembly, Value
+from ..algebra.assembly import Assembly, Combination
 from ..errors import NonFiniteError, NotAffineError
 from ..ir.graph import Call, Graph
 from ..toeplitz import bias_vector
@@ -86,7 +86,7 @@ class Reading:
         self.left -= matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes
         return matrix
 
-    def expanded(self, call: Call, value: Value, shape: Shape) -> Value:
+    def expanded(self, call: Call, value: Combination, shape: Shape) -> Combination:
         """The value repeated along axes of length one until it has the shape."""
         if value.shape == shape:
             return value

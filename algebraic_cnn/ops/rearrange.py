@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from ..algebra.assembly import Value
+from ..algebra.assembly import Combination
 from ..ir.graph import Call
 from ..toeplitz import fold_matrix
 from . import imaging
@@ -15,7 +15,7 @@ from .reading import Reading
 from .rows import read_as
 
 
-def _folded(reading: Reading, call: Call, a: Arguments) -> Value:
+def _folded(reading: Reading, call: Call, a: Arguments) -> Combination:
     """Windows added up where they overlap."""
     names = ("output_size", "kernel_size", "dilation", "padding", "stride")
     M = fold_matrix(a["self"].shape, **{name: a[name] for name in names}, memory_budget=reading.left)

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..algebra.assembly import Value
+from ..algebra.assembly import Combination
 from ..algebra.operators import layers
 from ..algebra.operators.operator import Operator
 from ..algebra.operators.rules import scaled
@@ -30,46 +30,46 @@ from ..ir.graph import Call, Graph, Ref
 from ..rings.ring import Float
 from .denominators import Denominator, dyadic
 from .moves import moved
-from .op import Arguments, Op, Sample, Step, always
+from .op import Arguments, Op, Sample, Site, always
 from .precision import working_dtype
 from .reading import Reading
 from .rows import read_as
 from .source import Source
 
 
-def _nearest(step: Step) -> Tensor:
+def _nearest(site: Site) -> Tensor:
     """Copies of the neighbours that torch chooses in the network's dtype; another dtype may break ties otherwise."""
-    name = "self" if "self" in step.raw else "input"
-    y = step[name]
+    name = "self" if "self" in site.raw else "input"
+    y = site[name]
     for axis in range(2, y.ndim):
-        ruler = torch.arange(y.shape[axis], dtype=step.dtype, device=y.device)
-        ruler = ruler.reshape(-1, *[1] * (y.ndim - 1 - axis)).expand(1, 1, *step[name].shape[2:])
-        chosen = step.call(**{name: ruler.contiguous()}).movedim(axis, -1)[(0,) * (y.ndim - 1)]
+        ruler = torch.arange(y.shape[axis], dtype=site.dtype, device=y.device)
+        ruler = ruler.reshape(-1, *[1] * (y.ndim - 1 - axis)).expand(1, 1, *site[name].shape[2:])
+        chosen = site.call(**{name: ruler.contiguous()}).movedim(axis, -1)[(0,) * (y.ndim - 1)]
         y = y.index_select(axis, chosen.long())
     return y
 
 
-def _weighted(step: Step) -> Tensor:
+def _weighted(site: Site) -> Tensor:
     """Along each axis in turn, the sum of neighbours times their weights, each product reduced before it is added."""
-    y = step["self" if "self" in step.raw else "input"]
+    y = site["self" if "self" in site.raw else "input"]
     for axis in range(2, y.ndim):
-        places, numbers = weights(step, axis)
+        places, numbers = weights(site, axis)
         total = torch.zeros((), dtype=y.dtype, device=y.device)
-        for place, factor in zip(places.T, step.ring.embed(numbers).T, strict=True):
-            neighbour = _reducing(step, y.index_select(axis, place))
-            total = total + step.ring.reduce(neighbour * factor.reshape(-1, *[1] * (y.ndim - 1 - axis)))
-        y = _reducing(step, step.ring.reduce(total))
+        for place, factor in zip(places.T, site.ring.embed(numbers).T, strict=True):
+            neighbour = _reducing(site, y.index_select(axis, place))
+            total = total + site.ring.reduce(neighbour * factor.reshape(-1, *[1] * (y.ndim - 1 - axis)))
+        y = _reducing(site, site.ring.reduce(total))
     return y
 
 
-def _reducing(step: Step, x: Tensor) -> Tensor:
+def _reducing(site: Site, x: Tensor) -> Tensor:
     """x, whose gradient is reduced before autograd adds it to others."""
-    if step.ring.exact and x.requires_grad:
-        x.register_hook(step.ring.reduce)
+    if site.ring.exact and x.requires_grad:
+        x.register_hook(site.ring.reduce)
     return x
 
 
-def weights(step: Step, axis: int) -> tuple[Tensor, Tensor]:
+def weights(site: Site, axis: int) -> tuple[Tensor, Tensor]:
     """The neighbours of every output along one axis and their weights, read off torch's kernel.
 
     An image that is one entry long along every other axis is resized along this one alone, and its unit vectors show
@@ -78,15 +78,15 @@ def weights(step: Step, axis: int) -> tuple[Tensor, Tensor]:
     Returns:
         Indices (m, taps) and float64 numbers (m, taps), 0 where an output has fewer neighbours than others.
     """
-    name = "self" if "self" in step.raw else "input"
-    x = step.raw[name]
-    dtype = torch.promote_types(step.dtype, torch.float32)  # torch computes the weights of shorter ones in float32
+    name = "self" if "self" in site.raw else "input"
+    x = site.raw[name]
+    dtype = torch.promote_types(site.dtype, torch.float32)  # torch computes the weights of shorter ones in float32
     changes: dict[str, Any] = {name: _units(x, axis, dtype)}
     for what, neutral in (("output_size", 1), ("scale_factors", 1.0)):
-        if step.raw.get(what):
-            changes[what] = [v if place == axis else neutral for place, v in enumerate(step.raw[what], 2)]
-    changes |= {what: None for what in _scales(step, x.ndim) if what != _scale(axis, x.ndim)}
-    matrix = step.call(**changes).reshape(x.shape[axis], -1).double().T
+        if site.raw.get(what):
+            changes[what] = [v if place == axis else neutral for place, v in enumerate(site.raw[what], 2)]
+    changes |= {what: None for what in _scales(site, x.ndim) if what != _scale(axis, x.ndim)}
+    matrix = site.call(**changes).reshape(x.shape[axis], -1).double().T
     count = int((matrix != 0).sum(1).max())
     places = (matrix != 0).double().topk(count, dim=1, sorted=False).indices
     numbers = matrix.gather(1, places)
@@ -106,9 +106,9 @@ def along_axes(
     Yields:
         What ``weights`` returns, for each axis in turn.
     """
-    step = Step(target, arguments, {}, frozenset(), Float(), dtype=dtype)
+    site = Site(target, arguments, {}, frozenset(), Float(), dtype=dtype)
     rank = arguments["self" if "self" in arguments else "input"].ndim
-    yield from (weights(step, axis) for axis in range(2, rank))
+    yield from (weights(site, axis) for axis in range(2, rank))
 
 
 def _units(x: Tensor, axis: int, dtype: torch.dtype) -> Tensor:
@@ -121,8 +121,8 @@ def _scale(axis: int, rank: int) -> str:
     return "scales" if rank == 3 else "scales_" + "dhw"[axis - rank]
 
 
-def _scales(step: Step, rank: int) -> list[str]:
-    return [name for name in (_scale(axis, rank) for axis in range(2, rank)) if name in step.raw]
+def _scales(site: Site, rank: int) -> list[str]:
+    return [name for name in (_scale(axis, rank) for axis in range(2, rank)) if name in site.raw]
 
 
 def _operator(source: Source, call: Call, a: Arguments) -> Operator | None:
@@ -134,8 +134,8 @@ def _operator(source: Source, call: Call, a: Arguments) -> Operator | None:
     def along(axis: int) -> Callable[[int], list[dict[int, Fraction]]]:
         def rows(n: int) -> list[dict[int, Fraction]]:
             image = torch.empty([1, 1, *(n if i == axis else 1 for i in range(d))])
-            step = Step(call.target, {**a, name: image}, {}, frozenset(), Float(), dtype=source.graph.dtype)
-            places, numbers = weights(step, axis + 2)
+            site = Site(call.target, {**a, name: image}, {}, frozenset(), Float(), dtype=source.graph.dtype)
+            places, numbers = weights(site, axis + 2)
             found = zip(places.tolist(), numbers.tolist(), strict=True)
             return [{i: Fraction(w) for i, w in zip(*row, strict=True) if w} for row in found]
 
@@ -145,7 +145,7 @@ def _operator(source: Source, call: Call, a: Arguments) -> Operator | None:
     return f.then(layers.resize(f.channels[1], [along(i) for i in range(d)], periods))
 
 
-def _layers(reading: Reading, call: Call, a: Arguments) -> Value:
+def _layers(reading: Reading, call: Call, a: Arguments) -> Combination:
     """Interpolation by weights: a layer for each axis."""
     name = "self" if "self" in a else "input"
     x = a[name]

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from .pattern import Pattern, Run
+from .pattern import Pattern, PatternRun
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,7 @@ def blocks_of(pattern: Pattern) -> tuple[Block, ...]:
     inner = [prod(sum(axis.counts) for axis in axes[i + 1 :]) for i in range(len(axes))]
     channels = np.arange(inputs) * prod(axis.length for axis in axes)
 
-    def block(box: tuple[Run, ...]) -> Block:
+    def block(box: tuple[PatternRun, ...]) -> Block:
         # Entries per unit of `before` on axis i: the row lengths of the axes outside it, the totals of those inside.
         outer = [inputs * prod(len(run.slots) for run in box[:i]) for i in range(len(box))]
         scale = [a * b for a, b in zip(outer, inner, strict=True)]

@@ -24,7 +24,7 @@ from .geometry import Geometry
 
 
 @dataclass(frozen=True)
-class Run:
+class PatternRun:
     """Outputs ``first, first + step, ...`` (``count`` of them) whose rows repeat one template.
 
     Attributes:
@@ -114,7 +114,7 @@ class AxisPattern:
         return AxisPattern(self.outputs, tuple(map(tuple, columns)), self.slots)
 
     @cached_property
-    def runs(self) -> tuple[Run, ...]:
+    def runs(self) -> tuple[PatternRun, ...]:
         """The outputs that see any input, split into runs.
 
         Two outputs share a template if their slots and their relative inputs agree; a run must moreover be affine in
@@ -137,7 +137,7 @@ class AxisPattern:
                 first = outputs[start]
                 step, shift, jump = _difference(places, start + 1) if count > 1 else (0, 0, 0)
                 inputs, slots = zip(*self.rows[first], strict=True)
-                runs.append(Run(first, step, count, slots, inputs, shift, before[first], jump))
+                runs.append(PatternRun(first, step, count, slots, inputs, shift, before[first], jump))
         return tuple(runs)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from algebraic_cnn.certification.recheck.layers import Axis, Layer, Program, Shape, Walk
+from algebraic_cnn.certification.recheck.layers import Convolution, Program, Shape, Walk, Window
 from algebraic_cnn.certification.recheck.reader import Claim, read
 
 Image = dict[tuple[int, int, int], Fraction]
@@ -19,7 +19,7 @@ Image = dict[tuple[int, int, int], Fraction]
 
 def _met(walk: Walk, mode: str, n: int, tap: int, output: int) -> int | None:
     """The position that a tap meets at an output; None meets a zero."""
-    if not isinstance(walk, Axis):
+    if not isinstance(walk, Window):
         return None if walk.met[tap, output] < 0 else int(walk.met[tap, output])
     place = output * walk.stride + tap * walk.dilation - walk.before
     if 0 <= place < n:
@@ -29,7 +29,7 @@ def _met(walk: Walk, mode: str, n: int, tap: int, output: int) -> int | None:
     return {"zeros": None, "replicate": max(0, min(n - 1, place)), "circular": place % n}[mode]
 
 
-def _layer(layer: Layer, x: Image, shape: Shape) -> tuple[Image, Shape]:
+def _layer(layer: Convolution, x: Image, shape: Shape) -> tuple[Image, Shape]:
     c, h, w = shape
     result = layer.result(shape)
     per_group, outputs = c // layer.groups, result[0] // layer.groups

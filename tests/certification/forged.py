@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from algebraic_cnn.certification.recheck import claims, file
-from algebraic_cnn.certification.recheck.layers import Numbers, Program, each
+from algebraic_cnn.certification.recheck.layers import Coefficients, Program, each
 from algebraic_cnn.certification.recheck.maps import mapped
 from algebraic_cnn.certification.recheck.program import checker
 from algebraic_cnn.certification.recheck.spelling import spelled
@@ -49,8 +49,8 @@ def files() -> dict[str, bytes]:
     units = ([q.numerator * pow(q.denominator, -1, p) % p for q in part.ravel().tolist()] for part in (W, b))
     residues = [np.array(numbers, dtype=np.int64) for numbers in units]
     over_p = mapped(residues[0].reshape(W.shape), residues[1], (1, 1, 3))
-    kernel = Numbers.of(W.astype(np.float64)), W.size, Fraction(1, 2**40)
-    bias = Numbers.of(floats[1]), 1, Fraction(1, 2**20)
+    kernel = Coefficients.of(W.astype(np.float64)), W.size, Fraction(1, 2**40)
+    bias = Coefficients.of(floats[1]), 1, Fraction(1, 2**20)
     tripled, other = (Program((1, 1, 2), (each(feeds, 1),)) for feeds in (((0, 2.0), (0, 1.0)), ((0, 3.0),)))
     steps = [file.region(tripled, [file.equal(other)], (0,)), file.call(("relu", "relu"), ((1,), (1,)), (1, 1, 2))]
     return {

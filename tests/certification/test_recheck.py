@@ -23,7 +23,7 @@ from torch import nn
 from algebraic_cnn import AffineMap, certify, collapse, derive
 from algebraic_cnn.certification.certificate import Certificate
 from algebraic_cnn.certification.recheck import claims, file
-from algebraic_cnn.certification.recheck.layers import Layer, Numbers, Program, each
+from algebraic_cnn.certification.recheck.layers import Coefficients, Convolution, Program, each
 from algebraic_cnn.certification.recheck.maps import mapped, stored
 from algebraic_cnn.certification.recheck.program import VARIABLE, checker, recheck
 from algebraic_cnn.certification.recheck.reader import read
@@ -174,11 +174,11 @@ def test_networks_are_compared_modulo_random_primes(tmp_path: Path) -> None:
     assert not decided(tmp_path, file.file_of("", program, [file.equal(other)]), modulo=True)
 
 
-def each_but_last(program: Program) -> Layer:
+def each_but_last(program: Program) -> Convolution:
     last = program.layers[-1]
     kernel = last.kernel.values.copy()
     kernel[0, -1] = np.nextafter(kernel[0, -1], np.float32(np.inf))
-    return Layer(last.feeds, Numbers.of(kernel), last.bias, last.rows, last.columns, last.mode, last.groups)
+    return Convolution(last.feeds, Coefficients.of(kernel), last.bias, last.rows, last.columns, last.mode, last.groups)
 
 
 def small_file() -> bytes:
@@ -229,19 +229,20 @@ def test_a_yes_to_a_forged_file_is_true_of_what_it_says(tmp_path: Path) -> None:
 
 
 def one_layer(**changes: Any) -> Program:
-    given: dict[str, Any] = {"feeds": ((0, 1.0),), "kernel": Numbers.all(1.0, 1), "bias": Numbers.all(0.0, 1)} | changes
-    return Program((1, 1, 1), (Layer(**given),))
+    one, nothing = Coefficients.all(1.0, 1), Coefficients.all(0.0, 1)
+    given: dict[str, Any] = {"feeds": ((0, 1.0),), "kernel": one, "bias": nothing} | changes
+    return Program((1, 1, 1), (Convolution(**given),))
 
 
 ONE = each(((0, 1.0),), 1)
 ILL_FORMED = {
     "forward reference": one_layer(feeds=((1, 1.0),)),
     "no feed": one_layer(feeds=()),
-    "ragged kernel": one_layer(kernel=Numbers.all(1.0, 1, 2)),
-    "no output": one_layer(kernel=Numbers.all(1.0, 0), bias=Numbers.all(0.0, 0)),
+    "ragged kernel": one_layer(kernel=Coefficients.all(1.0, 1, 2)),
+    "no output": one_layer(kernel=Coefficients.all(1.0, 0), bias=Coefficients.all(0.0, 0)),
     "groups that do not divide": one_layer(groups=2),
     "no groups": one_layer(groups=0),
-    "a kernel beyond the image": one_layer(kernel=Numbers.all(1.0, 1, 2), rows=file.Axis(extent=2)),
+    "a kernel beyond the image": one_layer(kernel=Coefficients.all(1.0, 1, 2), rows=file.Axis(extent=2)),
     "no stride": one_layer(rows=file.Axis(stride=0)),
     "a mirror as long as the image": one_layer(rows=file.Axis(before=1), mode="reflect"),
     "a circle longer than the image": one_layer(rows=file.Axis(before=2), mode="circular"),

@@ -18,7 +18,7 @@ from torch import nn
 from algebraic_cnn import certify, collapse
 from algebraic_cnn.certification.certificate import Certificate
 from algebraic_cnn.certification.recheck import file
-from algebraic_cnn.certification.recheck.layers import Numbers, Program, each
+from algebraic_cnn.certification.recheck.layers import Coefficients, Program, each
 from algebraic_cnn.certification.recheck.program import recheck
 from algebraic_cnn.certification.recheck.reader import read
 from algebraic_cnn.certification.recheck.regions import regions_file
@@ -218,9 +218,10 @@ def three(numbers: list[float], floats: np.ndarray, loose: int, distance: Fracti
     """x -> numbers x, the second network holding floats in their place."""
     program = Program((1, 1, 1), (each(((0, 1.0),), 1),))
     exact = np.array([[Fraction(n) for n in numbers]], dtype=object).T
-    layer = replace(program.layers[0], kernel=Numbers.of(exact), bias=Numbers.all(0.0, len(numbers)), groups=1)
+    nothing = Coefficients.all(0.0, len(numbers))
+    layer = replace(program.layers[0], kernel=Coefficients.of(exact), bias=nothing, groups=1)
     network = Program((1, 1, 1), (layer,))
-    held = (Numbers.of(floats.reshape(-1, 1)), loose, distance)
+    held = (Coefficients.of(floats.reshape(-1, 1)), loose, distance)
     return file.file_of("", network, [file.held(network, [(held, None)])])
 
 

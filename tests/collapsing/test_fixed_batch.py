@@ -7,14 +7,14 @@ import torch
 from torch import nn
 
 from algebraic_cnn import collapse
-from algebraic_cnn.apps.bench.patterns import PATTERNS, Pattern
+from algebraic_cnn.apps.bench.patterns import PATTERNS, LayerPattern
 from tests.collapsed import ops
 
 FIXED = (1, 2)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS[::3], ids=[pattern.name for pattern in PATTERNS[::3]])
-def test_a_fixed_batch_takes_the_same_calls(pattern: Pattern) -> None:
+def test_a_fixed_batch_takes_the_same_calls(pattern: LayerPattern) -> None:
     model = nn.Sequential(pattern.network(), nn.ReLU()).eval()
     free = ops(collapse(model, pattern.example(2), measure=False, certify=None).model)
     for batch in FIXED:

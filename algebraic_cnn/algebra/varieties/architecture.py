@@ -5,7 +5,7 @@ Weights      y = W x + b, where every entry of W and of b is one of the paramete
 Matrix       y = M x, M given: paddings, pools, resizings
 Strength     y = t x, t given, or a parameter
 Sum          y = x + x' + ...
-Activation   y = c_0 + c_1 x + c_2 x^2 + ..., entry by entry
+Entrywise    y = c_0 + c_1 x + c_2 x^2 + ..., entry by entry
 chain        convolutions without padding on their receptive field, one output position, as in the literature
 """
 
@@ -70,14 +70,14 @@ class Sum:
 
 
 @dataclass(frozen=True, eq=False)
-class Activation:
+class Entrywise:
     """A polynomial, its coefficients from the constant one on."""
 
     source: int
     coefficients: tuple[Fraction, ...]
 
 
-Step = Weights | Matrix | Strength | Sum | Activation
+Node = Weights | Matrix | Strength | Sum | Entrywise
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +91,7 @@ class Architecture:
         parameters: how many letters there are.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[Node, ...]
     channels: tuple[int, ...]
     positions: tuple[int, ...]
     parameters: int
@@ -206,7 +206,7 @@ class Draft:
     """
 
     def __init__(self, channels: int, positions: int) -> None:
-        self.steps: list[Step] = []
+        self.steps: list[Node] = []
         self.channels, self.positions = [channels], [positions]
         self.parameters = 0
 
@@ -214,7 +214,7 @@ class Draft:
         """What was written."""
         return Architecture(tuple(self.steps), tuple(self.channels), tuple(self.positions), self.parameters)
 
-    def add(self, step: Step, channels: int, positions: int) -> int:
+    def add(self, step: Node, channels: int, positions: int) -> int:
         """A step, with the shape of its value."""
         self.steps.append(step)
         self.channels.append(channels)
@@ -298,7 +298,7 @@ class Draft:
         """The polynomial of the value; the value itself for None."""
         if activation is None:
             return source
-        return self.add(Activation(source, polynomial(activation)), self.channels[source], self.positions[source])
+        return self.add(Entrywise(source, polynomial(activation)), self.channels[source], self.positions[source])
 
 
 def polynomial(activation: Any) -> tuple[Fraction, ...]:

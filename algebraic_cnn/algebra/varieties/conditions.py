@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 
 from .absorption import shared
-from .architecture import Activation, Architecture, Matrix, Strength, Sum, Weights
+from .architecture import Architecture, Entrywise, Matrix, Strength, Sum, Weights
 
 Unknown = tuple[int, int, int]
 _ONE = Fraction(1)
@@ -77,7 +77,7 @@ def _of_strength(net: Architecture, v: int, step: Strength, rate: bool) -> Itera
             yield from ({(v, i, -1): _ONE}, {(u, i, -1): _ONE})
 
 
-def _of_activation(net: Architecture, v: int, step: Activation) -> Iterator[dict[Unknown, Fraction]]:
+def _of_activation(net: Architecture, v: int, step: Entrywise) -> Iterator[dict[Unknown, Fraction]]:
     u, c = step.source, net.channels[v]
     powers = [r for r, coefficient in enumerate(step.coefficients) if coefficient]
     for i in range(c):

@@ -25,7 +25,7 @@ from ...files.limits import MAP
 from ...rings.prime_field import PrimeField
 from ...rings.primes import at_random_prime, entropy, unlucky
 from ...toeplitz.arguments import bytes_allowed
-from .architecture import Activation, Architecture, Strength, Sum, Weights
+from .architecture import Architecture, Entrywise, Strength, Sum, Weights
 from .elimination import rank
 from .jacobian import Growth, Point, growth, longest_sum
 from .symmetries import Action
@@ -150,7 +150,7 @@ def ambient_of(architecture: Architecture) -> int:
     for step in architecture.steps:
         if isinstance(step, Sum):
             degrees.append(frozenset().union(*(degrees[source] for source in step.sources)))
-        elif isinstance(step, Activation):
+        elif isinstance(step, Entrywise):
             degrees.append(_powers(degrees[step.source], [r for r, c in enumerate(step.coefficients) if c]))
         elif isinstance(step, Weights) and step.bias is not None:
             degrees.append(degrees[step.source] | {0})

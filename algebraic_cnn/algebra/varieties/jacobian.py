@@ -21,7 +21,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ...rings.prime_field import PrimeField
-from .architecture import Activation, Architecture, Matrix, Step, Strength, Sum, Weights
+from .architecture import Architecture, Entrywise, Matrix, Node, Strength, Sum, Weights
 from .elimination import BLOCK
 
 Residues = NDArray[np.float64]
@@ -49,7 +49,7 @@ class Point:
         collected = [_collector(step) if isinstance(step, Weights) else None for step in self.architecture.steps]
         object.__setattr__(self, "_collectors", collected)
 
-    def _matrix(self, number: int, step: Step) -> Any:
+    def _matrix(self, number: int, step: Node) -> Any:
         """The matrix of a step over the field, sparse; None for a step that has none."""
         if not isinstance(step, Weights | Matrix):
             return None
@@ -71,7 +71,7 @@ class Point:
                 y = field.reduce(sum((values[source] for source in step.sources[1:]), values[step.sources[0]]))
             elif isinstance(step, Strength):
                 y = field.reduce(values[step.source] * self.strength(step))
-            elif isinstance(step, Activation):
+            elif isinstance(step, Entrywise):
                 y = _horner(step.coefficients, values[step.source], field)
             else:
                 y = field.reduce(self._matrices[number] @ values[step.source])  # pyright: ignore[reportAttributeAccessIssue]
@@ -103,7 +103,7 @@ class Point:
                 if step.parameter is not None:
                     rows[step.parameter] = field.reduce(field.reduce(g * values[step.source]).sum(axis=0))
                 pull(step.source, field.reduce(g * self.strength(step)))
-            elif isinstance(step, Activation):
+            elif isinstance(step, Entrywise):
                 slopes = [k * c for k, c in enumerate(step.coefficients)][1:]
                 pull(step.source, field.reduce(g * _horner(slopes, values[step.source], field)))
             else:
@@ -199,7 +199,7 @@ def growth(architecture: Architecture, bound: int) -> Growth:
             values.append(Growth(x.degree + 1, x.bits + x.denominator + B + math.log2(max(1, most)), x.denominator))
         elif isinstance(step, Strength) and step.parameter is not None:
             values.append(Growth(x.degree + 1, x.bits + B, x.denominator))
-        elif isinstance(step, Activation):
+        elif isinstance(step, Entrywise):
             values.append(_powers(step, x))
         else:
             alone = isinstance(step, Strength)
@@ -218,7 +218,7 @@ def _given(entries: list[Fraction], most: int, x: Growth) -> Growth:
     return Growth(x.degree, bits, x.denominator + math.log2(common))
 
 
-def _powers(step: Activation, x: Growth) -> Growth:
+def _powers(step: Entrywise, x: Growth) -> Growth:
     """After a polynomial."""
     r = len(step.coefficients) - 1
     y = _given([c for c in step.coefficients if c], r + 1, Growth(1, 0.0, 0.0))

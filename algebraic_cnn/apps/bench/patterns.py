@@ -1,6 +1,6 @@
 """Twenty-five small networks, each wholly affine, each of which one convolution or one matrix can compute.
 
-    Pattern       its name, the shape of its input, how its layers are made
+    LayerPattern  its name, the shape of its input, how its layers are made
     PATTERNS      all of them
     randomised    a network whose every number is drawn, the statistics of its BatchNorms included
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class Pattern:
+class LayerPattern:
     """One small affine network.
 
     Attributes:
@@ -66,7 +66,7 @@ def randomised(model: nn.Module, seed: int = 0) -> nn.Module:
     return model.eval()
 
 
-class Branches(nn.Module):
+class Parallel(nn.Module):
     """The sum, or the concatenation along the channels, of what several modules make of one input."""
 
     def __init__(self, *branches: nn.Module, joined: str = "sum") -> None:
@@ -115,9 +115,9 @@ _ROWS: list[tuple[str, tuple[int, ...], Callable[[], list[nn.Module]]]] = [
     ("3x3, 1x1", _IMAGE, lambda: [_conv(8, 16, padding=1), _conv(16, 8, 1)]),
     ("3x3, 3x3, no padding", (4, 16, 16), lambda: [_conv(4, 16), _conv(16, 4)]),
     ("3x3, 3x3, both padded", (4, 16, 16), lambda: [_conv(4, 32, padding=1), _conv(32, 4, padding=1)]),
-    ("3x3 beside 1x1", _IMAGE, lambda: [Branches(_conv(8, 8, padding=1), _conv(8, 8, 1))]),
-    ("identity skip", _IMAGE, lambda: [Branches(_conv(8, 8, padding=1), nn.Identity())]),
-    ("concatenation", _IMAGE, lambda: [Branches(_conv(8, 8, padding=1), _conv(8, 8, 1), joined="cat")]),
+    ("3x3 beside 1x1", _IMAGE, lambda: [Parallel(_conv(8, 8, padding=1), _conv(8, 8, 1))]),
+    ("identity skip", _IMAGE, lambda: [Parallel(_conv(8, 8, padding=1), nn.Identity())]),
+    ("concatenation", _IMAGE, lambda: [Parallel(_conv(8, 8, padding=1), _conv(8, 8, 1), joined="cat")]),
     ("3x3, average pool", _IMAGE, lambda: [_conv(8, 8, padding=1), nn.AvgPool2d(2)]),
     ("linear, linear", (32,), lambda: [nn.Linear(32, 64), nn.Linear(64, 16)]),
     ("depthwise, pointwise", _IMAGE, lambda: [_conv(8, 8, padding=1, groups=8), _conv(8, 8, 1)]),
@@ -136,4 +136,4 @@ _ROWS: list[tuple[str, tuple[int, ...], Callable[[], list[nn.Module]]]] = [
     ("called twice", _IMAGE, lambda: [CalledTwice(8)]),
 ]
 
-PATTERNS: tuple[Pattern, ...] = tuple(Pattern(*row) for row in _ROWS)
+PATTERNS: tuple[LayerPattern, ...] = tuple(LayerPattern(*row) for row in _ROWS)

@@ -28,7 +28,7 @@ from ...collapsing.pipeline import collapse
 from ...errors import AlgebraicError, MissingExtraError, TraceError, chosen
 from ...ir.onnx.writing import quiet, save_onnx, session
 from ...ir.trace import trace
-from .patterns import PATTERNS, Pattern
+from .patterns import PATTERNS, LayerPattern
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +212,7 @@ class Row:
 
 
 def pattern_rows(
-    patterns: Sequence[Pattern] = PATTERNS, tools: Sequence[str] = tuple(TOOLS), *, seed: int = 0, batch: int = 2
+    patterns: Sequence[LayerPattern] = PATTERNS, tools: Sequence[str] = tuple(TOOLS), *, seed: int = 0, batch: int = 2
 ) -> Iterator[Row]:
     """Every tool on every pattern, in float32, one row after the other as they are made.
 

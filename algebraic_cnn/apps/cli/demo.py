@@ -13,7 +13,7 @@ from .screen import bars, duration, show, table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..experiments.demo import Outcome
+    from ..experiments.demo import DemoResult
 
 
 def demo_command(
@@ -40,7 +40,7 @@ def demo_command(
     show(json, outcome.to_dict(), _table(outcome), outcome.certificate, *files)
 
 
-def _table(outcome: Outcome) -> Table:
+def _table(outcome: DemoResult) -> Table:
     before, after = outcome.before, outcome.after
     config, passes = outcome.config, len(outcome.records)
     epochs = "1 epoch" if passes == 1 else f"{passes} epochs"

@@ -1,8 +1,8 @@
 """The theorem on a trained network: train a linear ResNet, collapse it, certify it, compare [JV24, section 3].
 
     Config    what to train, on which images
-    Outcome   the table: network against collapsed network, and how we know that they are the same
-    run       Config -> Outcome; every artefact is written as soon as it exists, training after each epoch
+    DemoResult   the table: network against collapsed network, and how we know that they are the same
+    run       Config -> DemoResult; every artefact is written as soon as it exists, training after each epoch
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Config:
 
 
 @dataclass(frozen=True)
-class Side:
+class Measured:
     """One column of the table: a network's size, how many test images it gets right, and its seconds per image.
 
     Attributes:
@@ -87,7 +87,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DemoResult:
     """The table.
 
     Attributes:
@@ -106,8 +106,8 @@ class Outcome:
     config: Config
     records: list[EpochRecord]
     images: int
-    before: Side
-    after: Side
+    before: Measured
+    after: Measured
     changed: int
     derivation_seconds: float
     certificate: str
@@ -123,7 +123,7 @@ class Outcome:
         return asdict(self) | {"reduction_percent": {batch: self.reduction(batch) for batch in self.before.seconds}}
 
 
-def run(config: Config, out: Path, *, progress: Progress | None = None) -> Outcome:
+def run(config: Config, out: Path, *, progress: Progress | None = None) -> DemoResult:
     """Train, collapse, certify, compare; write everything into the folder `out`.
 
     Args:
@@ -188,15 +188,15 @@ def _full_precision() -> contextlib.AbstractContextManager[None]:
 
 def _compared(
     config: Config, data: Dataset, model: nn.Module, result: Any, records: list[EpochRecord], files: dict[str, str]
-) -> Outcome:
+) -> DemoResult:
     with _full_precision():
         found = [predictions(net, data.test_images) for net in (model, result.model)]
     seconds = _seconds_per_image(model, result.model, data.test_images, config.device)
     sides = [
-        Side(_layers(net), _parameters(net), int((classes == data.test_labels).sum()), times)
+        Measured(_layers(net), _parameters(net), int((classes == data.test_labels).sum()), times)
         for net, classes, times in zip((model, result.model), found, seconds, strict=True)
     ]
-    return Outcome(
+    return DemoResult(
         config=config,
         records=records,
         images=len(data.test_labels),

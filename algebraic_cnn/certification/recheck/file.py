@@ -32,7 +32,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ...errors import DataError
-from .layers import MODES, Axis, Given, Layer, Numbers, Program, Shape
+from .layers import MODES, Coefficients, Convolution, Program, Shape, Table, Window
 
 #: Numbers of values: the inputs, then what the steps make.
 Values: TypeAlias = tuple[int, ...]
@@ -114,13 +114,13 @@ def rounded(network: Program, W: np.ndarray, b: np.ndarray, furthest: int) -> by
         b: (m,) likewise.
         furthest: no float is further than 2^furthest from its number, if they are not all the nearest.
     """
-    floats = b"".join(_numbers(Numbers.of(each)) for each in (W, b))
+    floats = b"".join(_numbers(Coefficients.of(each)) for each in (W, b))
     return counts(2) + network_of(network) + struct.pack("<i", furthest) + floats
 
 
 #: Floats in the place of numbers, how many are not the nearest ones, and the distance that these have at the most.
 #: None: the numbers themselves.
-Held: TypeAlias = tuple[Numbers, int, Fraction] | None
+Held: TypeAlias = tuple[Coefficients, int, Fraction] | None
 
 
 def held(network: Program, layers: Iterable[tuple[Held, Held]]) -> bytes:
@@ -161,15 +161,15 @@ def network_of(network: Program) -> bytes:
     return counts(len(network.layers)) + b"".join(map(_layer, network.layers))
 
 
-def _layer(layer: Layer) -> bytes:
+def _layer(layer: Convolution) -> bytes:
     feeds = b"".join(struct.pack("<Id", k, t) for k, t in layer.feeds)
     walks = _walk(layer.rows) + _walk(layer.columns)
     head = counts(MODES.index(layer.mode)) + walks + counts(layer.groups, *layer.kernel.shape)
     return counts(len(layer.feeds)) + feeds + head + _numbers(layer.kernel) + _numbers(layer.bias)
 
 
-def _walk(walk: Axis | Given) -> bytes:
-    if isinstance(walk, Axis):
+def _walk(walk: Window | Table) -> bytes:
+    if isinstance(walk, Window):
         return counts(0, walk.before, walk.after, walk.extent, walk.stride, walk.dilation)
     return counts(1, *walk.met.shape) + (walk.met + 1).astype("<u4").tobytes()
 
@@ -183,7 +183,7 @@ def _text(text: str) -> bytes:
     return counts(len(said)) + said
 
 
-def _numbers(numbers: Numbers) -> bytes:
+def _numbers(numbers: Coefficients) -> bytes:
     values = numbers.values
     if values.dtype.hasobject:
         return _large(numbers)
@@ -196,7 +196,7 @@ def _numbers(numbers: Numbers) -> bytes:
     return counts(kind, numbers.divisor) + written.tobytes()
 
 
-def _large(numbers: Numbers) -> bytes:
+def _large(numbers: Coefficients) -> bytes:
     """Fractions whose denominators are powers of two times one odd number."""
     values = numbers.fractions()
     odd = [value.denominator // (value.denominator & -value.denominator) for value in values]

@@ -1,11 +1,11 @@
 """Convolutions as the checker's proof knows them: one kind of layer for everything affine with shared weights.
 
-Axis      padding before and after, extent of the kernel, stride, dilation
-Given     any other way to meet the positions along an axis, written out
-Numbers   weights: floats over a common divisor, one float everywhere, or large fractions
-Layer     earlier values summed with strengths, padded, met by a kernel in groups, plus a bias for each channel
-Program   the shape of the input, the layers
-each      the identity on every channel by itself, whose kernel and bias can be changed
+Window        padding before and after, extent of the kernel, stride, dilation
+Table         any other way to meet the positions along an axis, written out
+Coefficients  weights: floats over a common divisor, one float everywhere, or large fractions
+Convolution   earlier values summed with strengths, padded, met by a kernel in groups, plus a bias for each channel
+Program       the shape of the input, the layers
+each          the identity on every channel by itself, whose kernel and bias can be changed
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 @dataclass(frozen=True)
-class Axis:
+class Window:
     """How a kernel walks along one axis.
 
     Attributes:
@@ -44,14 +44,14 @@ class Axis:
     def outputs(self, n: int) -> int:
         """How many outputs there are along an axis of n positions.
 
-        >>> Axis(1, 1, extent=3, stride=2).outputs(7)
+        >>> Window(1, 1, extent=3, stride=2).outputs(7)
         4
         """
         return (n + self.before + self.after - self.dilation * (self.extent - 1) - 1) // self.stride + 1
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
+class Table:
     """Which position each tap meets at each output, written out.
 
     Attributes:
@@ -70,11 +70,11 @@ class Given:
         return self.met.shape[1]
 
 
-Walk: TypeAlias = Axis | Given
+Walk: TypeAlias = Window | Table
 
 
 @dataclass(frozen=True, eq=False)
-class Numbers:
+class Coefficients:
     """Weights, a row for every output channel.
 
     Attributes:
@@ -88,13 +88,13 @@ class Numbers:
     divisor: int = 1
 
     @classmethod
-    def of(cls, values: np.ndarray, divisor: int = 1) -> Numbers:
+    def of(cls, values: np.ndarray, divisor: int = 1) -> Coefficients:
         """The numbers of an array; its first axis is that of the rows."""
         rows = values.reshape(len(values), -1)
         return cls(rows, (rows.shape[0], rows.shape[1]), divisor)
 
     @classmethod
-    def all(cls, value: float, rows: int, columns: int = 1, divisor: int = 1) -> Numbers:
+    def all(cls, value: float, rows: int, columns: int = 1, divisor: int = 1) -> Coefficients:
         """The same number everywhere."""
         return cls(np.array(value, dtype=np.float64), (rows, columns), divisor)
 
@@ -105,7 +105,7 @@ class Numbers:
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class Convolution:
     """One layer of a program.
 
     Attributes:
@@ -119,10 +119,10 @@ class Layer:
     """
 
     feeds: tuple[tuple[int, float], ...]
-    kernel: Numbers
-    bias: Numbers
-    rows: Walk = Axis()
-    columns: Walk = Axis()
+    kernel: Coefficients
+    bias: Coefficients
+    rows: Walk = Window()
+    columns: Walk = Window()
     mode: str = "zeros"
     groups: int = 1
 
@@ -142,7 +142,7 @@ class Program:
     """
 
     shape: Shape
-    layers: tuple[Layer, ...]
+    layers: tuple[Convolution, ...]
     others: tuple[Shape, ...] = ()
 
     @property
@@ -154,13 +154,13 @@ class Program:
 def each(
     feeds: tuple[tuple[int, float], ...],
     channels: int,
-    kernel: Numbers | None = None,
-    bias: Numbers | None = None,
-    rows: Walk = Axis(),
-    columns: Walk = Axis(),
+    kernel: Coefficients | None = None,
+    bias: Coefficients | None = None,
+    rows: Walk = Window(),
+    columns: Walk = Window(),
     mode: str = "zeros",
-) -> Layer:
+) -> Convolution:
     """A layer that treats every channel by itself; by default it changes nothing."""
-    kernel = Numbers.all(1.0, channels, rows.extent * columns.extent) if kernel is None else kernel
-    bias = Numbers.all(0.0, channels) if bias is None else bias
-    return Layer(feeds, kernel, bias, rows, columns, mode, channels)
+    kernel = Coefficients.all(1.0, channels, rows.extent * columns.extent) if kernel is None else kernel
+    bias = Coefficients.all(0.0, channels) if bias is None else bias
+    return Convolution(feeds, kernel, bias, rows, columns, mode, channels)

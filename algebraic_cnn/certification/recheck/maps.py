@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ...errors import NotAffineError
-from .layers import Axis, Layer, Numbers, Program, Shape
+from .layers import Coefficients, Convolution, Program, Shape, Window
 
 
 def mapped(W: np.ndarray, b: np.ndarray, shape: Shape) -> Program:
@@ -18,8 +18,8 @@ def mapped(W: np.ndarray, b: np.ndarray, shape: Shape) -> Program:
         b: (m,) likewise.
         shape: (c, h, w).
     """
-    rows, columns = (Axis(extent=n) for n in shape[1:])
-    return Program(shape, (Layer(((0, 1.0),), Numbers.of(W), Numbers.of(b), rows, columns),))
+    rows, columns = (Window(extent=n) for n in shape[1:])
+    return Program(shape, (Convolution(((0, 1.0),), Coefficients.of(W), Coefficients.of(b), rows, columns),))
 
 
 def stored(seen: tuple[int, ...]) -> Shape:

@@ -1,6 +1,6 @@
 """The bytes of a .cert file, read back; it shares nothing with what writes them but the classes of layers.
 
-    Step      an affine region with what is claimed of it, or a call
+    Claimed   an affine region with what is claimed of it, or a call
     read      the whole file
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError
-from .layers import Axis, Given, Layer, Numbers, Program, Shape, Walk
+from .layers import Coefficients, Convolution, Program, Shape, Table, Walk, Window
 
 _MODES = ("zeros", "reflect", "replicate", "circular")
 _DTYPES = {0: np.dtype("<f4"), 1: np.dtype("<f8"), 3: np.dtype("<u4")}
@@ -33,7 +33,7 @@ class Floats:
         furthest: b; these are no further than 2^b from their numbers.
     """
 
-    values: Numbers
+    values: Coefficients
     loose: int
     furthest: int
 
@@ -56,7 +56,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Step:
+class Claimed:
     """One value of two networks.
 
     Attributes:
@@ -85,7 +85,7 @@ class File:
 
     text: str
     inputs: tuple[Shape, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[Claimed, ...]
     returned: tuple[tuple[int, ...], tuple[int, ...]]
 
 
@@ -149,18 +149,18 @@ class _Reader:
             raise ValueError("bytes are left")
         return file
 
-    def step(self, shapes: list[Shape]) -> Step:
+    def step(self, shapes: list[Shape]) -> Claimed:
         """A region or a boundary; the shape of what it makes is added."""
         kind, given = self.count(), (self.values(), self.values())
         if kind:
             names = self.text(), self.text()
             c, h, w = self.counts(3)
             shapes.append((c, h, w))
-            return Step(given, names=names)
+            return Claimed(given, names=names)
         inputs = [shapes[i] for i in given[0]]
         network = self.network(inputs)
         shapes.append(results(network)[-1])
-        return Step(given, network, tuple(self.claim(inputs) for _ in range(self.count())))
+        return Claimed(given, network, tuple(self.claim(inputs) for _ in range(self.count())))
 
     def claim(self, inputs: list[Shape]) -> Claim:
         """What is said of a region, with the other network's."""
@@ -197,35 +197,35 @@ class _Reader:
         """Layers on inputs of these shapes."""
         return Program(inputs[0], tuple(self.layer() for _ in range(self.count())), tuple(inputs[1:]))
 
-    def layer(self) -> Layer:
+    def layer(self) -> Convolution:
         """A convolution, and what enters it."""
         feeds = tuple(struct.unpack("<Id", self.take(12)) for _ in range(self.count()))
         mode, rows, columns = _MODES[self.count()], self.walk(), self.walk()
         groups, outputs, weights = self.counts(3)
         kernel, bias = self.numbers(outputs, weights), self.numbers(outputs, 1)
-        return Layer(feeds, kernel, bias, rows, columns, mode, groups)
+        return Convolution(feeds, kernel, bias, rows, columns, mode, groups)
 
     def walk(self) -> Walk:
         """How a kernel goes along an axis: by stride and dilation, or written out."""
         if self.count() == 0:
-            return Axis(*self.counts(5))
+            return Window(*self.counts(5))
         taps, outputs = self.counts(2)
-        return Given(np.array(self.counts(taps * outputs), dtype=np.int64).reshape(taps, outputs) - 1)
+        return Table(np.array(self.counts(taps * outputs), dtype=np.int64).reshape(taps, outputs) - 1)
 
-    def numbers(self, rows: int, columns: int) -> Numbers:
+    def numbers(self, rows: int, columns: int) -> Coefficients:
         """A matrix, in any of the ways in which numbers are stored."""
         kind, divisor = self.counts(2)
         if kind == 4:
-            return Numbers.all(struct.unpack("<d", self.take(8))[0], rows, columns, divisor)
+            return Coefficients.all(struct.unpack("<d", self.take(8))[0], rows, columns, divisor)
         if kind == 2:
             exponent = self.signed()
             scale = Fraction(2) ** exponent / divisor
             values = np.array([self.large() * scale for _ in range(rows * columns)] or [Fraction(0)], dtype=object)
-            return Numbers(values.reshape(rows, columns), (rows, columns))
+            return Coefficients(values.reshape(rows, columns), (rows, columns))
         dtype = _DTYPES[kind]
         raw = np.frombuffer(self.take(rows * columns * dtype.itemsize), dtype)
         values = raw.astype(np.int64) if kind == 3 else raw.astype(dtype.newbyteorder("="))
-        return Numbers(values.reshape(rows, columns), (rows, columns), divisor)
+        return Coefficients(values.reshape(rows, columns), (rows, columns), divisor)
 
     def large(self) -> int:
         """A whole number of any length, its sign in the highest bit of the length."""

@@ -14,12 +14,12 @@ from types import MappingProxyType
 import numpy as np
 
 from ...derivation.samples import require_samples_apart
-from ...derivation.splitting import Cut, Source, cut
+from ...derivation.splitting import Cut, Origin, cut
 from ...errors import NotAffineError
 from ...ir.graph import Graph, Ref, needed
 from ..matching import Matching, matched
 from .file import Held, call, equal, held, region, steps_file
-from .layers import Numbers, Program, Shape
+from .layers import Coefficients, Program, Shape
 from .maps import stored
 from .spelling import alone, spelled_output
 from .writer import Recipes
@@ -79,8 +79,8 @@ class _Steps:
     partners: dict[int, int]
     recipes: Recipes
     steps: list[bytes] = field(default_factory=list)
-    values: dict[Source, int] = field(default_factory=dict)
-    shapes: dict[Source, Shape] = field(default_factory=dict)
+    values: dict[Origin, int] = field(default_factory=dict)
+    shapes: dict[Origin, Shape] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         ours = self.pairing.cuts[0]
@@ -119,7 +119,7 @@ class _Steps:
         claim = equal(other) if not self.recipes else self.held(places[1], order, other)
         return self.made(region(one, [claim], tuple(self.values[source] for source in order)))
 
-    def held(self, place: int, order: list[Source], floats: Program) -> bytes:
+    def held(self, place: int, order: list[Origin], floats: Program) -> bytes:
         """That the region is equal with the numbers that were rounded, and what is held in their place."""
         exact = _program(self.pairing.cuts[1], place, order, self.shapes, self.recipes)
         pairs = [[(one.kernel, other.kernel), (one.bias, other.bias)]
@@ -129,7 +129,7 @@ class _Steps:
         return held(exact, [(_kept(*kernel), _kept(*bias)) for kernel, bias in pairs])
 
 
-def _kept(exact: Numbers, floats: Numbers) -> Held:
+def _kept(exact: Coefficients, floats: Coefficients) -> Held:
     """Floats in the place of numbers, and how many are not the nearest ones; None where they are the numbers."""
     if not exact.values.dtype.hasobject:
         return None
@@ -146,7 +146,7 @@ def _nearest(q: Fraction, y: float, ulp: float, distance: Fraction) -> bool:
     return 2 * distance <= ulp and (alone or 4 * distance <= ulp)
 
 
-def _seen(part: Cut) -> dict[Source, tuple[int, ...]]:
+def _seen(part: Cut) -> dict[Origin, tuple[int, ...]]:
     """The shapes of sources without batch axis: of what is returned on one axis, that to which it is restored."""
     found = {}
     for name, source, shape in zip(part.graph.inputs, part.sources, part.graph.input_shapes, strict=True):
@@ -155,7 +155,7 @@ def _seen(part: Cut) -> dict[Source, tuple[int, ...]]:
     return found
 
 
-def _used(part: Cut, place: int) -> list[Source]:
+def _used(part: Cut, place: int) -> list[Origin]:
     """The sources on which an output depends."""
     output = part.graph.outputs[place]
     if not isinstance(output, Ref):
@@ -165,7 +165,7 @@ def _used(part: Cut, place: int) -> list[Source]:
 
 
 def _program(
-    part: Cut, place: int, order: list[Source], shapes: dict[Source, Shape], recipes: Recipes = MappingProxyType({})
+    part: Cut, place: int, order: list[Origin], shapes: dict[Origin, Shape], recipes: Recipes = MappingProxyType({})
 ) -> Program:
     """One output as a program of the sources in this order."""
     names = dict(zip(part.sources, part.graph.inputs, strict=True))

@@ -18,10 +18,10 @@ import numpy as np
 from ...errors import NotAffineError
 from ...ir.graph import Call, Graph, Ref, Size, needed
 from ...ops.norm import batch_norm_scale
-from .layers import Axis, Layer, Numbers, Program, Shape, each
+from .layers import Coefficients, Convolution, Program, Shape, Window, each
 from .maps import stored
 from .patterns import concatenated, interpolated, laid_out, transposed
-from .writer import Recipes, Spelling, Value, Writer, axes_of, bias_of, pair, refused, windowed
+from .writer import Feeds, Recipes, Spelling, Writer, axes_of, bias_of, pair, refused, windowed
 
 #: ATen's names of padding modes, as the checker has them.
 _MODES = {"constant": "zeros", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
@@ -57,7 +57,7 @@ def spelled_output(
     seen = [alone(shape) for shape in graph.input_shapes]
     shapes = [stored(shape) for shape in seen] if laid is None else list(laid)
     writer = Writer(graph, len(shapes), recipes=recipes)
-    values = {name: Value(((i, 1.0),), shapes[i], seen[i]) for i, name in enumerate(graph.inputs)}
+    values = {name: Feeds(((i, 1.0),), shapes[i], seen[i]) for i, name in enumerate(graph.inputs)}
     for call in needed(graph.calls, [name])[0]:
         values[call.name] = _value(writer, call, values)
     if name not in values:
@@ -77,7 +77,7 @@ def alone(shape: Size) -> tuple[int, ...]:
     return tuple(int(n or 0) for n in (shape[1:] if len(shape) > 1 else shape))
 
 
-def _value(writer: Writer, call: Call, values: dict[str, Value]) -> Value:
+def _value(writer: Writer, call: Call, values: dict[str, Feeds]) -> Feeds:
     arguments = call.bound()
     main = arguments.get("input", arguments.get("self"))
     several = _SEVERAL.get(call.op)
@@ -90,7 +90,7 @@ def _value(writer: Writer, call: Call, values: dict[str, Value]) -> Value:
     return known(writer, call, arguments, values[main.name])
 
 
-def _conv(writer: Writer, call: Call, arguments: dict[str, Any], x: Value) -> Value:
+def _conv(writer: Writer, call: Call, arguments: dict[str, Any], x: Feeds) -> Feeds:
     axes = axes_of(call, x)
     weight = writer.array(arguments["weight"])
     extents = pair(weight.shape[2:], axes, 1)
@@ -101,22 +101,23 @@ def _conv(writer: Writer, call: Call, arguments: dict[str, Any], x: Value) -> Va
         pads = [(n // 2, n - n // 2) for n in total]
     else:
         pads = [(n, n) for n in pair(padding, axes, 0)]
-    rows, columns = (Axis(*p, k, s, d) for p, k, s, d in zip(pads, extents, stride, dilation, strict=True))
+    rows, columns = (Window(*p, k, s, d) for p, k, s, d in zip(pads, extents, stride, dilation, strict=True))
     bias = bias_of(writer, arguments["bias"], len(weight))
-    layer = Layer(x.feeds, Numbers.of(weight), bias, rows, columns, groups=arguments["groups"])
+    layer = Convolution(x.feeds, Coefficients.of(weight), bias, rows, columns, groups=arguments["groups"])
     return writer.add(layer, x.shape, axes)
 
 
-def _linear(writer: Writer, call: Call, arguments: dict[str, Any], x: Value) -> Value:
+def _linear(writer: Writer, call: Call, arguments: dict[str, Any], x: Feeds) -> Feeds:
     if len(x.seen) != 1:
         raise refused(call, "a dense layer for every position")
     weight = writer.array(arguments["weight"])
-    rows, columns = (Axis(extent=n) for n in x.shape[1:])
-    layer = Layer(x.feeds, Numbers.of(weight), bias_of(writer, arguments["bias"], len(weight)), rows, columns)
+    rows, columns = (Window(extent=n) for n in x.shape[1:])
+    bias = bias_of(writer, arguments["bias"], len(weight))
+    layer = Convolution(x.feeds, Coefficients.of(weight), bias, rows, columns)
     return writer.add(layer, x.shape, 1)
 
 
-def _batch_norm(writer: Writer, call: Call, arguments: dict[str, Any], x: Value) -> Value:
+def _batch_norm(writer: Writer, call: Call, arguments: dict[str, Any], x: Feeds) -> Feeds:
     """scale x + (bias - mean scale): the scale is a float64, the shift exact."""
     axes = axes_of(call, x) if len(x.seen) > 1 else 1
     names = ("weight", "bias", "running_mean", "running_var")
@@ -129,36 +130,36 @@ def _batch_norm(writer: Writer, call: Call, arguments: dict[str, Any], x: Value)
     triples = zip(bias.tolist(), mean.tolist(), scale.tolist(), strict=True)
     shift = np.empty(len(scale), dtype=object)
     shift[:] = [Fraction(b) - Fraction(m) * Fraction(s) for b, m, s in triples]
-    layer = each(x.feeds, len(scale), Numbers.of(scale), Numbers.of(shift))
+    layer = each(x.feeds, len(scale), Coefficients.of(scale), Coefficients.of(shift))
     return writer.add(layer, x.shape, axes)
 
 
-def _average(writer: Writer, call: Call, arguments: dict[str, Any], x: Value) -> Value:
+def _average(writer: Writer, call: Call, arguments: dict[str, Any], x: Feeds) -> Feeds:
     axes = axes_of(call, x)
     extents = pair(arguments["kernel_size"], axes, 1)
     stride = pair(arguments["stride"] or arguments["kernel_size"], axes, 1)
     pads = pair(arguments["padding"], axes, 0)
-    rows, columns = (Axis(p, p, k, s) for p, k, s in zip(pads, extents, stride, strict=True))
+    rows, columns = (Window(p, p, k, s) for p, k, s in zip(pads, extents, stride, strict=True))
     uneven = any(pads) and not arguments["count_include_pad"]
     if uneven or arguments["ceil_mode"]:
         raise refused(call, "a pool whose windows are not all divided by the same number")
     area = arguments.get("divisor_override") or math.prod(extents)
-    kernel = Numbers.all(1.0, x.shape[0], math.prod(extents), area)
+    kernel = Coefficients.all(1.0, x.shape[0], math.prod(extents), area)
     return writer.add(each(x.feeds, x.shape[0], kernel, rows=rows, columns=columns), x.shape, axes)
 
 
-def _adaptive_average(writer: Writer, call: Call, arguments: dict[str, Any], x: Value) -> Value:
+def _adaptive_average(writer: Writer, call: Call, arguments: dict[str, Any], x: Feeds) -> Feeds:
     axes = axes_of(call, x)
     sizes = pair(arguments["output_size"], axes, 1)
     if any(n % m for n, m in zip(x.shape[1:], sizes, strict=True)):
         raise refused(call, "an adaptive pool with windows of several sizes")
     lengths = [n // m for n, m in zip(x.shape[1:], sizes, strict=True)]
-    rows, columns = (Axis(extent=k, stride=k) for k in lengths)
-    kernel = Numbers.all(1.0, x.shape[0], math.prod(lengths), math.prod(lengths))
+    rows, columns = (Window(extent=k, stride=k) for k in lengths)
+    kernel = Coefficients.all(1.0, x.shape[0], math.prod(lengths), math.prod(lengths))
     return writer.add(each(x.feeds, x.shape[0], kernel, rows=rows, columns=columns), x.shape, axes)
 
 
-def _pad(writer: Writer, call: Call, arguments: dict[str, Any], x: Value) -> Value:
+def _pad(writer: Writer, call: Call, arguments: dict[str, Any], x: Feeds) -> Feeds:
     axes = axes_of(call, x)
     pads = [*arguments["pad"], 0, 0, 0, 0]
     mode = _MODES.get(arguments["mode"])
@@ -167,7 +168,7 @@ def _pad(writer: Writer, call: Call, arguments: dict[str, Any], x: Value) -> Val
     return windowed(writer, x, axes, ((pads[2], pads[3], 1), (pads[0], pads[1], 1)), mode)
 
 
-def _reshape(writer: Writer, call: Call, arguments: dict[str, Any], x: Value) -> Value:
+def _reshape(writer: Writer, call: Call, arguments: dict[str, Any], x: Feeds) -> Feeds:
     """The same entries in the same order, if they are seen as a vector, as they are stored, or are a vector."""
     seen = alone(call.shape)
     value = replace(x, seen=seen)
@@ -178,7 +179,7 @@ def _reshape(writer: Writer, call: Call, arguments: dict[str, Any], x: Value) ->
     return value
 
 
-def _slice(writer: Writer, call: Call, arguments: dict[str, Any], x: Value) -> Value:
+def _slice(writer: Writer, call: Call, arguments: dict[str, Any], x: Feeds) -> Feeds:
     """Every so many rows or columns of some."""
     axes = axes_of(call, x)
     place, step = arguments["dim"] % (axes + 1), arguments["step"]
@@ -193,21 +194,21 @@ def _slice(writer: Writer, call: Call, arguments: dict[str, Any], x: Value) -> V
     return made
 
 
-def _same(writer: Writer, call: Call, arguments: dict[str, Any], x: Value) -> Value:
+def _same(writer: Writer, call: Call, arguments: dict[str, Any], x: Feeds) -> Feeds:
     return x
 
 
-def _scaled(writer: Writer, value: Value, factor: float) -> Value:
+def _scaled(writer: Writer, value: Feeds, factor: float) -> Feeds:
     """The value times a number: in the strengths where their products are floats, else by a layer of its own."""
     products = [(k, t, t * factor) for k, t in value.feeds]
     if all(Fraction(t) * Fraction(factor) == Fraction(product) for _, t, product in products):
         return replace(value, feeds=tuple((k, product) for k, _, product in products))
     channels = value.shape[0]
-    made = writer.add(each(value.feeds, channels, Numbers.all(factor, channels)), value.shape, 3)
+    made = writer.add(each(value.feeds, channels, Coefficients.all(factor, channels)), value.shape, 3)
     return replace(made, seen=value.seen)
 
 
-def _times(writer: Writer, call: Call, arguments: dict[str, Any], x: Value) -> Value:
+def _times(writer: Writer, call: Call, arguments: dict[str, Any], x: Feeds) -> Feeds:
     factor = arguments["other"]
     if isinstance(factor, Ref):
         numbers = writer.array(factor)
@@ -219,7 +220,7 @@ def _times(writer: Writer, call: Call, arguments: dict[str, Any], x: Value) -> V
     return _scaled(writer, x, float(factor))
 
 
-def _sum(writer: Writer, call: Call, arguments: dict[str, Any], values: dict[str, Value]) -> Value:
+def _sum(writer: Writer, call: Call, arguments: dict[str, Any], values: dict[str, Feeds]) -> Feeds:
     factor = _SUMS[call.op] * float(arguments.get("alpha", 1))
     pair = [arguments["self"], arguments["other"]]
     if isinstance(pair[1], int | float) and isinstance(pair[0], Ref):
@@ -233,10 +234,10 @@ def _sum(writer: Writer, call: Call, arguments: dict[str, Any], values: dict[str
     return replace(first, feeds=first.feeds + second.feeds)
 
 
-def _plus(writer: Writer, x: Value, factor: float, number: float) -> Value:
+def _plus(writer: Writer, x: Feeds, factor: float, number: float) -> Feeds:
     """The value plus one number everywhere."""
     shift = np.full(x.shape[0], Fraction(factor) * Fraction(number), dtype=object)
-    return replace(writer.add(each(x.feeds, x.shape[0], bias=Numbers.of(shift)), x.shape, 3), seen=x.seen)
+    return replace(writer.add(each(x.feeds, x.shape[0], bias=Coefficients.of(shift)), x.shape, 3), seen=x.seen)
 
 
 _SUMS = {"add": 1.0, "sub": -1.0}

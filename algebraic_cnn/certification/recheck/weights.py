@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
-from .layers import Layer, Numbers
+from .layers import Coefficients, Convolution
 from .reader import read
 
 #: torch.export's numbers of dtypes.
@@ -126,7 +126,7 @@ def _tensor(raw: bytes, meta: dict[str, Any]) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(flat, sizes, [s * dtype.itemsize for s in strides], writeable=False)
 
 
-def _same(numbers: Numbers, value: np.ndarray) -> bool:
+def _same(numbers: Coefficients, value: np.ndarray) -> bool:
     """Whether the numbers are these, bit for bit and in row-major order."""
     kept = numbers.values
     if kept.dtype.kind != "f" or kept.ndim != 2 or numbers.divisor != 1 or kept.size != value.size:
@@ -134,12 +134,12 @@ def _same(numbers: Numbers, value: np.ndarray) -> bool:
     return len(kept) == (value.shape or (1,))[0] and kept.astype("<f8").tobytes() == value.astype("<f8").tobytes()
 
 
-def _constant(numbers: Numbers) -> bool:
+def _constant(numbers: Coefficients) -> bool:
     """Whether no training made the numbers: one number everywhere, or zeros and ones alone."""
     return numbers.values.ndim == 0 or all(q in (0, 1) for q in set(numbers.values.ravel().tolist()))
 
 
-def _normalisation(layer: Layer, given: dict[str, np.ndarray], epsilons: tuple[float, ...]) -> list[str]:
+def _normalisation(layer: Convolution, given: dict[str, np.ndarray], epsilons: tuple[float, ...]) -> list[str]:
     """The four tensors of the BatchNorm whose scale and shift are this kernel and this bias; none if there is none."""
     scale = layer.kernel.values
     single = layer.kernel.shape == (layer.groups, 1)

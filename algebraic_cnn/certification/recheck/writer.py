@@ -1,6 +1,6 @@
 """Writing a network as layers of the checker: what every spelling of a call needs.
 
-Value      a sum of earlier values with strengths, its shape as the checker has it and as torch has it
+Feeds      a sum of earlier values with strengths, its shape as the checker has it and as torch has it
 Writer     the layers so far
 windowed   rows and columns padded, cut off, or left out
 """
@@ -18,14 +18,14 @@ from torch import Tensor
 from ...errors import NotAffineError
 from ...ir.graph import Call, Graph, Ref
 from ...rings.ring import Rationals, Ring
-from .layers import Axis, Layer, Numbers, Shape, each
+from .layers import Coefficients, Convolution, Shape, Window, each
 
 #: How constants are computed over any ring, by name.
 Recipes = Mapping[str, Callable[[Ring], Any]]
 
 
 @dataclass(frozen=True)
-class Value:
+class Feeds:
     """What a call has made.
 
     Attributes:
@@ -57,15 +57,15 @@ class Writer:
 
     graph: Graph
     inputs: int = 1
-    layers: list[Layer] = field(default_factory=list)
+    layers: list[Convolution] = field(default_factory=list)
     recipes: Recipes = field(default_factory=dict)
 
-    def add(self, layer: Layer, shape: Shape, axes: int) -> Value:
+    def add(self, layer: Convolution, shape: Shape, axes: int) -> Feeds:
         """The value of a new layer; torch sees it with one axis, two or three."""
         self.layers.append(layer)
         made = layer.result(shape)
         seen = {1: (math.prod(made),), 2: (made[0], made[2]), 3: made}[axes]
-        return Value(((self.inputs + len(self.layers) - 1, 1.0),), made, seen)
+        return Feeds(((self.inputs + len(self.layers) - 1, 1.0),), made, seen)
 
     def array(self, argument: Any) -> np.ndarray:
         """The numbers of a constant argument."""
@@ -76,7 +76,7 @@ class Writer:
         return numbers.double().numpy() if numbers.element_size() > 4 else numbers.float().numpy()
 
 
-Spelling = Callable[[Writer, Call, dict[str, Any], Value], Value]
+Spelling = Callable[[Writer, Call, dict[str, Any], Feeds], Feeds]
 
 
 def refused(call: Call, why: str = "a call that the checker does not know") -> NotAffineError:
@@ -84,7 +84,7 @@ def refused(call: Call, why: str = "a call that the checker does not know") -> N
     return NotAffineError(f"{why}: {call.op}", where=call.where)
 
 
-def axes_of(call: Call, value: Value) -> int:
+def axes_of(call: Call, value: Feeds) -> int:
     """How many axes an image has as torch sees it, that of the channels included."""
     if not value.image or len(value.seen) < 2:
         raise refused(call, "an image was expected, after a reshaping")
@@ -98,14 +98,14 @@ def pair(numbers: Any, axes: int, one: int) -> tuple[int, int]:
     return (one, given[0]) if axes == 2 else (given[0], given[1])
 
 
-def bias_of(writer: Writer, argument: Any, channels: int) -> Numbers:
+def bias_of(writer: Writer, argument: Any, channels: int) -> Coefficients:
     """The biases of an argument; zeros where there is none."""
-    return Numbers.all(0.0, channels) if argument is None else Numbers.of(writer.array(argument))
+    return Coefficients.all(0.0, channels) if argument is None else Coefficients.of(writer.array(argument))
 
 
 def windowed(
-    writer: Writer, x: Value, axes: int, walks: tuple[tuple[int, int, int], ...], mode: str = "zeros"
-) -> Value:
+    writer: Writer, x: Feeds, axes: int, walks: tuple[tuple[int, int, int], ...], mode: str = "zeros"
+) -> Feeds:
     """Rows and columns padded, or cut off where that is negative; every so many of them kept.
 
     A kernel with one 1 and zeros beside it cuts off as many positions as it has zeros, on that side.
@@ -115,8 +115,8 @@ def windowed(
     kernel = np.zeros((x.shape[0], top + bottom + 1, left + right + 1), dtype=np.float32)
     kernel[:, top, left] = 1
     rows, columns = (
-        Axis(max(before, 0), max(after, 0), sum(cut) + 1, step)
+        Window(max(before, 0), max(after, 0), sum(cut) + 1, step)
         for (before, after, step), cut in zip(walks, cuts, strict=True)
     )
-    layer = each(x.feeds, x.shape[0], Numbers.of(kernel), rows=rows, columns=columns, mode=mode)
+    layer = each(x.feeds, x.shape[0], Coefficients.of(kernel), rows=rows, columns=columns, mode=mode)
     return writer.add(layer, x.shape, axes)

@@ -32,7 +32,7 @@ from ...files.archives import entries, packed, sha256
 from ...files.plain_json import parsed
 from ..choices import carrying, choices_of, read, spelled
 from ..refusal import quiet
-from .declared import Reading, conforming
+from .declared import ReadingState, conforming
 from .payloads import plain_samples, require_inside
 
 _GRAPH = "models/model.json"
@@ -126,7 +126,7 @@ def _records(content: bytes, path: Path) -> dict[str, bytes]:
 
 def _checked(records: Mapping[str, bytes], path: Path) -> bytes:
     """A fresh archive of what torch needs, each part of it checked."""
-    reading = Reading(path)
+    reading = ReadingState(path)
     graph = parsed(_need(records, _GRAPH), path, limit=limits.GRAPH)
     fresh = {
         **_FORMAT,

@@ -65,7 +65,7 @@ _UNENDING = ("Infinity", "-Infinity", "NaN")
 
 
 @dataclasses.dataclass
-class Reading:
+class ReadingState:
     """What is known while a file is read.
 
     Args:
@@ -96,7 +96,7 @@ class Reading:
         return self.known[text]
 
 
-def conforming(kind: Any, value: Any, reading: Reading, field: Field = ("", "")) -> Any:
+def conforming(kind: Any, value: Any, reading: ReadingState, field: Field = ("", "")) -> Any:
     """The value, written anew, if it is of the type.
 
     Args:
@@ -131,7 +131,7 @@ def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind, globalns=dict(vars(schema)))
 
 
-def _union(kind: type, value: Any, reading: Reading) -> dict[str, Any]:
+def _union(kind: type, value: Any, reading: ReadingState) -> dict[str, Any]:
     hints = _hints(kind)
     known = isinstance(value, dict) and len(value) == 1 and next(iter(value)) in hints
     _require(known, "one of its kinds", value, (kind.__name__, ""))
@@ -139,7 +139,7 @@ def _union(kind: type, value: Any, reading: Reading) -> dict[str, Any]:
     return {of: conforming(hints[of], part, reading, (kind.__name__, of))}
 
 
-def _record(kind: type, value: Any, reading: Reading) -> dict[str, Any]:
+def _record(kind: type, value: Any, reading: ReadingState) -> dict[str, Any]:
     of = kind.__name__
     _require(isinstance(value, dict), "an object", value, (of, ""))
     hints = _hints(kind)
@@ -160,7 +160,7 @@ def _record(kind: type, value: Any, reading: Reading) -> dict[str, Any]:
     return found
 
 
-def _table(kind: Any, value: Any, reading: Reading, field: Field) -> dict[str, Any]:
+def _table(kind: Any, value: Any, reading: ReadingState, field: Field) -> dict[str, Any]:
     _require(isinstance(value, dict), "an object", value, field)
     if field == ("Node", "metadata"):
         return {key: check(_text(value[key], field)) for key, check in _NOTES.items() if key in value}
@@ -170,7 +170,7 @@ def _table(kind: Any, value: Any, reading: Reading, field: Field) -> dict[str, A
     return {typing.cast("Check", key_of)(key): conforming(kind, part, reading, field) for key, part in value.items()}
 
 
-def _scalar(kind: Any, value: Any, reading: Reading, field: Field) -> Any:
+def _scalar(kind: Any, value: Any, reading: ReadingState, field: Field) -> Any:
     if kind is str:
         return _checked(_text(value, field), reading, field)
     if isinstance(kind, type) and issubclass(kind, enum.IntEnum):
@@ -185,7 +185,7 @@ def _scalar(kind: Any, value: Any, reading: Reading, field: Field) -> Any:
     return value
 
 
-def _checked(text: str, reading: Reading, field: Field) -> str:
+def _checked(text: str, reading: ReadingState, field: Field) -> str:
     if field == ("SymExpr", "expr_str"):
         return reading.expression(text)
     if field == ("ExportedProgram", "guards_code"):

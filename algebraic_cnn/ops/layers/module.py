@@ -18,7 +18,7 @@ from ...errors import GeometryError, NotAffineError, ShapeError, TrainingModeErr
 from ...toeplitz import MEMORY_BUDGET
 from ...toeplitz.arguments import shape_of
 from ...toeplitz.filling import entry_dtype
-from .table import Numbers, rules
+from .table import EntryType, rules
 
 
 def affine_map(
@@ -59,7 +59,7 @@ def affine_map(
 
     if not isinstance(module, nn.Module):
         raise NotAffineError("there is no module", expected="a torch.nn.Module", got=module, where="module")
-    shape, numbers = shape_of(input_shape), Numbers(entry_dtype(dtype, "dense"), memory_budget)
+    shape, numbers = shape_of(input_shape), EntryType(entry_dtype(dtype, "dense"), memory_budget)
     if module._forward_hooks or module._forward_pre_hooks:
         raise NotAffineError("the module has forward hooks, which may compute anything", got=module, where="module")
     if module.training and hasattr(module, "parametrizations"):
@@ -76,7 +76,7 @@ def affine_map(
     return AffineMap(W, numbers.array(np.broadcast_to(b, out_shape)).reshape(-1), shape, out_shape)
 
 
-def _composed(modules: Any, shape: Shape, numbers: Numbers) -> AffineMap:
+def _composed(modules: Any, shape: Shape, numbers: EntryType) -> AffineMap:
     maps: list[AffineMap] = []
     for module in modules:
         inner = maps[-1].out_shape if maps else shape

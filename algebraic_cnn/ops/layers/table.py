@@ -37,7 +37,7 @@ from ...toeplitz.selection import NOTHING, numbered, selection_matrix
 
 
 @dataclass(frozen=True)
-class Numbers:
+class EntryType:
     """What the entries of W and b are.
 
     Attributes:
@@ -72,7 +72,7 @@ class Numbers:
         return Rationals().embed(array) if self.dtype.hasobject else array.astype(self.dtype)
 
 
-Rule = Callable[[Any, Shape, Numbers], tuple[Any, Any]]
+Rule = Callable[[Any, Shape, EntryType], tuple[Any, Any]]
 
 
 def _channels(numbers: NDArray[Any], shape: Shape) -> NDArray[Any]:
@@ -80,21 +80,21 @@ def _channels(numbers: NDArray[Any], shape: Shape) -> NDArray[Any]:
     return numbers.reshape(-1, *(1 for _ in shape[1:]))
 
 
-def _bias(module: Any, shape: Shape, numbers: Numbers) -> Any:
+def _bias(module: Any, shape: Shape, numbers: EntryType) -> Any:
     return 0 if module.bias is None else _channels(numbers.array(module.bias), shape)
 
 
-def _conv(m: Any, shape: Shape, numbers: Numbers) -> tuple[Any, Any]:
+def _conv(m: Any, shape: Shape, numbers: EntryType) -> tuple[Any, Any]:
     how = {name: getattr(m, name) for name in ("stride", "padding", "dilation", "groups", "padding_mode")}
     return conv_matrix(numbers.array(m.weight), shape, **how, **numbers.form), _bias(m, shape, numbers)
 
 
-def _conv_transpose(m: Any, shape: Shape, numbers: Numbers) -> tuple[Any, Any]:
+def _conv_transpose(m: Any, shape: Shape, numbers: EntryType) -> tuple[Any, Any]:
     how = {name: getattr(m, name) for name in ("stride", "padding", "output_padding", "dilation", "groups")}
     return conv_transpose_matrix(numbers.array(m.weight), shape, **how, **numbers.form), _bias(m, shape, numbers)
 
 
-def _linear(m: Any, shape: Shape, numbers: Numbers) -> tuple[Any, Any]:
+def _linear(m: Any, shape: Shape, numbers: EntryType) -> tuple[Any, Any]:
     """The weight itself, or once for every position of the leading axes."""
     if not shape or shape[-1] != m.in_features:
         raise ShapeError("the input does not fit", expected=(..., m.in_features), got=shape, where="input_shape")
@@ -106,7 +106,7 @@ def _linear(m: Any, shape: Shape, numbers: Numbers) -> tuple[Any, Any]:
     return conv_matrix(each, (positions * m.in_features,), groups=positions, **numbers.form), b
 
 
-def _batch_norm(m: Any, shape: Shape, numbers: Numbers) -> tuple[Any, Any]:
+def _batch_norm(m: Any, shape: Shape, numbers: EntryType) -> tuple[Any, Any]:
     if m.training:
         raise TrainingModeError("batch normalisation uses the batch", expected="eval mode", got=m, where="module")
     if m.running_mean is None:
@@ -120,14 +120,14 @@ def _batch_norm(m: Any, shape: Shape, numbers: Numbers) -> tuple[Any, Any]:
     return conv_matrix(each, shape, groups=len(scale), **numbers.form), _channels(shift, shape)
 
 
-def _avg_pool(m: Any, shape: Shape, numbers: Numbers) -> tuple[Any, Any]:
+def _avg_pool(m: Any, shape: Shape, numbers: EntryType) -> tuple[Any, Any]:
     how = {name: getattr(m, name) for name in ("stride", "padding", "ceil_mode", "count_include_pad")}
     how["divisor_override"] = getattr(m, "divisor_override", None)
     return avg_pool_matrix(shape, m.kernel_size, **how, **numbers.options), 0
 
 
 def _pad(mode: str) -> Rule:
-    def rule(m: Any, shape: Shape, numbers: Numbers) -> tuple[Any, Any]:
+    def rule(m: Any, shape: Shape, numbers: EntryType) -> tuple[Any, Any]:
         ends = m.padding
         last_first = list(zip(ends[::2], ends[1::2], strict=True))
         pairs = [(0, 0)] * (len(shape) - len(last_first)) + last_first[::-1]
@@ -138,7 +138,7 @@ def _pad(mode: str) -> Rule:
     return rule
 
 
-def _upsample(m: Any, shape: Shape, numbers: Numbers) -> tuple[Any, Any]:
+def _upsample(m: Any, shape: Shape, numbers: EntryType) -> tuple[Any, Any]:
     size, factor = m.size, m.scale_factor
     if factor is not None and m.recompute_scale_factor:
         factors = factor if isinstance(factor, tuple) else (factor,) * (len(shape) - 1)
@@ -147,22 +147,22 @@ def _upsample(m: Any, shape: Shape, numbers: Numbers) -> tuple[Any, Any]:
     return interpolate_matrix(shape, **how, **numbers.options), 0
 
 
-def _unfold(m: Any, shape: Shape, numbers: Numbers) -> tuple[Any, Any]:
+def _unfold(m: Any, shape: Shape, numbers: EntryType) -> tuple[Any, Any]:
     how = {name: getattr(m, name) for name in ("dilation", "padding", "stride")}
     return unfold_matrix(shape, m.kernel_size, **how, **numbers.options), 0
 
 
-def _fold(m: Any, shape: Shape, numbers: Numbers) -> tuple[Any, Any]:
+def _fold(m: Any, shape: Shape, numbers: EntryType) -> tuple[Any, Any]:
     how = {name: getattr(m, name) for name in ("dilation", "padding", "stride")}
     return fold_matrix(shape, m.output_size, m.kernel_size, **how, **numbers.options), 0
 
 
-def _identity(m: Any, shape: Shape, numbers: Numbers) -> tuple[Any, Any]:
+def _identity(m: Any, shape: Shape, numbers: EntryType) -> tuple[Any, Any]:
     """Also for flattening and its inverse, which leave the row-major vector as it is, and for an empty sequence."""
     return selection_matrix(numbered(shape), prod(shape), **numbers.options), 0
 
 
-def _dropout(m: Any, shape: Shape, numbers: Numbers) -> tuple[Any, Any]:
+def _dropout(m: Any, shape: Shape, numbers: EntryType) -> tuple[Any, Any]:
     if m.training and m.p > 0:
         raise TrainingModeError("dropout is random", expected="eval mode", got=m, where="module")
     return _identity(m, shape, numbers)
@@ -173,7 +173,7 @@ def rules() -> dict[type, Rule]:
     """The table; made on first use, because its keys are torch's classes."""
     from torch import nn
 
-    def _adaptive(m: Any, shape: Shape, n: Numbers) -> tuple[Any, Any]:
+    def _adaptive(m: Any, shape: Shape, n: EntryType) -> tuple[Any, Any]:
         return adaptive_avg_pool_matrix(shape, m.output_size, **n.options), 0
 
     return {

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from algebraic_cnn import certify, collapse
-from algebraic_cnn.apps.bench.patterns import PATTERNS, Pattern
+from algebraic_cnn.apps.bench.patterns import PATTERNS, LayerPattern
 from algebraic_cnn.apps.bench.tools import TOOLS, left_by, pattern_rows
 from algebraic_cnn.errors import TraceError, UnknownNameError
 
@@ -15,12 +15,12 @@ from algebraic_cnn.errors import TraceError, UnknownNameError
 PRODUCTS = {"3x3, 3x3, both padded": 2}
 
 
-def named(name: str) -> Pattern:
+def named(name: str) -> LayerPattern:
     return next(pattern for pattern in PATTERNS if pattern.name == name)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS, ids=[pattern.name for pattern in PATTERNS])
-def test_one_product_is_left_and_nothing_changed(pattern: Pattern) -> None:
+def test_one_product_is_left_and_nothing_changed(pattern: LayerPattern) -> None:
     model, x = pattern.network().double(), pattern.example(2).double()
     result = collapse(model, x, measure=False)
     left = left_by("given", result.model, x)

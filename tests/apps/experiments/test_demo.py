@@ -99,6 +99,6 @@ def test_real_residual_networks_are_what_is_offered() -> None:
 
 
 def test_a_reduction_is_never_rounded_up_to_all() -> None:
-    sides = [demo.Side(1, 1, 1, {1: seconds}) for seconds in (1.0, 2e-5)]
-    outcome = demo.Outcome(demo.Config(), [], 1, *sides, 0, 0.0, "", True, {})
+    sides = [demo.Measured(1, 1, 1, {1: seconds}) for seconds in (1.0, 2e-5)]
+    outcome = demo.DemoResult(demo.Config(), [], 1, *sides, 0, 0.0, "", True, {})
     assert outcome.reduction(1) == 99.99
