@@ -27,14 +27,10 @@ OF_TORCH = ["algebra.forms", "rings.residues"]
 LONGEST = 350
 #: Files outside ops/ and ir/ that ask which op a call is, how often, and why they may.
 ASK = {
-    "apps.bench.reparameterised": (2, "counts the convolutions and norms that a table shows"),
-    "apps.bench.zoo.trial": (1, "counts the norms that a table shows"),
     "certification.recheck.spelling": (3, "spells a network in the language of the extracted checker"),
-    "collapsing.building": (1, "torch's overloads of the calls that we write"),
     "collapsing.lifting": (4, "reads calls that we wrote ourselves"),
     "collapsing.strips": (3, "which pieces run on a part of an image"),
-    "collapsing.writing": (4, "names calls that we wrote ourselves"),
-    "derivation.function_space": (10, "which parameters are letters of a polynomial map"),
+    "derivation.function_space": (1, "a sum of two values that both carry letters"),
 }
 
 

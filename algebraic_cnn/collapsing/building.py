@@ -18,18 +18,10 @@ from torch.utils import _pytree as pytree
 
 from ..algebra.stencils.pieces import Array
 from ..ir.graph import Call, Graph, Ref, Size, unused
+from ..ops.registry import traits
 from ..rings.ring import Ring
 
 Recipe = Callable[[Ring], Array]
-
-_OVERLOADS = {
-    "add": "Tensor",
-    "mul": "Tensor",
-    "slice": "Tensor",
-    "conv_transpose2d": "input",
-    "conv_transpose3d": "input",
-    "flatten": "using_ints",
-}
 
 
 @dataclass(frozen=True)
@@ -90,7 +82,7 @@ class GraphBuilder:
             shape: of the result; inferred where the arguments tell it, as sizes that are values themselves do not.
             kwargs: its arguments by name.
         """
-        target = getattr(getattr(torch.ops.aten, op), _OVERLOADS.get(op, "default"))
+        target = getattr(getattr(torch.ops.aten, op), traits(op).overload)
         shape = self.inferred(target, args, kwargs) if shape is None else shape
         return self._append(Call(self.fresh(like.name), op, target, args, kwargs, shape, like.where, like.module))
 

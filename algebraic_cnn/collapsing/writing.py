@@ -16,6 +16,7 @@ from typing import Any
 from ..algebra.stencils.circular import Pairs
 from ..algebra.stencils.pieces import Atom, Branches, Move, Piece, Scaling, Tangle, atoms, chained
 from ..ir.graph import Call, Ref
+from ..ops.registry import title
 from .building import Emit, GraphBuilder
 from .realisation import realise
 
@@ -102,17 +103,8 @@ def wrapped(pairs: Pairs, maps: Sequence[Piece]) -> Emit:
 
 def name_of(builder: GraphBuilder) -> str:
     """What to call a form: its main call, with the size of its kernel."""
-    names = []
-    for call in builder.calls:
-        if call.op.startswith("conv"):
-            weight = builder.shapes[call.bound()["weight"].name]
-            lone = "depthwise " if weight[1] == 1 and call.bound()["groups"] > 1 else ""
-            names.append(f"{lone}{call.op} {'x'.join(str(n) for n in weight[2:])}")
-        elif call.op not in ("reshape", "permute", "slice"):
-            mode = call.bound()["mode"] if call.op == "pad" else ""
-            known = {"constant_pad_nd": "pad", "pad": f"{mode} pad", "mul": "scale", "add": "bias map"}
-            names.append(known.get(call.op, call.op))
-    return " + ".join(names) or "reshape"
+    names = (title(call, builder.shapes) for call in builder.calls)
+    return " + ".join(filter(None, names)) or "reshape"
 
 
 def opened(piece: Piece) -> tuple[Piece, ...]:

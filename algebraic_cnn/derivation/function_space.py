@@ -27,17 +27,9 @@ from ..files.limits import MAP
 from ..ir.graph import Call, Graph, Ref
 from ..ir.trace import trace
 from ..models import LinearCNN
-from ..toeplitz import conv_matrix, conv_transpose_matrix
+from ..ops.registry import OPS, traits
 from .exact import exact_map
 
-#: Calls that leave the order of the entries as it is.
-_SAME = frozenset("flatten view reshape _unsafe_view unflatten squeeze unsqueeze contiguous clone alias detach".split())
-_OFF = frozenset("dropout feature_dropout alpha_dropout feature_alpha_dropout".split())
-_ACTIVATIONS = frozenset(
-    "celu elu gelu hardsigmoid hardswish hardtanh leaky_relu log_sigmoid mish prelu relu relu6 selu sigmoid silu "
-    "softplus tanh threshold".split()
-)
-_POWERS = {"square": 2}
 #: Entries of the matrix of a call that has no letters.
 _LARGEST = 2**22
 
@@ -208,24 +200,27 @@ class _Reader:
         if len(sources) != 1:
             raise NotAffineError(f"{call.op} combines values in a way that has no letters", where=call.where)
         (source,) = sources
-        if call.op in _SAME | _OFF:
+        known = traits(call.op)
+        if known.ordered:
             return source
-        if call.op in _ACTIVATIONS:
+        if known.activation:
             if self.act is None:
                 expected = "activation=, a power or coefficients, to count it as"
                 raise NotAffineError(f"{call.op} is no polynomial", expected=expected, where=call.where)
             return self.draft.activation(source, self.act)
-        if call.op in _POWERS or (call.op == "pow" and isinstance(arguments.get("exponent"), int)):
-            return self.draft.activation(source, _POWERS.get(call.op) or arguments["exponent"])
+        if power := known.power(arguments):
+            return self.draft.activation(source, power)
         weight = arguments.get("weight")
         if isinstance(weight, Ref) and weight.name in graph.constants:
             return self._weights(call, graph, source, shape, prefix)
-        if call.op == "mul" and (found := self._scalar(call, graph, values)) is not None:
+        if (found := self._scalar(call, graph, values)) is not None:
             return self.draft.strength(source, *found)
         return self._given(call, graph, source)
 
     def _scalar(self, call: Call, graph: Graph, values: dict[str, int]) -> tuple[Hashable, Any, Strengths] | None:
         """Name, t and treatment of a factor, where it is a `SkipStrength`'s."""
+        if call.op not in OPS or not OPS[call.op].bilinear:
+            return None
         for value in call.bound().values():
             if isinstance(value, Ref) and value.name not in values:
                 path = graph.paths.get(value.name, "").removesuffix(".strength")
@@ -248,18 +243,9 @@ class _Reader:
         weight, bias = arguments["weight"], arguments.get("bias")
         letters, biases = self._letters(weight, graph, prefix), self._letters(bias, graph, prefix)
         kernel = 1.0 + np.arange(graph.constants[weight.name].numel()).reshape(graph.constants[weight.name].shape)
-        names = ("stride", "padding", "dilation", "groups")
-        options = {name: arguments[name] for name in names if name in arguments}
-        if call.op in ("conv1d", "conv2d", "conv3d"):
-            pattern = conv_matrix(kernel, shape, **options)
-        elif call.op.startswith("conv_transpose"):
-            extra = {"output_padding": arguments["output_padding"]}
-            pattern = conv_transpose_matrix(kernel, shape, **options, **extra)
-        elif call.op == "linear" and len(shape) == 1:
-            pattern = kernel
-        elif call.op == "batch_norm":
-            pattern = np.diag(kernel.repeat(math.prod(shape[1:])))
-        else:
+        placed = OPS[call.op].placed if call.op in OPS else None
+        pattern = None if placed is None else placed(kernel, shape, arguments)
+        if pattern is None:
             raise NotAffineError(f"{call.op} has no letters here", where=call.where)
         channels = int(call.shape[1] or 0)
         positions = pattern.shape[0] // channels

@@ -10,6 +10,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +20,7 @@ from torch import Tensor
 
 from ..algebra.assembly import Combination
 from ..algebra.stencils.kernels import conv_footprint, conv_transpose_footprint, transposed_taps
-from ..algebra.stencils.pieces import Piece
+from ..algebra.stencils.pieces import Array, Piece
 from ..algebra.stencils.zeros import thin
 from ..ir.graph import Call, Size
 from ..toeplitz import conv_matrix, conv_transpose_matrix, pad_matrix
@@ -140,10 +142,27 @@ def _work(prices: Prices, call: Call, a: Arguments, shapes: Mapping[str, Size], 
     return products * rate
 
 
+def _placed(kernel: Array, shape: Sequence[int], a: Arguments) -> Any:
+    geometry = {name: a[name] for name in ("stride", "padding", "dilation", "groups")}
+    if a.get("transposed", "output_padding" in a):
+        return conv_transpose_matrix(kernel, shape, **geometry, output_padding=a["output_padding"])
+    return conv_matrix(kernel, shape, **geometry)
+
+
+def _called(a: Arguments, shapes: Mapping[str, Size]) -> str:
+    weight = shapes[a["weight"].name]
+    lone = "depthwise " if weight[1] == 1 and a["groups"] > 1 else ""
+    kind = "conv_transpose" if a.get("transposed", "output_padding" in a) else "conv"
+    return f"{lone}{kind}{len(weight) - 2}d {'x'.join(str(n) for n in weight[2:])}"
+
+
 _CONV = Op(
     _evaluate,
     ("input",),
     contraction="weight",
+    placed=_placed,
+    convolves=True,
+    called=_called,
     stencil=_stencil,
     operator=imaging.conv,
     layer=_layer,
@@ -154,6 +173,7 @@ _CONV = Op(
 
 OPS: dict[str, Op] = {
     **{f"{kind}{n}d": _CONV for kind in ("conv", "conv_transpose") for n in (1, 2, 3)},
+    **{f"conv_transpose{n}d": replace(_CONV, overload="input") for n in (2, 3)},
     "convolution": _CONV,
 }
 

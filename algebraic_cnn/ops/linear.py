@@ -105,6 +105,7 @@ OPS: dict[str, Op] = {
         _linear,
         ("input",),
         contraction="weight",
+        placed=lambda kernel, shape, a: kernel if len(shape) == 1 else None,
         stencil=_stencil("input", "weight", "bias", transposed=True),
         operator=imaging.linear("input", "weight", "bias", transposed=True),
         layer=_layer("input", "weight", "bias", transpose=False),

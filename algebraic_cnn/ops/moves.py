@@ -148,25 +148,27 @@ def _move(
 
 _view = partial(_move, view=True)
 _shape = partial(_view, bijective=True)
+_regrouping = partial(_shape, ordered=True)
+_COPY: dict[str, Any] = {"copies": True, "ordered": True}
 
 OPS: dict[str, Op] = {
-    **dict.fromkeys(("clone", "lift_fresh_copy"), _move(always, same, operator=imaging.same, copies=True)),
-    **dict.fromkeys(("contiguous", "alias"), _view(always, same, operator=imaging.same, copies=True)),
+    **dict.fromkeys(("clone", "lift_fresh_copy"), _move(always, same, operator=imaging.same, **_COPY)),
+    **dict.fromkeys(("contiguous", "alias"), _view(always, same, operator=imaging.same, **_COPY)),
     # autograd would stop there, the network does not
-    "detach": _view(
-        always, same, evaluate=lambda step: step["self"], operator=imaging.same, copies=True, detaches=True
-    ),
-    "view": _shape(regrouped, _reshaped, operator=imaging.same, accepts=not_if("dtype", "it reinterprets bits")),
-    **dict.fromkeys(("_unsafe_view", "reshape", "flatten"), _shape(regrouped, _reshaped, operator=imaging.same)),
-    "unflatten": _shape(regrouped, _regroup),
-    "squeeze": _shape(along("dim"), _reshaped),
-    "unsqueeze": _shape(lambda a, given, y: a["dim"] % (len(given) + 1) != 0, _reshaped),
-    "permute": _shape(lambda a, given, y: a["dims"][0] == 0, _permuted),
+    "detach": _view(always, same, evaluate=lambda site: site["self"], operator=imaging.same, detaches=True, **_COPY),
+    "view": _regrouping(regrouped, _reshaped, operator=imaging.same, accepts=not_if("dtype", "it reinterprets bits")),
+    "_unsafe_view": _regrouping(regrouped, _reshaped, operator=imaging.same),
+    "reshape": _regrouping(regrouped, _reshaped, operator=imaging.same, called=""),
+    "flatten": _regrouping(regrouped, _reshaped, operator=imaging.same, overload="using_ints"),
+    "unflatten": _regrouping(regrouped, _regroup),
+    "squeeze": _regrouping(along("dim"), _reshaped),
+    "unsqueeze": _regrouping(lambda a, given, y: a["dim"] % (len(given) + 1) != 0, _reshaped),
+    "permute": _shape(lambda a, given, y: a["dims"][0] == 0, _permuted, called=""),
     "transpose": _shape(along("dim0", "dim1"), _permuted),
     "swapaxes": _shape(along("axis0", "axis1")),
     **dict.fromkeys(("t", "movedim"), _shape()),
     **dict.fromkeys(("tril", "triu"), _move()),
-    "slice": _view(along("dim"), _slice, operator=imaging.sliced),
+    "slice": _view(along("dim"), _slice, operator=imaging.sliced, overload="Tensor", called=""),
     **dict.fromkeys(("select", "narrow", "unbind"), _view(along("dim"))),
     **dict.fromkeys(("split", "split_with_sizes", "chunk"), _view(along("dim"), operator=imaging.parts)),
     "index_select": _move(along("dim"), repeats=True, chooses=True),

@@ -7,6 +7,7 @@ The scale is the one number that is rounded, in the same way in every ring.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -123,6 +124,8 @@ OPS: dict[str, Op] = {
         apart=always,
         roundings=14,  # of its scale and shift as well, as its reference does
         denominators=_denominators,
+        placed=lambda kernel, shape, a: np.diag(kernel.repeat(math.prod(shape[1:]))),
+        normalises=True,
         start=lambda prices: prices.norm,
     ),
     "_native_batch_norm_legit_no_training": Op(
@@ -132,6 +135,7 @@ OPS: dict[str, Op] = {
         apart=always,
         roundings=14,
         denominators=_denominators,
+        normalises=True,
     ),
 }
 

@@ -141,6 +141,8 @@ class Op(Traits):
         operator: the call as a map of images of every size, of arguments that are such maps; None if it is none; no
             reader if it never is.
         layer: the call as a part of the paper's recursion; no reader if it never is.
+        placed: where the entries of its weight stand in its matrix: (a weight, the shape of one sample, the arguments)
+            -> the matrix, its statistics left out; None if it has none there, or no weight.
         joins: the call as a sum or a concatenation of values that all depend on the input, or None if it is none.
         apart: whether it surely keeps the samples of a batch apart.
         exact: whether it rounds nothing, because it only moves, drops and repeats entries.
@@ -160,6 +162,7 @@ class Op(Traits):
     stencil: Callable[[Source, Call, Arguments], Piece | None] | None = None
     operator: Callable[[Source, Call, Arguments], Operator | list[Operator] | None] | None = None
     layer: Callable[[Reading, Call, Arguments], Any] | None = None
+    placed: Callable[[Any, Sequence[int], Arguments], Any] | None = None
     joins: Callable[[Source, Call, Arguments], Join | None] = lambda source, call, a: None
     apart: Apart = never
     exact: bool = False

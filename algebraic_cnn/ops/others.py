@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from .traits import Traits
 
-OTHERS: dict[str, Traits] = {
-    **dict.fromkeys("to _to_copy type_as float double half bfloat16".split(), Traits(casts=True)),
-    "lift_fresh": Traits(copies=True),
-    **dict.fromkeys(("numpy_T", "mT"), Traits(bijective=True)),
-    **dict.fromkeys(("relu", "leaky_relu"), Traits(unit=True)),
-    **{f"max_pool{n}d": Traits(largest=True) for n in (1, 2, 3)},
-    "sym_size": Traits(idle=True),
-    **dict.fromkeys(
-        (
-            *"exp exp2 expm1 special_expm1 special_exp2 log log2 log10 log1p special_log1p logit special_logit".split(),
-            *"reciprocal rsqrt pow float_power tan cosh sinh atanh arctanh erfinv special_erfinv".split(),
-            *"lgamma digamma xlogy special_xlogy logaddexp logcumsumexp cumprod prod true_divide divide".split(),
-        ),
-        Traits(poles=True),
+#: What is known -> of which calls.
+_FACTS = {
+    "casts": "to _to_copy type_as float double half bfloat16",
+    "copies": "lift_fresh",
+    "bijective": "numpy_T mT",
+    "unit": "relu leaky_relu",
+    "largest": "max_pool1d max_pool2d max_pool3d",
+    "idle": "sym_size",
+    "normalises": "_native_batch_norm_legit _batch_norm_no_update",
+    "activation": (
+        "celu elu gelu hardsigmoid hardswish hardtanh leaky_relu log_sigmoid mish prelu relu relu6 selu sigmoid silu "
+        "softplus tanh threshold"
     ),
-    **dict.fromkeys("sigmoid tanh erf atan arctan sign softmax _softmax".split(), Traits(tame=True)),
-    **dict.fromkeys(
-        "isnan isinf isfinite isposinf isneginf nan_to_num nansum nanmean nanmedian nanquantile".split(),
-        Traits(guards=True),
+    "poles": (
+        "exp exp2 expm1 special_expm1 special_exp2 log log2 log10 log1p special_log1p logit special_logit reciprocal "
+        "rsqrt pow float_power tan cosh sinh atanh arctanh erfinv special_erfinv lgamma digamma xlogy special_xlogy "
+        "logaddexp logcumsumexp cumprod prod true_divide divide"
     ),
+    "tame": "sigmoid tanh erf atan arctan sign softmax _softmax",
+    "guards": "isnan isinf isfinite isposinf isneginf nan_to_num nansum nanmean nanmedian nanquantile",
 }
+
+
+
+def _known(name: str) -> Traits:
+    facts: dict[str, Any] = {fact: True for fact, names in _FACTS.items() if name in names.split()}
+    return Traits(**facts)
+
+
+OTHERS: dict[str, Traits] = {name: _known(name) for names in _FACTS.values() for name in names.split()}
+OTHERS["square"] = Traits(power=lambda a: 2)
+OTHERS["pow"] = replace(OTHERS["pow"], power=lambda a: a["exponent"] if isinstance(a["exponent"], int) else 0)

@@ -46,9 +46,11 @@ def _after_the_batch(a: Arguments, given: Size, y: Size) -> bool:
     return len(a["pad"]) < 2 * len(given)
 
 
+_PAD = {"operator": imaging.padded, "layer": moved, "apart": _after_the_batch}
+
 OPS: dict[str, Op] = {
-    "constant_pad_nd": Op(_padded, stencil=_CONSTANT, operator=imaging.padded, layer=moved, apart=_after_the_batch),
-    "pad": Op(_padded_anyhow, stencil=_anyhow, operator=imaging.padded, layer=moved, apart=_after_the_batch),
+    "constant_pad_nd": Op(_padded, stencil=_CONSTANT, called="pad", **_PAD),
+    "pad": Op(_padded_anyhow, stencil=_anyhow, called=lambda a, shapes: f"{a['mode']} pad", **_PAD),
     **{
         f"{kind}_pad{n}d": Op(
             kernel,

@@ -197,11 +197,18 @@ _DROPOUT = {
     "apart": always,
     "exact": True,
     "idle": True,
+    "ordered": True,
 }
 
 OPS: dict[str, Op] = {
     "add": _op_of_sum(
-        _evaluated_sum(1), _moved(1), imaging.summed(1, 1), _summed_layer(1, 1), joins=partial(_joined, 1)
+        _evaluated_sum(1),
+        _moved(1),
+        imaging.summed(1, 1),
+        _summed_layer(1, 1),
+        joins=partial(_joined, 1),
+        overload="Tensor",
+        called="bias map",
     ),
     "sub": _op_of_sum(
         _evaluated_sum(-1), _moved(-1), imaging.summed(1, -1), _summed_layer(1, -1), joins=partial(_joined, -1)
@@ -228,6 +235,8 @@ OPS: dict[str, Op] = {
         operator=imaging.multiplied,
         layer=_scaled_layer,
         apart=as_deep,
+        overload="Tensor",
+        called="scale",
     ),
     "div": Op(
         _divide,

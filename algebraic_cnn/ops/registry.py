@@ -3,14 +3,17 @@
 OPS         name -> Op
 SAMPLES     name, or name and what is special, -> Sample
 traits      what is known of any call, affine or not, by its name
+title       what a report calls a call
 piece_of    a call of one varying argument as a piece of an image map
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..algebra.stencils.pieces import Other, Piece
 from ..errors import GeometryError, ShapeError
-from ..ir.graph import Call
+from ..ir.graph import Call, Size
 from . import conv, linear, moves, norm, pad, pointwise, pool, rearrange, resize
 from .op import Op, Sample
 from .others import OTHERS
@@ -31,6 +34,12 @@ def traits(op: str) -> Traits:
     if op.startswith("operator."):
         return OTHERS["sym_size"]
     return OPS.get(op) or OTHERS.get(op, _UNKNOWN)
+
+
+def title(call: Call, shapes: Mapping[str, Size]) -> str:
+    """What a report calls a call; "" for one that only moves entries."""
+    called = traits(call.op).called
+    return call.op if called is None else called if isinstance(called, str) else called(call.bound(), shapes)
 
 
 def piece_of(source: Source, call: Call) -> Piece | None:

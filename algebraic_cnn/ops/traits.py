@@ -50,32 +50,46 @@ class Traits:
     Attributes:
         copies: whether it returns the numbers that it is given, in their shape and dtype.
         casts: whether it returns them in their shape and in another dtype.
+        ordered: whether it leaves every entry at its place in row-major order.
         bijective: whether it moves every entry of one value to one place.
         view: whether it moves no memory.
         idle: whether it computes nothing at all.
         detaches: whether gradients stop there.
+        convolves: whether a kernel walks over an image.
+        normalises: whether it is a BatchNorm.
         averages: whether it takes means over windows.
         unit: whether it is linear for positive and for negative numbers, each entry by itself.
+        activation: whether it is a function of each entry by itself that is no polynomial.
+        power: the exponent, where it is a power of each entry; else 0.
         largest: whether it takes the largest entry of every window.
         poles: whether ordinary numbers may become infinite in it.
         tame: whether it gives finite numbers for infinite ones.
         guards: whether it looks for NaN or infinity.
+        overload: torch's overload of it that is written into new networks.
+        called: what a report calls it, with the arguments and shapes of the call; None for its name.
         start: what it costs before its first number, beside the dispatch of any call.
         work: its arithmetic.
     """
 
     copies: bool = False
     casts: bool = False
+    ordered: bool = False
     bijective: bool = False
     view: bool = False
     idle: bool = False
     detaches: bool = False
+    convolves: bool = False
+    normalises: bool = False
     averages: bool = False
     unit: bool = False
+    activation: bool = False
+    power: Callable[[Mapping[str, Any]], int] = lambda a: 0
     largest: bool = False
     poles: bool = False
     tame: bool = False
     guards: bool = False
+    overload: str = "default"
+    called: str | Callable[[Mapping[str, Any], Mapping[str, Size]], str] | None = None
     start: Callable[[Prices], float] = lambda prices: 0.0
     work: Work = lambda prices, call, a, shapes, batch: 0.0
 

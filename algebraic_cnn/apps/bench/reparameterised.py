@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from ...errors import MissingExtraError, UnknownNameError
 from ...ir.trace import trace
+from ...ops.registry import traits
 from .patterns import randomised
 
 MODELS: dict[str, int | None] = {
@@ -77,8 +78,8 @@ def converted(model: nn.Module) -> nn.Module:
 
 def counts(model: nn.Module, x: Tensor) -> tuple[int, int]:
     """How many convolutions and how many BatchNorms a network calls."""
-    called = [call.op for call in trace(model, x).calls]
-    return sum(op.startswith("conv") for op in called), sum("batch_norm" in op for op in called)
+    called = [traits(call.op) for call in trace(model, x).calls]
+    return sum(each.convolves for each in called), sum(each.normalises for each in called)
 
 
 def _timm() -> Any:

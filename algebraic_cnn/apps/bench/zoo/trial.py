@@ -145,7 +145,7 @@ def _compared(network: nn.Module, result: Collapse, inputs: Sequence[Tensor], gi
         "error": _error(ours, truth) if truth is not None and finite else None,
         "own_error": _error(given, truth) if truth is not None and finite else None,
         "kernels": (len(before), len(after)),
-        "norms": tuple(sum("batch_norm" in op for op in side) for side in (before, after)),
+        "norms": tuple(sum(traits(op).normalises for op in side) for side in (before, after)),
         "numbers": tuple(held),
     }
 
