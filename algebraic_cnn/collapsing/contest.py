@@ -23,19 +23,21 @@ _BATCHES = (1, 8)
 _ROUNDS, _MERCY = 9, 2
 
 
-def slower(model: Any, new: nn.Module, graph: Graph) -> str:
+def slower(model: Any, new: nn.Module, graph: Graph, *, doubtful: bool = True) -> str:
     """Why a new network must not stand for a model: it is clearly slower; "" if it is not, or if that cannot be said.
 
     Args:
         model: as it was given; a program, or a model that writes its buffers, is not run.
         new: what would replace it.
         graph: of the model.
+        doubtful: whether a region of it spends more of something.  Otherwise only calls can have become dearer, by what
+            each costs whatever it is given, which shows most at one sample: no other number of samples is tried.
     """
     if not comparable(model, graph):
         return ""
     least, most = graph.batch_sizes
     batches = [graph.batch] if graph.batch is not None else [n for n in _BATCHES if least <= n <= (most or n)]
-    for batch in batches:
+    for batch in batches if doubtful else batches[:1]:
         inputs = list(drawn(graph, batch).values())
         try:
             found = race(runner(model, inputs), runner(new, inputs), rounds=_ROUNDS, mercy=_MERCY)

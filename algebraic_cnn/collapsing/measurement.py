@@ -41,6 +41,9 @@ _ROUNDS, _MERCY = 25, 8
 #: A sample of a race lasts about so many seconds.
 _SAMPLE = 5e-4
 
+#: A call that lasts longer is warm after one.
+_LONG = 0.05
+
 Clock = Callable[[], float]
 
 
@@ -143,7 +146,7 @@ def race(
     The race ends as soon as the verdict is sure to be "not slower": more rounds than ``mercy`` said so.
     """
     sides = (before, after)
-    counts = [max(1, round(_SAMPLE / max(_once(side, 2, clock), 1e-9))) for side in sides]
+    counts = [_warm(side, clock) for side in sides]
     samples: list[tuple[float, float]] = []
     better = 0
     while len(samples) < rounds and better <= mercy:
@@ -157,6 +160,12 @@ def race(
     )
     lost = better <= mercy and tried > _MARGIN * usual and least[1] > _MARGIN * least[0]
     return Race(usual, tried, lost)
+
+
+def _warm(side: Callable[[], object], clock: Clock) -> int:
+    """How many calls last as long as a sample, found by calls that warm the function up: one of a long one, else three."""
+    first = _once(side, 1, clock)
+    return 1 if first > _LONG else max(1, round(_SAMPLE / max(_once(side, 2, clock), 1e-9)))
 
 
 def interleaved_seconds(

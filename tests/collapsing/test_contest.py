@@ -43,7 +43,7 @@ def test_a_network_that_is_slower_at_one_sample_or_at_eight_loses(least: int, sa
 
 
 def test_what_loses_as_a_whole_is_the_model_as_it_was_and_the_report_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("algebraic_cnn.collapsing.pipeline.slower", lambda *_: "the whole network is slower")
+    monkeypatch.setattr("algebraic_cnn.collapsing.pipeline.slower", lambda *_, **__: "the whole network is slower")
     model, x = folding()
     result = collapse(model, x)
     assert type(result.model) is nn.Sequential
@@ -56,7 +56,7 @@ def test_what_loses_as_a_whole_is_the_model_as_it_was_and_the_report_says_so(mon
 
 
 def test_what_is_to_be_small_stands_no_race_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("algebraic_cnn.collapsing.pipeline.slower", lambda *_: "the whole network is slower")
+    monkeypatch.setattr("algebraic_cnn.collapsing.pipeline.slower", lambda *_, **__: "the whole network is slower")
     model, x = folding()
     given, kept = (collapse(model, x, prefer=prefer).report.bytes for prefer in ("speed", "size"))
     assert given[0] == given[1] == kept[0] > kept[1]
