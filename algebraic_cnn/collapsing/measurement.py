@@ -163,7 +163,7 @@ def race(
 
 
 def _warm(side: Callable[[], object], clock: Clock) -> int:
-    """How many calls last as long as a sample, found by calls that warm the function up: one of a long one, else three."""
+    """How many calls last as long as a sample; these warm the function up: one of a long one, else three."""
     first = _once(side, 1, clock)
     return 1 if first > _LONG else max(1, round(_SAMPLE / max(_once(side, 2, clock), 1e-9)))
 

@@ -85,9 +85,9 @@ def collapse(
         method: how dense maps are derived, as in ``derive``.
         certify: level of the certificate, "auto" being the modular one of every region; None for none.
         measure: whether a form that spends more of something (multiply-adds, bytes or calls) must also stand a race
-            against the calls that it replaces, and the whole network one against the model, at one sample and, if any
-            form does spend more, at eight; where nothing pays the result is a copy of the model.  Without it the result depends on the cost
-            model alone, the same on every machine.
+            against the calls that it replaces, and the whole network one against the model, at one sample and, if a
+            form does spend more, at eight; where nothing pays the result is a copy of the model.  Without it the
+            result depends on the cost model alone, the same on every machine.
         prefer: "speed", or "size": of the forms that keep no more numbers than before, the fastest; the network as a
             whole then stands no race.
         prices: of the cost model; default those of an ordinary CPU.
