@@ -39,6 +39,8 @@ _SPLIT = "the two networks make the same {} affine, and every affine part betwee
 _SPLIT += "rational numbers; so the two are the same function"
 _PART = f"an affine part of the two networks is not the same function over the rational numbers.{_ROUNDED}"
 
+_DEFINED = " (Calls that torch defines by others are taken as those.)"
+
 #: Batch sizes that are tried where a call mixes the samples of a batch, or counts them.
 BATCHES = (1, 2, 3, 5, 8)
 
@@ -80,8 +82,12 @@ class Batches:
     words: str
 
 
-def batches_of(graphs: Sequence[Graph]) -> Batches:
+def batches_of(graphs: Sequence[Graph], *, several: bool = False) -> Batches:
     """The batch sizes to try, and for which that speaks.
+
+    Args:
+        graphs: two networks, or one.
+        several: whether to speak of the sizes that are tried alone.
 
     Raises:
         ShapeError: if there is no batch size that both networks take.
@@ -100,7 +106,8 @@ def batches_of(graphs: Sequence[Graph]) -> Batches:
     single = (1,) if fits[0] == 2 and all(graph.batch_step == 1 for graph in graphs) else ()
     allowed = tuple(n for n in fits if n in BATCHES) or tuple(fits[:3])
     counts = [_counts(graph, next((n for n in fits if n >= _TYPICAL), fits[0])) for graph in graphs]
-    if all(graph.batch_sizes[1] is None for graph in graphs) and not any(count.unknown for count in counts):
+    endless = not several and all(graph.batch_sizes[1] is None for graph in graphs)
+    if endless and not any(count.unknown for count in counts):
         step = math.lcm(*(graph.batch_step for graph in graphs))
         words = "for every batch size" + (f" from {fits[0]} on" if fits[0] > 1 else "")
         words += f" in steps of {step}" if step > 1 else ""
@@ -162,11 +169,21 @@ def networks(check: Check, graphs: tuple[Graph, Graph], compared: Compared | Non
         ShapeError: if there is no batch size that both take.
         NotAffineError: if a call draws random numbers.
     """
-    batches = batches_of(graphs)
+    found = _at_all_sizes(check, graphs, batches_of(graphs), compared or _compared)
+    if not found.undecided:
+        return found
+    defined = _at_all_sizes(check, graphs, batches_of(graphs, several=True), compared or _compared, defined=True)
+    return replace(defined, statement=defined.statement + _DEFINED) if defined.ok else found
+
+
+def _at_all_sizes(
+    check: Check, graphs: tuple[Graph, Graph], batches: Batches, compared: Compared, *, defined: bool = False
+) -> Certificate:
+    """The certificate of every batch size that is tried; of the first that says no."""
     found: list[Certificate] = []
     for batch in batches.tried:
-        sections = [cut(graph, batch) for graph in graphs]
-        found.append(_at_one_size(check, graphs, sections, batches, compared or _compared))
+        sections = [cut(graph, batch, defined=defined) for graph in graphs]
+        found.append(_at_one_size(check, graphs, sections, batches, compared))
         if not found[-1].ok:
             return found[-1]
     odds = [each.error_probability for each in found if each.error_probability is not None]

@@ -20,6 +20,7 @@ from torch.utils import _pytree as pytree
 
 from ..errors import NotAffineError
 from ..ir.canonical import CanonicalCall, canonical_call
+from ..ir.composites import decomposed
 from ..ir.graph import Call, Graph, Ref
 from ..ir.sized import SizeFloat, SizeNumber, sized
 from ..ops.evaluate import Evaluator, obstacles
@@ -118,7 +119,7 @@ def _inert(call: Call) -> bool:
     return bool(idle) and not idle[0]
 
 
-def cut(graph: Graph, batch: int = 1, *, flat: bool = True, moved: bool = True) -> Cut:
+def cut(graph: Graph, batch: int = 1, *, flat: bool = True, moved: bool = True, defined: bool = False) -> Cut:
     """Cut a network at every call that is not affine.
 
     Args:
@@ -126,6 +127,7 @@ def cut(graph: Graph, batch: int = 1, *, flat: bool = True, moved: bool = True) 
         batch: the number of samples of which it is looked at; its own where it has one.
         flat: whether a boundary that acts entry by entry is taken on one axis, so that shapes around it do not matter.
         moved: whether such a boundary is taken before the moves that lead to it; else every call stays under its name.
+        defined: whether calls are written as those by which torch defines them.
 
     Raises:
         NotAffineError: if a call draws random numbers; names it and its source line.
@@ -138,6 +140,7 @@ def cut(graph: Graph, batch: int = 1, *, flat: bool = True, moved: bool = True) 
     (['linear', 'linear'], ['relu'])
     """
     here = sized(graph, graph.batch or batch)
+    here = decomposed(here) if defined else here
     strided = any(reads_bits(call, here.graph.dependent()) == STRIDES for call in here.graph.calls)
     whole = hoisted(here.graph, flat=flat) if moved and not strided else here.graph
     added = (call for call in whole.calls if call.name not in here.values)

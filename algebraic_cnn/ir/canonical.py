@@ -15,6 +15,7 @@ Nothing is left out: what this file does not know of an argument stays as it is,
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -124,6 +125,9 @@ def _spelled(call: Call, graph: Graph, values: Mapping[str, Any]) -> dict[str, A
         arguments["stride"] = arguments["kernel_size"]
     if call.op in _REDUCTIONS:
         _reduce(arguments, rank)
+    query = known[0] if known else None
+    if call.op == "scaled_dot_product_attention" and arguments["scale"] is None and isinstance(query, Tensor):
+        arguments["scale"] = 1.0 / math.sqrt(query.shape[-1])
     return {name: list(value) if isinstance(value, tuple) else value for name, value in arguments.items()}
 
 

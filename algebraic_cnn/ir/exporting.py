@@ -30,6 +30,7 @@ from .choices import carrying, choices_of
 from .dynamic_shapes import binding, per_argument, violated
 from .histories import Unfollowed
 from .paths import Path, as_it_runs, note
+from .readings import readable, wants
 from .refusal import quiet, refusal
 
 #: Batch sizes at which a program is compared with the model, beside the example's; one more where sizes are numbers.
@@ -97,10 +98,8 @@ def _program(
     """The program of one path of a model; None is any path, not compared with the model."""
     failure = Exception("not tried")
     for attempt, free in _attempts(arguments):
-        seen = as_it_runs(model) if path is Path.AS_IT_RUNS else contextlib.nullcontext()
         try:
-            with seen:
-                program = _exported(model, attempt, dynamic_shapes, signatures, free=free)
+            program = _followed(model, attempt, dynamic_shapes, signatures, path, free=free)
         except AlgebraicError as error:
             if not free:
                 raise
@@ -163,6 +162,34 @@ def _attempts(arguments: tuple[Tensor, ...]) -> Iterator[tuple[tuple[Tensor, ...
     if any(x.ndim and len(x) == 1 for x in arguments):
         yield tuple(torch.cat([x, x]) if x.ndim and len(x) == 1 else x for x in arguments), True
     yield arguments, False
+
+
+def _followed(
+    model: torch.nn.Module,
+    attempt: tuple[Tensor, ...],
+    dynamic_shapes: Any,
+    signatures: Sequence[str],
+    path: Path | None,
+    *,
+    free: bool,
+) -> ExportedProgram:
+    """The program of one path; where the model reads numbers out of its weights, with these numbers.
+
+    Raises:
+        TraceError: if it reads numbers, and writes a weight: they may be others at the next call.
+    """
+    with as_it_runs(model) if path is Path.AS_IT_RUNS else contextlib.nullcontext():
+        try:
+            return _exported(model, attempt, dynamic_shapes, signatures, free=free)
+        except Exception as error:
+            if not wants(error):
+                raise
+        with readable(model) as readings:
+            program = _exported(model, attempt, dynamic_shapes, signatures, free=free)
+    if readings.read and (readings.written or program.graph_signature.buffers_to_mutate):
+        what = "the model reads numbers out of its weights, and writes there, so that they may be others"
+        raise TraceError(what, expected="weights that stay as they are", where="model.forward")
+    return program
 
 
 def _exported(

@@ -81,8 +81,8 @@ _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\w+)\n\s*(.*)')
 
 
 def _is_torch(path: str) -> bool:
-    """Whether a file is torch's, or ours that runs a graph of torch's (dynamo.py)."""
-    return re.search(r"[\\/]torch[\\/]|[\\/]algebraic_cnn[\\/]ir[\\/]dynamo.py$", "/" + path) is not None
+    """Whether a file is torch's, or one of ours through which a model's calls pass."""
+    return re.search(r"[\\/]torch[\\/]|[\\/]algebraic_cnn[\\/]ir[\\/](dynamo|readings).py$", "/" + path) is not None
 
 
 def _written(path: str, line: object, function: str, text: str) -> str:

@@ -32,7 +32,7 @@ from .edits import Change
 from .trials import TOLD, Record, Subject, collapsed, judged
 
 #: Seconds that one trial may take; trials of one visit; networks drawn for one round of the corpus.
-ALARM, PAIRS, COLLAPSES, DRAWN = 60, 12, 2, 20
+ALARM, PAIRS, COLLAPSES, DRAWN = 60, 40, 2, 20
 #: How often a program wears which dress, and a kind that holds many things is tried as if it were several.
 _DRESSED = ["exported"] * 5 + ["decomposed"] * 3 + ["double", "half"]
 _SHARES = {"argument": 8, "sibling": 4, "rewired": 2, "size": 2, "effect": 2, "namespace": 2, "same: another call": 2}
