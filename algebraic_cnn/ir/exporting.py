@@ -3,9 +3,10 @@
     export      model -> ExportedProgram, what ``.pt2`` files hold
     free batch  the batch axis stays symbolic where the program was found to be the model at other sizes too
 
-The model is exported at the example's own size, as if that were any size; then the program is compared with the model
-(agreement.py), and what it says of batch sizes is cut to what was found.  A model that does otherwise while it is
-exported is exported once more as it runs; where torch cannot take that, the exported path is compared by numbers.
+The model is exported at the example's own size, two samples in the place of one, as if that were any size; then the
+program is compared with the model (agreement.py), and what it says of batch sizes is cut to what was found.  A model
+that asks whether it is exported, or does otherwise then, is exported as it runs; where torch cannot take that, what it
+exports is compared by numbers.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from .batch_sizes import Sizes, allowed, narrow
 from .choices import carrying, choices_of
 from .dynamic_shapes import binding, per_argument, violated
 from .histories import Unfollowed
-from .paths import Path, as_it_runs, note
+from .paths import Answer, Path, as_it_runs, asking, note
+from .quick_shapes import quick_shapes
 from .readings import readable, wants
 from .refusal import quiet, refusal
 
@@ -38,7 +40,7 @@ _SIZES, _MORE = (1, 2), (3,)
 
 
 class _OtherPathError(TraceError):
-    """The model does otherwise while it is exported."""
+    """The model does otherwise while it is exported, or asks for it."""
 
 
 def any_size() -> Any:
@@ -73,18 +75,18 @@ def export(
     """
     arguments = _arguments(model, example, training=training)
     memory = Memory(model)
-    try:
-        path = None if training or signatures else Path.PLAIN
-        return _program(model, arguments, memory, signatures, dynamic_shapes, path)
-    except _OtherPathError:
-        with contextlib.suppress(AlgebraicError):
-            return _program(model, arguments, memory, signatures, dynamic_shapes, Path.AS_IT_RUNS)
-        program = _program(model, arguments, memory, signatures, dynamic_shapes, Path.AS_EXPORTED)
-        words = alike(model, program, arguments, memory)
-        if words is None:
-            raise
-        note(program, words)
-        return program
+    if training or signatures:
+        return _program(model, arguments, memory, signatures, dynamic_shapes, None)
+    for path in (Path.ASKING, Path.AS_IT_RUNS, Path.PLAIN):
+        with contextlib.suppress(_OtherPathError if path is not Path.AS_IT_RUNS else AlgebraicError):
+            return _program(model, arguments, memory, signatures, dynamic_shapes, path)
+    program = _program(model, arguments, memory, signatures, dynamic_shapes, Path.AS_EXPORTED)
+    words = alike(model, program, arguments, memory)
+    if words is None:
+        what = "the model takes another path while it is exported, and its numbers are others there"
+        raise TraceError(what, expected="one function", where="torch.compiler.is_exporting()")
+    note(program, words)
+    return program
 
 
 def _program(
@@ -100,6 +102,8 @@ def _program(
     for attempt, free in _attempts(arguments):
         try:
             program = _followed(model, attempt, dynamic_shapes, signatures, path, free=free)
+        except _OtherPathError:
+            raise
         except AlgebraicError as error:
             if not free:
                 raise
@@ -112,12 +116,20 @@ def _program(
             memory.restore()
         if path is None or _is_the_model(program, model, arguments, memory, free, dynamic_shapes, path):
             carrying(program, choices_of(model))
+            program.example_inputs = (tuple(x.detach() for x in arguments), {})
             return program
     instead = violated(failure)
     if instead is not None:
         what = "the model does not take every size that dynamic_shapes says"
         raise ShapeError(what, expected=instead, where=binding(model, arguments)) from failure
     raise refusal(failure, arguments) from failure
+
+
+def _seeing(path: Path | None, model: torch.nn.Module) -> contextlib.AbstractContextManager[Answer | None]:
+    """What an export on a path lets the model see of it."""
+    if path is Path.ASKING:
+        return asking(model)
+    return as_it_runs(model) if path is Path.AS_IT_RUNS else contextlib.nullcontext()
 
 
 def _arguments(model: Any, example: Any, *, training: bool) -> tuple[Tensor, ...]:
@@ -157,10 +169,13 @@ def _require_numbers(module: torch.nn.Module, where: str) -> None:
 
 
 def _attempts(arguments: tuple[Tensor, ...]) -> Iterator[tuple[tuple[Tensor, ...], bool]]:
-    """Examples and whether the batch is to stay free: at its own size, at one that torch keeps free, as it is."""
-    yield arguments, True
+    """Examples and whether the batch is to stay free: one that torch keeps free, at its own size, as it is.
+
+    Of one sample torch takes for true on its way that it is one; of two it does not.
+    """
     if any(x.ndim and len(x) == 1 for x in arguments):
         yield tuple(torch.cat([x, x]) if x.ndim and len(x) == 1 else x for x in arguments), True
+    yield arguments, True
     yield arguments, False
 
 
@@ -177,11 +192,14 @@ def _followed(
 
     Raises:
         TraceError: if it reads numbers, and writes a weight: they may be others at the next call.
+        _OtherPathError: if it asks whether it is exported, and that is to be known.
     """
-    with as_it_runs(model) if path is Path.AS_IT_RUNS else contextlib.nullcontext():
+    with _seeing(path, model) as answer:
         try:
             return _exported(model, attempt, dynamic_shapes, signatures, free=free)
         except Exception as error:
+            if answer is not None and answer.asked:
+                raise _OtherPathError("the model asks whether it is exported", where="torch.compiler") from error
             if not wants(error):
                 raise
         with readable(model) as readings:
@@ -197,7 +215,7 @@ def _exported(
 ) -> ExportedProgram:
     attempt = tuple(x.detach() for x in attempt)  # torch marks a tensor whose axes are to be free, for ever
     axes = _axes(model, attempt, dynamic_shapes, free=free)
-    with torch.enable_grad(), quiet(), any_size(), warnings.catch_warnings():
+    with torch.enable_grad(), quiet(), any_size(), quick_shapes(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The tensor attribute")  # whether that matters is seen by a comparison
         return torch.export.export(
             model, attempt, dynamic_shapes=axes, preserve_module_call_signature=tuple(signatures)
@@ -236,9 +254,9 @@ def _is_the_model(
     try:
         comparison = Comparison(model, program, arguments, memory, exporting=path is Path.AS_EXPORTED)
         same = comparison.same()
-        if same is False and path is Path.PLAIN and _as_exported(model, program, arguments, memory):
-            what = "the model takes another path while it is exported, and its numbers are others there"
-            raise _OtherPathError(what, expected="one function", where="torch.compiler.is_exporting()")
+        plain = path in (Path.ASKING, Path.PLAIN)
+        if same is False and plain and _as_exported(model, program, arguments, memory):
+            raise _OtherPathError("the model takes another path while it is exported", where="torch.compiler")
         if free and same:
             own = next(len(x) for x in arguments if x.ndim)
             axes = per_argument(model, arguments, dynamic_shapes)

@@ -28,14 +28,15 @@ ALLOCATING = frozenset(
     "batch_norm layer_norm group_norm instance_norm native_layer_norm add sub rsub mul div neg cat stack mean sum "
     "avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d adaptive_avg_pool1d adaptive_avg_pool2d "
     "adaptive_avg_pool3d upsample_nearest1d upsample_nearest2d upsample_bilinear2d softmax relu relu6 hardtanh elu "
-    "leaky_relu silu gelu mish sigmoid hardsigmoid hardswish tanh softplus clamp exp sqrt rsqrt pow addcmul".split()
+    "leaky_relu silu gelu mish sigmoid hardsigmoid hardswish tanh softplus clamp exp sqrt rsqrt pow addcmul "
+    "lift_fresh_copy".split()
 )
 
 
 #: Calls in place whose functional twins have the dtype of what is overwritten, if all that they are given has it.
 _WRITING = ALLOCATING | frozenset(
     "copy fill zero masked_fill index_put index_copy index_add lerp floor ceil round abs sign tril triu addcdiv "
-    "scatter scatter_add".split()
+    "scatter scatter_add detach".split()
 )
 
 
@@ -76,6 +77,8 @@ def functional(
                 return None
             if target.name not in fresh and call.name not in alone:
                 return None
+            if call.op == "detach_" and target.name in owned:
+                return None  # it writes no number, so nothing of what is given has a new value
             original = call.args[0].name
             current |= {name: call.name for name, now in current.items() if now == original} | {original: call.name}
             call = replace(call, op=call.op.removesuffix("_"), target=twin)
@@ -90,12 +93,16 @@ def functional(
     return pure, tuple(renamed(out) for out in outputs), written
 
 
+#: What a program works out from lengths of axes.
+_OF_SIZES = frozenset(f"operator.{name}" for name in ("add", "sub", "mul", "floordiv", "mod"))
+
+
 def _alone(calls: Sequence[Call], outputs: Sequence[Any]) -> set[str]:
     """Calls that overwrite the last name by which anybody reads memory that calls of this program allocated."""
     last = {name: place for place, call in enumerate(calls) for name in call.refs()}
     last |= {out.name: len(calls) for out in outputs if isinstance(out, Ref)}
     names: dict[str, set[str]] = {}
-    found = set()
+    found, sizes = set(), set[str]()
     for place, call in enumerate(calls):
         if mutates(call.target) and isinstance(call.args[0], Ref):
             written = call.args[0].name
@@ -105,8 +112,10 @@ def _alone(calls: Sequence[Call], outputs: Sequence[Any]) -> set[str]:
             names.pop(written, None)  # what is overwritten once more is fresh then, or no business of ours
         elif call.op in ALLOCATING:
             names[call.name] = {call.name}
-        elif call.op != "sym_size" and all(name in names for name in call.refs()):
-            group = set().union({call.name}, *(names[name] for name in call.refs()))
+        elif call.op == "sym_size" or (call.op in _OF_SIZES and all(name in sizes for name in call.refs())):
+            sizes.add(call.name)  # a number has no memory
+        elif all(name in names or name in sizes for name in call.refs()):
+            group = set().union({call.name}, *(names.get(name, ()) for name in call.refs()))
             names |= dict.fromkeys(group, group)
         else:
             for name in call.refs():
@@ -170,7 +179,7 @@ def _shares(node: torch.fx.Node) -> bool:
 
 def is_identity(op: str, args: Sequence[Any]) -> bool:
     """Whether a call is a dropout in evaluation mode."""
-    return op in ("dropout", "feature_dropout") and len(args) == 3 and args[2] is False
+    return op.removesuffix("_") in ("dropout", "feature_dropout") and len(args) == 3 and args[2] is False
 
 
 def mutates(target: Any) -> bool:

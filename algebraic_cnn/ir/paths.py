@@ -1,6 +1,7 @@
 """Which path a model takes: some do otherwise while they are exported (``torch.compiler.is_exporting()``).
 
     Path           what of a model is exported
+    asking         context: while a model is exported, it is known whether it asks for that
     as_it_runs     context: while a model is exported, its forward pass sees what it sees when it runs
     as_exported    context: while a model runs, it sees what it sees when it is exported
     note, noted    what a program has to say of itself if it is the exported path alone
@@ -13,7 +14,8 @@ from __future__ import annotations
 import contextlib
 import enum
 import functools
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -25,15 +27,41 @@ _KEY = "algebraic_cnn.path"
 
 
 class Path(enum.Enum):
-    """What of a model is exported: all that torch sees, the path as it runs, or the one that it takes there alone."""
+    """What of a model is exported: all that torch sees, the path as it runs, or the one that it takes there alone.
 
+    ASKING is all that torch sees of a model that does not ask whether it is exported.
+    """
+
+    ASKING = enum.auto()
     PLAIN = enum.auto()
     AS_IT_RUNS = enum.auto()
     AS_EXPORTED = enum.auto()
 
 
+class _Asked(Exception):
+    """A model asks whether it is exported."""
+
+
+class Answer:
+    """A flag of torch's that says yes to torch itself; from anybody else it takes the question as the end of a run.
+
+    Attributes:
+        asked: whether anybody did.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __bool__(self) -> bool:
+        asker = sys._getframe(1).f_globals.get("__name__", "")
+        if asker.partition(".")[0] != "torch":
+            self.asked = True
+            raise _Asked(asker)
+        return True
+
+
 @contextlib.contextmanager
-def _flags(*, exporting: bool) -> Iterator[None]:
+def _flags(*, exporting: bool | Answer) -> Iterator[None]:
     before = {name: getattr(torch.compiler, name) for name in _FLAGS}
     try:
         for name in _FLAGS:
@@ -56,17 +84,40 @@ def as_exported() -> contextlib.AbstractContextManager[None]:
     return _flags(exporting=True)
 
 
-@contextlib.contextmanager
-def as_it_runs(model: torch.nn.Module) -> Iterator[None]:
+def as_it_runs(model: torch.nn.Module) -> contextlib.AbstractContextManager[None]:
     """While this holds, the model's forward pass sees no export, whoever calls it."""
+    return _seeing(model, lambda: _flags(exporting=False))
+
+
+@contextlib.contextmanager
+def asking(model: torch.nn.Module) -> Iterator[Answer]:
+    """While this holds, a forward pass that asks whether it is exported ends there.
+
+    >>> class Asks(torch.nn.Module):
+    ...     def forward(self, x):
+    ...         return x if torch.compiler.is_exporting() else -x
+    >>> model = Asks()
+    >>> with asking(model) as answer, contextlib.suppress(Exception):
+    ...     model(torch.ones(1))
+    >>> answer.asked
+    True
+    """
+    answer = Answer()
+    with _seeing(model, lambda: _flags(exporting=answer)):
+        yield answer
+
+
+@contextlib.contextmanager
+def _seeing(model: torch.nn.Module, flags: Callable[[], contextlib.AbstractContextManager[None]]) -> Iterator[None]:
+    """While this holds, the flags are so in the model's forward pass."""
     forward, own = model.forward, vars(model).get("forward")
 
     @functools.wraps(forward)
-    def unseen(*args: Any, **kwargs: Any) -> Any:
-        with _flags(exporting=False):
+    def seen(*args: Any, **kwargs: Any) -> Any:
+        with flags():
             return forward(*args, **kwargs)
 
-    model.forward = unseen
+    model.forward = seen
     try:
         yield
     finally:

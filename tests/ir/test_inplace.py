@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -67,6 +68,20 @@ def the_last_name_that_is_overwritten(y: Tensor, x: Tensor) -> Tensor:
     return rows.flatten(1)
 
 
+def a_shape_of_sizes_that_is_overwritten(y: Tensor, x: Tensor) -> Tensor:
+    rows = y.permute(0, 2, 3, 1).reshape(len(y), y.shape[2] * y.shape[3], 1)
+    rows += x.reshape(rows.shape)
+    return rows
+
+
+def detached_in_place(y: Tensor, x: Tensor) -> Tensor:
+    return y.mul(2).detach_() + x.detach_()
+
+
+def dropout_in_place(y: Tensor, x: Tensor) -> Tensor:
+    return nn.functional.dropout(y.flatten(1), training=False, inplace=True) + x.flatten(1)
+
+
 def one_of_two_views_overwritten(y: Tensor, x: Tensor) -> Tensor:
     first, second = y[:, :, 0], y[:, :, :1]
     first.mul_(2)
@@ -74,8 +89,11 @@ def one_of_two_views_overwritten(y: Tensor, x: Tensor) -> Tensor:
     return first.unsqueeze(2) + x
 
 
+WITHOUT_TORCH = [a_shape_of_sizes_that_is_overwritten, dropout_in_place, the_last_name_that_is_overwritten]
+
 BODIES = [
-    the_last_name_that_is_overwritten,
+    *WITHOUT_TORCH,
+    detached_in_place,
     doubled_then_read,
     overwritten_twice,
     overwritten_and_returned_under_its_first_name,
@@ -91,6 +109,19 @@ def test_the_graph_computes_what_the_model_computes(body: Callable[[Tensor, Tens
     graph = trace(model, x)
     assert not any(call.op.endswith("_") for call in graph.calls)
     assert torch.equal(Evaluator(graph, Float())(x), model(x.clone()))
+
+
+@pytest.mark.parametrize("body", WITHOUT_TORCH, ids=lambda body: body.__name__)
+def test_torch_is_not_asked_to_decompose_what_is_plain(body, monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(program: object) -> None:
+        raise AssertionError("run_decompositions")
+
+    monkeypatch.setattr(sys.modules[trace.__module__], "require_sharing_said", asked)
+    calls = trace(Body(body).eval(), torch.zeros(1, 1, 4, 4)).calls
+    assert calls
+    assert not any(call.op.endswith("_") for call in calls)
+    with pytest.raises(AssertionError):
+        trace(Body(a_view_that_sees_it).eval(), torch.zeros(1, 1, 4, 4))
 
 
 @pytest.mark.parametrize("body", BODIES[-2:], ids=lambda body: body.__name__)
