@@ -86,8 +86,10 @@ def filled(storage: Storage, kernel: Any, format: str, memory_budget: int) -> An
 def _summed(storage: Storage, kernel: NDArray[Any]) -> NDArray[Any]:
     """The kernel by slots; sums of integers that might leave int64 are computed, and if they do, kept, as Python's."""
     axes = storage.pattern.axes
+    if kernel.dtype != np.int64:
+        return merged(kernel, axes)
     most = prod(max(map(len, axis.slots), default=1) for axis in axes)
-    if most == 1 or kernel.dtype != np.int64 or magnitude(kernel) * most < 2**63:
+    if most == 1 or magnitude(kernel) * most < 2**63:
         return merged(kernel, axes)
     sums = merged(kernel.astype(object), axes)
     return sums.astype(np.int64) if magnitude(sums) < 2**63 else sums

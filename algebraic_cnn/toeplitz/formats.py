@@ -20,6 +20,8 @@ from ..errors import ShapeError, TooLargeError, UnknownNameError
 from .arguments import bytes_allowed
 from .exact import domain_matrix, sparse_matrix
 
+_INT32, _INT64 = np.dtype(np.int32), np.dtype(np.int64)
+
 MEMORY_BUDGET = 4 * 2**30
 """Bytes that an explicit matrix may take unless the caller says otherwise: 4 GiB."""
 
@@ -174,7 +176,7 @@ def index_dtype(shape: tuple[int, int], nnz: int) -> np.dtype[Any]:
     >>> index_dtype((10, 2**31), 10)
     dtype('int64')
     """
-    return np.dtype(np.int64 if max(*shape, nnz) > np.iinfo(np.int32).max else np.int32)
+    return _INT64 if max(*shape, nnz) >= 2**31 else _INT32
 
 
 def bytes_needed(shape: tuple[int, int], nnz: int, itemsize: int, format: str) -> int:

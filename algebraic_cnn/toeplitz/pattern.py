@@ -225,14 +225,14 @@ class Pattern:
     groups: int
     channels: tuple[int, int]
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the matrix."""
         out_channels, in_channels = self.channels
         rows = self.groups * out_channels * prod(axis.outputs for axis in self.axes)
         return rows, self.groups * in_channels * prod(axis.length for axis in self.axes)
 
-    @property
+    @cached_property
     def nnz(self) -> int:
         """Entries of the matrix that the geometry allows to differ from zero, known without building it."""
         return self.groups * prod(self.channels) * prod(sum(axis.counts) for axis in self.axes)

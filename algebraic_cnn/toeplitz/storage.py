@@ -114,6 +114,14 @@ class Storage:
         Returns:
             Fresh array of ``pattern.nnz`` column numbers, increasing within each row.
         """
+        return self._small[0].astype(dtype) if self.pattern.nnz <= SMALL else self._indices(dtype)
+
+    @cached_property
+    def _small(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Columns and beginnings of rows of a matrix that is so small that calls, and not entries, take the time."""
+        return self._indices(np.int32), self._indptr(np.int32)
+
+    def _indices(self, dtype: DTypeLike) -> NDArray[Any]:
         groups, (outputs, inputs) = self.pattern.groups, self.pattern.channels
         indices = np.empty((groups, outputs, self.entries_per_channel), dtype)
         if not indices.size:
@@ -139,6 +147,9 @@ class Storage:
         Returns:
             Fresh array of ``pattern.shape[0] + 1`` entry numbers.
         """
+        return self._small[1].astype(dtype) if self.pattern.nnz <= SMALL else self._indptr(dtype)
+
+    def _indptr(self, dtype: DTypeLike) -> NDArray[Any]:
         channels = self.pattern.groups * self.pattern.channels[0]
         indptr = np.zeros(channels * len(self.ends) + 1, dtype)
         starts = np.arange(channels)[:, None] * self.entries_per_channel
