@@ -1,7 +1,8 @@
 """Two networks side by side, seen alike whether they are graphs of calls or explicit maps.
 
 Network     a traced ``Graph`` or an ``AffineMap``
-Check       what every level of certificate is given: the two networks and how hard to look
+Asked       how hard to look, and where; the same for every level
+Check       what every level of certificate is given: the two networks, and what was asked
 residues    a network modulo a prime, as a function on arrays
 stated      the W and b that a network states outright, exactly, if it does
 native      what torch computes
@@ -11,7 +12,7 @@ derived     the W and b of a network in float64, derived as ``derive`` does it
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,16 +20,18 @@ import torch
 from torch import Tensor
 
 from ..algebra.affine import AffineMap
-from ..derivation.methods import derive_graph
+from ..derivation.methods import MEMORY_BUDGET, METHODS, derive_graph
 from ..derivation.samples import require_samples_apart
-from ..errors import NotAffineError, ShapeError
+from ..errors import NotAffineError, ShapeError, chosen
 from ..ir.graph import Graph, Ref
 from ..ops.evaluate import Evaluator, Progress, affine_obstacle
 from ..ops.registry import OPS
 from ..ops.sums import terms
 from ..ops.watched import Watched
 from ..rings.prime_field import PrimeField
+from ..rings.primes import entropy
 from ..rings.ring import Float
+from ..toeplitz.arguments import bytes_allowed
 
 Network = Graph | AffineMap
 
@@ -36,34 +39,63 @@ Network = Graph | AffineMap
 Claim = Callable[["Check"], Any]
 
 
+def silent(done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Asked:
+    """What is asked of two networks; ``certify`` takes the same.
+
+    Attributes:
+        level: the name of the check.
+        points: how hard to look: modular checks err with probability at most 2^(-10 points).
+        seed: seed of everything random.
+        method: how W and b of the other were derived, if it is a derived map.
+        inputs: where to compare outputs, (N, *in_shape); None for random inputs.
+        box: bounds of inputs between which outputs are compared, numbers or tensors of shape in_shape.
+        memory_budget: bytes that a derivation may take.
+        progress: called with (points done, points in all).
+
+    Raises:
+        UnknownNameError: if there is no such method.
+        ShapeError: if points, seed, inputs or budget are of another kind.
+    """
+
+    level: str = "auto"
+    points: int = 8
+    seed: int = field(default_factory=entropy)
+    method: str = "auto"
+    inputs: Tensor | None = None
+    box: tuple[Any, Any] | None = None
+    memory_budget: int = MEMORY_BUDGET
+    progress: Progress = silent
+
+    def __post_init__(self) -> None:
+        chosen("method", self.method, ("auto", *METHODS), where="certify")
+        if not isinstance(self.points, int) or self.points < 1:
+            got = repr(self.points)
+            raise ShapeError("a check needs points", expected="an integer from 1 on", got=got, where="certify")
+        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
+            raise ShapeError("a seed is an integer", expected="0, 1, ...", got=repr(self.seed), where="certify")
+        if self.inputs is not None and not isinstance(self.inputs, Tensor):
+            got = type(self.inputs).__name__
+            raise ShapeError("inputs are no tensor", expected="(N, *in_shape)", got=got, where="certify")
+        bytes_allowed(self.memory_budget)
+
+
 @dataclass(frozen=True, eq=False)
-class Check:
+class Check(Asked):
     """What a level is given.
 
     Attributes:
         original: the network that is taken as right.
         collapsed: the other one, of the same shapes.
-        points: how hard to look: modular checks err with probability at most 2^(-10 points).
-        seed: seed of everything random.
-        method: how W and b of the other were derived, if it is a derived map.
-        memory_budget: bytes that a derivation may take.
-        progress: called with (points done, points in all).
-        inputs: where to compare outputs, (N, *in_shape); None for random inputs.
-        box: bounds of inputs between which outputs are compared, numbers or tensors of shape in_shape.
-        level: the name of the check.
         claim: what can be shown of the two where they are not equal over the rationals, if anything.
     """
 
     original: Network
     collapsed: Network
-    points: int
-    seed: int
-    method: str
-    memory_budget: int
-    progress: Progress
-    inputs: Tensor | None = None
-    box: tuple[Any, Any] | None = None
-    level: str = "auto"
     claim: Claim | None = None
 
     @property

@@ -26,21 +26,18 @@ from typing import Any
 from torch import Tensor
 
 from ..algebra.affine import AffineMap
-from ..derivation.methods import MEMORY_BUDGET, METHODS
 from ..derivation.samples import require_samples_apart
-from ..errors import ShapeError, UnknownNameError
+from ..errors import ShapeError, chosen
 from ..ir.choices import Choices, choices_of
 from ..ir.graph import Graph
 from ..ir.model_files import Named, aligned, load_network, load_pair
 from ..ir.sized import sized
 from ..ir.trace import trace
-from ..ops.evaluate import Progress, affine_obstacle
-from ..rings.primes import entropy
-from ..toeplitz.arguments import bytes_allowed
+from ..ops.evaluate import affine_obstacle
 from .automatic import automatic, refuted
 from .bounded import bounded, sampled
 from .certificate import Certificate, fingerprint
-from .check import Check, Claim, Network, device, signature
+from .check import Asked, Check, Claim, Network, device, signature
 from .identity import batches_of
 from .interface import unlike_inputs, unlike_outputs
 from .modular import modular
@@ -62,55 +59,49 @@ def compare(
     original: Any,
     collapsed: Any,
     example: Any = None,
+    asked: Asked | None = None,
     *,
-    level: str = "auto",
-    points: int = 8,
-    seed: int | None = None,
-    method: str = "auto",
-    inputs: Tensor | None = None,
-    box: tuple[Any, Any] | None = None,
-    memory_budget: int = MEMORY_BUDGET,
-    progress: Progress | None = None,
     claim: Callable[[Choices], Claim] | None = None,
 ) -> Certificate:
-    """Whether two networks in evaluation mode are the same function: ``certify``, which says what the arguments are.
+    """Whether two networks in evaluation mode are the same function: ``certify``, which says more of the arguments.
 
-    ``claim`` says what can be shown of the two if the second carries these choices of a collapse.
+    Args:
+        original: a network.
+        collapsed: the other one.
+        example: an input tensor; not needed where neither is a module.
+        asked: how hard to look, and where.
+        claim: what can be shown of the two if the second carries these choices of a collapse.
 
     Raises:
         ShapeError, UnknownNameError, NotAffineError, TrainingModeError, TraceError: as ``certify`` says.
         DataError, MissingExtraError, TooLargeError, NonFiniteError: likewise.
     """
-    if level not in LEVELS:
-        raise UnknownNameError("no such level", expected=tuple(LEVELS), got=level, where="certify")
-    if method not in METHODS and method != "auto":
-        raise UnknownNameError("no such method", expected=("auto", *METHODS), got=method, where="certify")
-    if not isinstance(points, int) or points < 1:
-        raise ShapeError("a check needs points", expected="an integer from 1 on", got=repr(points), where="certify")
-    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):
-        raise ShapeError("a seed is an integer", expected="0, 1, ...", got=repr(seed), where="certify")
-    seed = entropy() if seed is None else seed
-    if inputs is not None and not isinstance(inputs, Tensor):
-        raise ShapeError("inputs are no tensor", expected="(N, *in_shape)", got=type(inputs).__name__, where="certify")
-    memory_budget = bytes_allowed(memory_budget)
+    asked = asked or Asked()
+    chosen("level", asked.level, LEVELS, where="certify")
     start = time.perf_counter()
     first, second = _pair(original, collapsed, example)
     networks = (first.network, aligned(first, second))
-    _require_comparable(networks, level)
-    silent = progress or (lambda done, total: None)
-    check = Check(networks[0], networks[1], points, seed, method, memory_budget, silent, inputs, box, level)
-    if claim is not None and second.choices is not None:
-        check = replace(check, claim=claim(second.choices))
-    certificate = _unlike(check) or LEVELS[level](check)
-    if certificate.undecided and level != "auto" and box is None:
-        certificate = refuted(certificate, check) or certificate
-    prints = (fingerprint(networks[0]), fingerprint(networks[1]))
-    certificate = replace(certificate, statement=certificate.statement + _at_sizes(first, second) + _notes(networks))
-    if check.claim is not None and certificate.bound is not None:
-        certificate = replace(certificate, statement=certificate.statement + _UNCLAIMED)
-    seconds = time.perf_counter() - start
-    speaks = certificate.networks or (networks[0], networks[1])
-    return replace(certificate, fingerprints=prints, points=points, seed=seed, seconds=seconds, networks=speaks)
+    _require_comparable(networks, asked.level)
+    shown = None if claim is None or second.choices is None else claim(second.choices)
+    certificate = _decided(Check(*networks, claim=shown, **vars(asked)))
+    said = certificate.statement + _at_sizes(first, second) + _notes(networks)
+    return replace(
+        certificate,
+        statement=said + (_UNCLAIMED if shown is not None and certificate.bound is not None else ""),
+        fingerprints=(fingerprint(networks[0]), fingerprint(networks[1])),
+        points=asked.points,
+        seed=asked.seed,
+        seconds=time.perf_counter() - start,
+        networks=certificate.networks or networks,
+    )
+
+
+def _decided(check: Check) -> Certificate:
+    """What the level finds; where it finds nothing, what real inputs refute."""
+    certificate = _unlike(check) or LEVELS[check.level](check)
+    if certificate.undecided and check.level != "auto" and check.box is None:
+        return refuted(certificate, check) or certificate
+    return certificate
 
 
 def _pair(original: Any, collapsed: Any, example: Any) -> tuple[Named, Named]:

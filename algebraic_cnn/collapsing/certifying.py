@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from ..certification.certificate import Certificate
-from ..certification.check import Check
+from ..certification.check import Asked, Check, silent
 from ..certification.comparison import compare
 from ..derivation.methods import MEMORY_BUDGET
 from ..errors import AlgebraicError
@@ -23,6 +23,8 @@ from ..ir.choices import Choices
 from ..ir.fingerprints import fingerprint
 from ..ir.graph import Graph
 from ..ops.evaluate import Progress
+from ..rings.primes import entropy
+from ..toeplitz.arguments import bytes_allowed
 from .any_size import starts_of
 from .building import in_dtype
 from .job import Job, settled
@@ -77,20 +79,17 @@ def certify(
     >>> certify(layer, layer, torch.zeros(1, 2).double()).ok
     True
     """
-    return compare(
-        original,
-        collapsed,
-        example,
+    asked = Asked(
         level=level,
         points=points,
-        seed=seed,
+        seed=entropy() if seed is None else seed,
         method=method,
         inputs=inputs,
         box=box,
-        memory_budget=memory_budget,
-        progress=progress,
-        claim=lambda choices: partial(again, choices),
+        memory_budget=bytes_allowed(memory_budget),
+        progress=progress or silent,
     )
+    return compare(original, collapsed, example, asked, claim=lambda choices: partial(again, choices))
 
 
 def again(choices: Choices, check: Check) -> Certificate | None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 
 from ..algebra.forms import floating
 from ..certification.certificate import Certificate
-from ..certification.check import is_map, stated
+from ..certification.check import Asked, is_map, stated
 from ..certification.comparison import compare
 from ..derivation.definitions import network_of
 from ..derivation.methods import METHODS
@@ -82,6 +83,17 @@ class Job:
     prefer: str = "speed"
 
     @classmethod
+    def of(cls, graph: Graph, dtype: torch.dtype, **asked: Any) -> Job:
+        """What was asked for of a graph whose numbers are finite; what is watched stays as it is.
+
+        Raises:
+            NonFiniteError: if an affine call has a number that is not finite, or is not in the dtype.
+        """
+        affine = network_of(graph).affine
+        require_finite(graph, affine, dtype)
+        return cls(graph, dtype, kept=watched(graph, affine), **asked)
+
+    @classmethod
     def repeating(cls, choices: Choices, traced: Graph, memory_budget: int) -> tuple[Job, frozenset[str]]:
         """A collapse as its result says that it was made, of a network as ``trace`` gives it; where it was careful.
 
@@ -98,14 +110,10 @@ class Job:
             said = built(Said, choices)
         except ValueError as error:
             raise DataError(f"no choices of a collapse ({error})", where="choices") from error
-        graph = plain(traced)
-        affine = network_of(graph).affine
-        dtype = floating(said.dtype)
-        require_finite(graph, affine, dtype)
         budget = min(bytes_allowed(said.memory_budget), memory_budget)
         method = said.method if said.method in METHODS else "auto"
-        job = cls(graph, dtype, method, None, said.prices, budget, None, watched(graph, affine), said.prefer)
-        return job, frozenset(said.careful)
+        asked = {"method": method, "prices": said.prices, "memory_budget": budget, "prefer": said.prefer}
+        return cls.of(plain(traced), floating(said.dtype), level=None, **asked), frozenset(said.careful)
 
     def choices(self, careful: Set[str]) -> Choices:
         """What ``repeating`` needs, as plain data."""
@@ -157,7 +165,7 @@ class Job:
         if self.level == "rational" and not (is_map(before) and self._states(written)):
             return exactly(written, starts_of(written), self.memory_budget)
         after = written.rewritten.over(Float(), dtype=before.dtype)
-        found = compare(before, after, level=self.level, memory_budget=self.memory_budget)
+        found = compare(before, after, None, Asked(level=self.level or "modular", memory_budget=self.memory_budget))
         if self.dtype == before.dtype:
             return found
         said = f" Its numbers are then rounded to {str(self.dtype).removeprefix('torch.')}."

@@ -25,9 +25,9 @@ from torch.export import ExportedProgram
 
 from ..algebra.forms import Dense, floating
 from ..certification.certificate import Certificate
+from ..certification.check import Asked
 from ..certification.check import device as device_of
 from ..certification.comparison import LEVELS, compare
-from ..derivation.definitions import network_of
 from ..derivation.methods import MEMORY_BUDGET, METHODS, cheapest, derive_graph
 from ..errors import UnknownNameError, chosen
 from ..ir.choices import carrying
@@ -46,7 +46,6 @@ from .any_size import sampled
 from .building import in_dtype
 from .contest import as_given, comparable, slower
 from .job import Job, required, settled
-from .kept import require_finite, watched
 from .measurement import Race, doubtful, race, runner, timed, values_of
 from .report import report_of
 from .result import Collapse
@@ -117,8 +116,8 @@ def collapse(
     >>> str(collapse(block, torch.zeros(1, 3, 16, 16), dynamic_shapes=(free,), measure=False).sizes)
     'axis 2 of input: 2 or more'
     """
-    level = _level(method, certify)
     chosen("preference", prefer, PREFERENCES, where="prefer")
+    asked = {"method": method, "level": _level(method, certify), "prefer": prefer, "prices": prices or Prices()}
     dtype, memory_budget = None if dtype is None else floating(dtype), bytes_allowed(memory_budget)
     clock = [time.perf_counter()]
     traced = trace(model, example, dynamic_shapes=dynamic_shapes)
@@ -126,10 +125,7 @@ def collapse(
     sample = None if graph.sizes is None else sampled(graph)
     graph = graph if sample is None else sample.here
     clock.append(time.perf_counter())
-    affine = network_of(graph).affine
-    require_finite(graph, affine, dtype or graph.dtype)
-    kept = watched(graph, affine)
-    job = Job(graph, dtype or graph.dtype, method, level, prices or Prices(), memory_budget, sample, kept, prefer)
+    job = Job.of(graph, dtype or graph.dtype, sample=sample, memory_budget=memory_budget, **asked)
     written, careful = job.rewritten(), frozenset[str]()
     found = None
     if sample is None and not bound and job.is_dense(written) and _takes_every_batch(graph):
@@ -207,8 +203,8 @@ def _densely(
     certificate = None
     if job.level is not None:
         example = dense.weight.new_zeros(graph.batch or 1, *dense.in_shape)
-        options = {"level": job.level, "method": job.method, "memory_budget": job.memory_budget}
-        certificate = compare(graph, dense, example, **options)
+        asked = Asked(level=job.level, method=job.method, memory_budget=job.memory_budget)
+        certificate = compare(graph, dense, example, asked)
         if not certificate.ok and certificate.witness is None:
             return None  # the numbers of the map cancel too far to be derived in float64
         required(certificate)

@@ -248,9 +248,9 @@ def test_what_cannot_be_compared_is_refused(original: nn.Module) -> None:
         exactly(trace(original, EXAMPLE), trace(nn.Linear(6, 6).eval(), EXAMPLE[:, 0]))
     with pytest.raises(ShapeError, match=r"needs points: expected .* 1.*, got 0"):
         exactly(original, original, EXAMPLE, points=0)
-    with pytest.raises(UnknownNameError, match=r"no such level.*bounded.*modular.*got certain"):
+    with pytest.raises(UnknownNameError, match=r"unknown level.*bounded.*modular.*got certain"):
         certify(original, original, EXAMPLE, level="certain")
-    with pytest.raises(UnknownNameError, match="no such method"):
+    with pytest.raises(UnknownNameError, match="unknown method"):
         exactly(original, original, EXAMPLE, method="guessed")
     with pytest.raises(TrainingModeError):
         exactly(original, copy.deepcopy(original).train(), EXAMPLE)

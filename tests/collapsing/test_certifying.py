@@ -96,7 +96,7 @@ def test_choices_from_an_unknown_hand_are_not_believed() -> None:
     net = network()
     result = collapse(net, X, measure=False)
     said = dict(choices_of(result.model) or {})
-    check = Check(trace(net, X), trace(result.model, X), 2, 0, "auto", 2**30, lambda done, total: None)
+    check = Check(trace(net, X), trace(result.model, X), points=2, seed=0, memory_budget=2**30)
     assert again(said, check) is not None
     wrong = {
         "dtype": ["float64", "int8", "os.system", ["float32"], None],
@@ -150,5 +150,5 @@ def test_a_program_keeps_its_choices_in_its_file(tmp_path: Path) -> None:
 
 def test_a_claim_needs_two_graphs() -> None:
     explicit = AffineMap(torch.eye(2).numpy(), torch.zeros(2).numpy())
-    check = Check(explicit, explicit, 1, 0, "auto", 2**30, lambda done, total: None)
+    check = Check(explicit, explicit, points=1, seed=0, memory_budget=2**30)
     assert again({}, check) is None
