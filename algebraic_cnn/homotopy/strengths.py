@@ -16,13 +16,11 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from ..errors import HomotopyError, UnknownNameError
+from ..ops.others import OTHERS
 
 Strengths = float | Mapping[str, float]
 #: The ATen names of activations: functions of every entry by itself that are not affine.
-POINTWISE = frozenset(
-    "celu elu gelu hardsigmoid hardswish hardtanh leaky_relu log_sigmoid mish prelu relu relu6 selu sigmoid silu "
-    "softplus tanh threshold".split()
-)
+POINTWISE = frozenset(name for name, known in OTHERS.items() if known.activation)
 
 
 class SkipStrength(nn.Module):

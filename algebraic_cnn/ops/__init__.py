@@ -6,7 +6,7 @@ From the ground up:
     denominators         common denominators of the numbers of a call
     source, reading      what a call needs in order to be a stencil, or a layer of the recursion
     traits               Traits: what is known of any call, affine or not; the prices of the cost model
-    op                   Op: everything that is known of one kind of call; Site: a call about to be evaluated
+    op                   Op: everything that is known of one kind of call; CallSite: a call about to be evaluated
     conv, linear, norm, pointwise, pool, moves, pad, rearrange, resize      the families: an entry for each call
     others               calls that are not affine
     registry             OPS: all of them by name

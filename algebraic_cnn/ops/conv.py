@@ -26,7 +26,7 @@ from ..ir.graph import Call, Size
 from ..toeplitz import conv_matrix, conv_transpose_matrix, pad_matrix
 from ..toeplitz.arguments import padding_pairs, per_axis
 from . import imaging
-from .op import Arguments, Op, Sample, Site, as_deep
+from .op import Arguments, CallSite, Op, Sample, as_deep
 from .reading import Reading, biases, float64
 from .source import Source, atom_of, sizes_of
 from .traits import Prices, length
@@ -38,13 +38,13 @@ _FEW_PIXELS = 64
 _FEW_TAPS = 16
 
 
-def plus_channels(site: Site, y: Tensor, offset: Tensor | None, axis: int) -> Tensor:
+def plus_channels(site: CallSite, y: Tensor, offset: Tensor | None, axis: int) -> Tensor:
     """Sums that are not reduced yet, plus one more term for each channel, then reduced."""
     added = y if offset is None else y + offset.reshape(-1, *[1] * (y.ndim - 1 - axis % y.ndim))
     return site.ring.reduce(added)
 
 
-def _correlate(site: Site) -> Tensor:
+def _correlate(site: CallSite) -> Tensor:
     """The convolution without its bias; as one matrix product for the whole batch where that reads less memory.
 
     torch's float64 kernel reads the weights once per sample, which dominates where a sample has few pixels.
@@ -80,7 +80,7 @@ def _tap_by_tap(x: Tensor, weight: Tensor, raw: Arguments) -> Tensor:
     return total
 
 
-def _evaluate(site: Site) -> Tensor:
+def _evaluate(site: CallSite) -> Tensor:
     spatial = site["weight"].ndim - 2
     return plus_channels(site, _correlate(site), site.offset("bias"), -1 - spatial)
 

@@ -25,7 +25,7 @@ from ..errors import NonFiniteError, NotAffineError, ShapeError
 from ..ir.graph import Call, Graph, Ref
 from ..ir.interpreter import interpret
 from ..rings.ring import Float, Ring
-from .op import Site
+from .op import CallSite
 from .precision import NOT_FINITE, disturbance, holds, is_place, is_scalar, taken, working_dtype
 from .registry import OPS
 from .sums import terms
@@ -118,7 +118,7 @@ class Evaluator:
         dependent = frozenset(name for name, value in arguments.items() if self._depends(value))
         ringed = {name: self._ringed(call, name, value, raw[name], linear) for name, value in arguments.items()}
         ringed = {name: value for name, value in ringed.items() if value is not None}
-        y = OPS[call.op].evaluate(Site(call.target, raw, ringed, dependent, self.ring, linear, dtype))
+        y = OPS[call.op].evaluate(CallSite(call.target, raw, ringed, dependent, self.ring, linear, dtype))
         for tensor in pytree.tree_leaves(y) if self.ring.exact else ():
             if isinstance(tensor, Tensor) and tensor.requires_grad:
                 tensor.register_hook(self._reduced)

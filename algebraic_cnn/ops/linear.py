@@ -24,17 +24,17 @@ from ..toeplitz.formats import check_budget
 from . import imaging
 from .conv import plus_channels
 from .denominators import of_arguments
-from .op import Arguments, Op, Sample, Site, summed
+from .op import Arguments, CallSite, Op, Sample, summed
 from .reading import Reading, float64
 from .source import Source, atom_of
 from .traits import Prices, Work, length
 
 
-def _linear(site: Site) -> Tensor:
+def _linear(site: CallSite) -> Tensor:
     return plus_channels(site, site.call(bias=None), site.offset("bias"), -1)
 
 
-def _addmm(site: Site) -> Tensor:
+def _addmm(site: CallSite) -> Tensor:
     matrix = site.ring.reduce(site["mat2"] * site["alpha"])
     product = site.ring.reduce(site["mat1"] @ matrix)
     return site.ring.reduce(product + site.ring.reduce(site.offset("self") * site["beta"]))

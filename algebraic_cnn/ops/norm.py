@@ -26,7 +26,7 @@ from ..ir.interpreter import interpret
 from ..rings.ring import Ring
 from . import imaging
 from .denominators import Denominator, dyadic
-from .op import Arguments, Op, Sample, Site, always, not_if
+from .op import Arguments, CallSite, Op, Sample, always, not_if
 from .reading import Reading, biases
 from .source import Numbers, Source, atom_of, sizes_of
 
@@ -42,7 +42,7 @@ def batch_norm_scale(raw: Arguments) -> Tensor:
     return torch.from_numpy(weight / deviation).to(variance.device)
 
 
-def _evaluate(site: Site) -> Tensor:
+def _evaluate(site: CallSite) -> Tensor:
     """x scale + (b - mean scale), where the scale is the one number that is rounded."""
     raw, ring, x = site.raw, site.ring, site["input"]
     scale = ring.embed(batch_norm_scale(raw))
@@ -54,7 +54,7 @@ def _evaluate(site: Site) -> Tensor:
     return ring.reduce(torch.addcmul(shift.reshape(-1, *axes), x, scale.reshape(-1, *axes)))
 
 
-def _first_of_three(site: Site) -> tuple[Tensor, None, None]:
+def _first_of_three(site: CallSite) -> tuple[Tensor, None, None]:
     return _evaluate(site), None, None
 
 

@@ -2,7 +2,7 @@
 
     Op        how the call is evaluated over a ring, as a stencil, as a layer; what it sums, rounds and divides by
     Join      a call as a sum or a concatenation of several values
-    Site      a call about to be evaluated: carriers for what depends on the input, ring elements for constants
+    CallSite  a call about to be evaluated: carriers for what depends on the input, ring elements for constants
     Sample    a small call of the kind; the property tests of an entry are made from it
 
 A new affine call is one entry in the file of its family, and a sample.
@@ -51,7 +51,7 @@ class Join:
 
 
 @dataclass(frozen=True, eq=False)
-class Site:
+class CallSite:
     """A call site: one call with its arguments resolved.
 
     Attributes:
@@ -153,7 +153,7 @@ class Op(Traits):
         denominators: common denominators of the numbers that it multiplies by, and of those that it adds.
     """
 
-    evaluate: Callable[[Site], Any]
+    evaluate: Callable[[CallSite], Any]
     affine_in: tuple[str, ...] = ("self",)
     bilinear: bool = False
     contraction: str = ""
@@ -173,11 +173,11 @@ class Op(Traits):
     denominators: Denominators = field(default_factory=of_arguments)
 
 
-def kernel(site: Site) -> Any:
+def kernel(site: CallSite) -> Any:
     """torch's own kernel on the carriers."""
     return site.call()
 
 
-def summed(site: Site) -> Any:
+def summed(site: CallSite) -> Any:
     """torch's own kernel on the carriers, then reduced."""
     return site.ring.reduce(site.call())

@@ -12,12 +12,12 @@ from ..algebra.stencils.pieces import Piece
 from ..ir.graph import Call, Size
 from . import imaging
 from .moves import moved
-from .op import Arguments, Op, Sample, Site, as_deep, kernel
+from .op import Arguments, CallSite, Op, Sample, as_deep, kernel
 from .rows import read_as
 from .source import Source
 
 
-def _padded(site: Site) -> Tensor:
+def _padded(site: CallSite) -> Tensor:
     y = site.call(value=0)
     value = site.raw["value"]
     if not value or site.linear:
@@ -26,7 +26,7 @@ def _padded(site: Site) -> Tensor:
     return y + outside * site.ring.embed(torch.tensor(float(value), dtype=torch.float64))
 
 
-def _padded_anyhow(site: Site) -> Tensor:
+def _padded_anyhow(site: CallSite) -> Tensor:
     if site.raw["mode"] != "constant":
         return site.call()
     constant = {"self": site.raw["self"], "pad": site.raw["pad"], "value": site.raw["value"] or 0}

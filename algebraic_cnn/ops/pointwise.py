@@ -24,14 +24,14 @@ from ..ir.graph import Call, Ref, Size
 from ..rings.ring import Ring
 from . import imaging
 from .denominators import of_arguments
-from .op import Arguments, Join, Op, Sample, Site, always, as_deep, not_if
+from .op import Arguments, CallSite, Join, Op, Sample, always, as_deep, not_if
 from .precision import taken
 from .reading import Reading
 from .source import Source, same
 
 
-def _evaluated_sum(sign: int, factor: str = "other") -> Callable[[Site], Tensor]:
-    def apply(site: Site) -> Tensor:
+def _evaluated_sum(sign: int, factor: str = "other") -> Callable[[CallSite], Tensor]:
+    def apply(site: CallSite) -> Tensor:
         terms = {name: site.offset(name) for name in ("self", "other")}
         alpha = site.raw.get("alpha", 1)
         if alpha != 1:
@@ -43,11 +43,11 @@ def _evaluated_sum(sign: int, factor: str = "other") -> Callable[[Site], Tensor]
     return apply
 
 
-def _multiple(site: Site) -> Tensor:
+def _multiple(site: CallSite) -> Tensor:
     return site.ring.reduce(site["self"] * site["other"])
 
 
-def _divide(site: Site) -> Tensor:
+def _divide(site: CallSite) -> Tensor:
     divisor = site.raw["other"]
     divisor = divisor.detach() if isinstance(divisor, Tensor) else torch.tensor(divisor, dtype=torch.float64)
     return site.ring.divide(site["self"], divisor.double().to(site["self"].device))
@@ -183,7 +183,7 @@ def _joined(sign: int, source: Source, call: Call, a: Arguments) -> Join | None:
 
 
 def _op_of_sum(
-    evaluate: Callable[[Site], Tensor], stencil: Callable, operator: Callable, layer: Callable, **more: Any
+    evaluate: Callable[[CallSite], Tensor], stencil: Callable, operator: Callable, layer: Callable, **more: Any
 ) -> Op:
     denominators = of_arguments(("bias", "self", "other"))
     parts = {"stencil": stencil, "operator": operator, "layer": layer, "apart": as_deep, "denominators": denominators}

@@ -25,28 +25,28 @@ from ..algebra.stencils.stencil import Footprint
 from ..ir.graph import Call, Size
 from ..toeplitz import adaptive_avg_pool_matrix, avg_pool_matrix
 from . import imaging
-from .op import Arguments, Op, Sample, Site, along, as_deep, summed
+from .op import Arguments, CallSite, Op, Sample, along, as_deep, summed
 from .reading import Reading
 from .rows import read_as
 from .source import Reader, Source, atom_of
 from .traits import Prices, length
 
 
-def _summed(site: Site) -> Tensor:
+def _summed(site: CallSite) -> Tensor:
     dims = site.raw.get("dim")
     x = site["self"]
     dims = dims if dims else list(range(x.ndim))
     return site.ring.reduce(x.sum(dims, keepdim=bool(site.raw.get("keepdim", False))))
 
 
-def _averaged(site: Site) -> Tensor:
+def _averaged(site: CallSite) -> Tensor:
     total = _summed(site)
     count = site["self"].numel() // max(total.numel(), 1)
     return site.ring.divide(total, torch.tensor(float(count), device=total.device))
 
 
-def _pooled(spatial: int) -> Callable[[Site], Tensor]:
-    def apply(site: Site) -> Tensor:
+def _pooled(spatial: int) -> Callable[[CallSite], Tensor]:
+    def apply(site: CallSite) -> Tensor:
         """The sum over the window, then the division by the count that torch uses there."""
         x = site["self"]
         sizes = [site.raw["kernel_size"], site.raw["stride"] or site.raw["kernel_size"], site.raw["padding"]]
@@ -64,8 +64,8 @@ def _pooled(spatial: int) -> Callable[[Site], Tensor]:
     return apply
 
 
-def _adaptively_pooled(spatial: int) -> Callable[[Site], Tensor]:
-    def apply(site: Site) -> Tensor:
+def _adaptively_pooled(spatial: int) -> Callable[[CallSite], Tensor]:
+    def apply(site: CallSite) -> Tensor:
         """Along each axis output o averages the inputs floor(o n / m) .. ceil((o + 1) n / m) - 1."""
         y = site["self"]
         size = site.raw["output_size"]

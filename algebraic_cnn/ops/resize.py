@@ -30,14 +30,14 @@ from ..ir.graph import Call, Graph, Ref
 from ..rings.ring import Float
 from .denominators import Denominator, dyadic
 from .moves import moved
-from .op import Arguments, Op, Sample, Site, always
+from .op import Arguments, CallSite, Op, Sample, always
 from .precision import working_dtype
 from .reading import Reading
 from .rows import read_as
 from .source import Source
 
 
-def _nearest(site: Site) -> Tensor:
+def _nearest(site: CallSite) -> Tensor:
     """Copies of the neighbours that torch chooses in the network's dtype; another dtype may break ties otherwise."""
     name = "self" if "self" in site.raw else "input"
     y = site[name]
@@ -49,7 +49,7 @@ def _nearest(site: Site) -> Tensor:
     return y
 
 
-def _weighted(site: Site) -> Tensor:
+def _weighted(site: CallSite) -> Tensor:
     """Along each axis in turn, the sum of neighbours times their weights, each product reduced before it is added."""
     y = site["self" if "self" in site.raw else "input"]
     for axis in range(2, y.ndim):
@@ -62,14 +62,14 @@ def _weighted(site: Site) -> Tensor:
     return y
 
 
-def _reducing(site: Site, x: Tensor) -> Tensor:
+def _reducing(site: CallSite, x: Tensor) -> Tensor:
     """x, whose gradient is reduced before autograd adds it to others."""
     if site.ring.exact and x.requires_grad:
         x.register_hook(site.ring.reduce)
     return x
 
 
-def weights(site: Site, axis: int) -> tuple[Tensor, Tensor]:
+def weights(site: CallSite, axis: int) -> tuple[Tensor, Tensor]:
     """The neighbours of every output along one axis and their weights, read off torch's kernel.
 
     An image that is one entry long along every other axis is resized along this one alone, and its unit vectors show
@@ -106,7 +106,7 @@ def along_axes(
     Yields:
         What ``weights`` returns, for each axis in turn.
     """
-    site = Site(target, arguments, {}, frozenset(), Float(), dtype=dtype)
+    site = CallSite(target, arguments, {}, frozenset(), Float(), dtype=dtype)
     rank = arguments["self" if "self" in arguments else "input"].ndim
     yield from (weights(site, axis) for axis in range(2, rank))
 
@@ -121,7 +121,7 @@ def _scale(axis: int, rank: int) -> str:
     return "scales" if rank == 3 else "scales_" + "dhw"[axis - rank]
 
 
-def _scales(site: Site, rank: int) -> list[str]:
+def _scales(site: CallSite, rank: int) -> list[str]:
     return [name for name in (_scale(axis, rank) for axis in range(2, rank)) if name in site.raw]
 
 
@@ -134,7 +134,7 @@ def _operator(source: Source, call: Call, a: Arguments) -> Operator | None:
     def along(axis: int) -> Callable[[int], list[dict[int, Fraction]]]:
         def rows(n: int) -> list[dict[int, Fraction]]:
             image = torch.empty([1, 1, *(n if i == axis else 1 for i in range(d))])
-            site = Site(call.target, {**a, name: image}, {}, frozenset(), Float(), dtype=source.graph.dtype)
+            site = CallSite(call.target, {**a, name: image}, {}, frozenset(), Float(), dtype=source.graph.dtype)
             places, numbers = weights(site, axis + 2)
             found = zip(places.tolist(), numbers.tolist(), strict=True)
             return [{i: Fraction(w) for i, w in zip(*row, strict=True) if w} for row in found]
