@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,15 @@ def test_functions_are_not_shadowed_by_files() -> None:
         getattr(algebraic_cnn, name)
     modules = [name for name in algebraic_cnn.__all__ if type(getattr(algebraic_cnn, name)) is type(importlib)]
     assert modules == []
+
+
+def test_a_star_brings_the_names_of_the_contract_and_only_public_ones() -> None:
+    brought: dict[str, object] = {}
+    exec("from algebraic_cnn import *", brought)
+    promised = Path(__file__).with_name("public_names.txt").read_text(encoding="utf-8").splitlines()
+    names = {line.partition("(")[0] for line in promised if line and not line.startswith("#")}
+    assert {name for name in names if "." not in name} <= brought.keys()
+    assert brought.keys() - {"__builtins__"} == set(algebraic_cnn.__all__)
 
 
 def test_an_unknown_name() -> None:
