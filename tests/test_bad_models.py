@@ -5,6 +5,7 @@ What export refuses is one error in our words with the line of the model; what i
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -248,6 +249,18 @@ def test_weights_without_numbers_are_named(act: Callable[..., Any]) -> None:
         act(meta.to("meta"), torch.zeros(2, 6, device="meta"))
     with pytest.raises(TraceError, match="the example has no numbers"):
         act(nn.Linear(6, 4).eval(), torch.zeros(2, 6, device="meta"))
+
+
+@pytest.mark.parametrize("act", [collapse, export])
+def test_weights_that_quantisation_has_packed_are_named(act: Callable[..., Any]) -> None:
+    """torch makes these modules in training mode, which is not what is wrong with them."""
+    net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, of its new package for this
+        packed = torch.ao.quantization.quantize_dynamic(net, {nn.Linear}, dtype=torch.qint8)
+    with pytest.raises(TraceError, match=r"packed the weights.*before quantize_dynamic.*module '0'"):
+        act(packed, torch.ones(1, 4))
+    act(net, torch.ones(1, 4))
 
 
 @pytest.mark.filterwarnings("ignore:Lazy modules")

@@ -29,6 +29,7 @@ from ..ir.graph import Graph, Ref
 from ..ops.evaluate import Evaluator
 from ..ops.precision import out_of_range
 from ..ops.sums import terms
+from ..rings.dyadic import Known
 from ..rings.prime_field import PrimeField
 from ..rings.primes import at_random_prime, entropy, prime_interval, unlucky
 from ..rings.ring import Float, Majorant
@@ -146,9 +147,13 @@ def validated(rewrite: Rewrite, examples: Examples, *, seed: int | None = None, 
         chance = min(1.0, unlucky(most, sums) + 1 / low)
         count = math.ceil(math.log(error / len(pairs)) / math.log(chance)) if chance < 1 else _MOST
         odds += chance**count
+        known = Known()  # of one region alone: what it holds goes with the region
         for batch in sizes * count:
 
-            def trial(field: PrimeField, pair: Pair = pair, new: Graph = new, batch: int = batch) -> Witness | None:
+            def trial(
+                field: PrimeField, pair: Pair = pair, new: Graph = new, batch: int = batch, known: Known = known
+            ) -> Witness | None:
+                field = replace(field, known=known)
                 numbers = rewrite.rewritten.over(field, within=new)
                 return _difference(pair, numbers, field, examples(batch), generator)
 

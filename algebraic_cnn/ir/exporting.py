@@ -137,6 +137,7 @@ def _arguments(model: Any, example: Any, *, training: bool) -> tuple[Tensor, ...
     if not isinstance(model, torch.nn.Module):
         expected = "a torch.nn.Module or an exported program"
         raise TraceError("there is no model to trace", expected=expected, got=type(model).__name__, where="model")
+    _require_unpacked(model)
     for name, module in model.named_modules():
         where = f"module {name!r}" if name else "the model"
         if isinstance(module, torch.jit.ScriptModule):
@@ -156,6 +157,16 @@ def _arguments(model: Any, example: Any, *, training: bool) -> tuple[Tensor, ...
         shapes = [tuple(argument.shape) for argument in arguments]
         raise ShapeError("the example has no sample", expected="at least one", got=shapes, where="trace")
     return arguments
+
+
+def _require_unpacked(model: torch.nn.Module) -> None:
+    """Integers that torch's eager quantisation packed are no tensors, and torch.export knows no call on them."""
+    for name, module in model.named_modules():
+        if any(isinstance(value, torch.ScriptObject) for value in vars(module).values()):
+            what = "torch's quantisation has packed the weights, and torch.export takes no such module"
+            expected = "the model before quantize_dynamic or convert"
+            where = f"module {name.removesuffix('._packed_params')!r}"
+            raise TraceError(what, expected=expected, got=type(module).__name__, where=where)
 
 
 def _require_numbers(module: torch.nn.Module, where: str) -> None:

@@ -6,6 +6,7 @@ The e_i are the same for all entries.  One n_0 holds the weights of a layer as a
 and their magnitudes differ by less than 2^26.
 
     Dyadic       an array and its exponents
+    Known        exponents of arrays that were asked for, each found once
     parts        the array a cache at a time, beside where its residues go
     digits       n_0, n_1, ... of a part
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,39 @@ class Dyadic:
     def parts(self, residues: Any) -> Iterator[tuple[Any, ...]]:
         """Flat parts of the array and of another one, contiguous, of its shape, to which they write."""
         return _parts(self.numbers, residues)
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Exponents of arrays, by the memory that an array is; it holds them, so that nothing else comes to lie there.
+
+    Its arrays must not be written while it is used.
+
+    >>> known, x = Known(), np.array([0.75, 2.0])
+    >>> known.of(x).exponents is known.of(x).exponents
+    True
+    """
+
+    _found: dict[Any, Dyadic] = field(default_factory=dict)
+
+    def of(self, x: Any) -> Dyadic:
+        """``Dyadic.of``, whose exponents are found once for each array.
+
+        Raises:
+            NonFiniteError: if an entry is NaN or infinite.
+        """
+        key = _memory(x)
+        if key not in self._found:
+            self._found[key] = Dyadic.of(x)
+        return Dyadic(x if namespace(x) is np else x.detach(), self._found[key].exponents)
+
+
+def _memory(x: Any) -> tuple[Any, ...]:
+    """Where the entries of an array lie, and how; the same of a tensor and of the array that shares its memory."""
+    if namespace(x) is np:
+        return "cpu", x.ctypes.data, x.shape, x.strides, x.dtype.name
+    steps = tuple(step * x.element_size() for step in x.stride())
+    return str(x.device), x.data_ptr(), tuple(x.shape), steps, str(x.dtype).removeprefix("torch.")
 
 
 def digits(part: Any, exponents: tuple[int, ...]) -> Iterator[Any]:

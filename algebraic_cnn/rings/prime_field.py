@@ -9,7 +9,7 @@ capacity   how many products of two residues may be summed before that
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -18,7 +18,7 @@ import scipy.sparse as sp
 
 from ..errors import ShapeError
 from .arrays import fractions, holds_integers, namespace, whole
-from .dyadic import Dyadic, digits
+from .dyadic import Dyadic, Known, digits
 
 #: Sums of products of residues stay below this: then ``x / p`` rounds to the right integer and ``reduce`` is exact.
 EXACT_LIMIT = 2**52
@@ -33,6 +33,7 @@ class PrimeField:
 
     Args:
         p: an odd prime below 2^26; primality is the caller's promise (``random_prime`` keeps it).
+        known: exponents of floats that other fields embed too; None where there are none.
 
     Raises:
         ShapeError: if p is even or outside 3 <= p < 2^26.
@@ -45,6 +46,7 @@ class PrimeField:
     """
 
     p: int
+    known: Known | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not (hasattr(self.p, "__index__") and 3 <= self.p < 2**26 and self.p % 2):
@@ -106,7 +108,7 @@ class PrimeField:
         if holds_integers(x) or str(x.dtype).endswith("bool"):
             return self._of_integers(x)
         residues = np.empty(x.shape) if xp is np else xp.empty(x.shape, dtype=xp.float64, device=x.device)
-        return self.embed_into(residues, Dyadic.of(x))
+        return self.embed_into(residues, Dyadic.of(x) if self.known is None else self.known.of(x))
 
     def _of_integers(self, x: Any) -> Any:
         """By NumPy: torch has no remainder of its unsigned integers, and short ones cannot hold p."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sympy import Symbol
 
 from algebraic_cnn import Float, NonFiniteError, PrimeField, Rationals, ShapeError, TraceError, UnknownNameError, derive
-from algebraic_cnn.rings.dyadic import _IN_CACHE, Dyadic
+from algebraic_cnn.rings.dyadic import _IN_CACHE, Dyadic, Known
 from algebraic_cnn.rings.ring import Majorant
 
 PRIMES = st.sampled_from([3, 5, 101, 65537, 67108859])
@@ -135,3 +135,33 @@ def test_many_floats_of_all_sizes_have_the_residues_of_the_rationals_they_are(dt
         assert F.embed_into(place, Dyadic.of(x)) is place
         assert place.flatten().tolist() == expected
         assert F.embed(x.double().numpy()).ravel().tolist() == expected
+
+
+def test_exponents_are_found_once_for_each_array_and_for_no_other() -> None:
+    known, x = Known(), torch.tensor([[0.75, 2.0**60], [1.0, 2.0**-40]])
+    same, other, half = known.of(x), known.of(x[0]), known.of(x.T)
+    assert known.of(x.numpy()).exponents is same.exponents
+    assert other.exponents == Dyadic.of(x[0]).exponents
+    assert half.exponents is not same.exponents
+    for p in (101, 65537):
+        for array in (x, x[0], x.T, x.numpy(), x.double()):
+            expected = PrimeField(p).embed(array)
+            assert np.array_equal(PrimeField(p, known).embed(array), expected)
+            assert np.array_equal(PrimeField(p, known).embed(array), expected)
+
+
+def test_memory_that_is_known_is_kept_from_others() -> None:
+    """Arrays that come and go would come to lie where one lay that was known."""
+    field = PrimeField(65537, Known())
+    for exponent in range(-60, 60):
+        x = torch.full((4096,), 2.0**exponent)
+        assert float(field.embed(x)[0]) == residue(Fraction(2) ** exponent, 65537)
+        del x
+
+
+def test_exponents_of_another_array_would_be_noticed() -> None:
+    known, x = Known(), torch.tensor([0.75, 3.0])
+    known.of(x)
+    (key,) = known._found
+    known._found[key] = Dyadic.of(torch.tensor([2.0**60, 2.0**60]))
+    assert not np.array_equal(PrimeField(65537, known).embed(x), PrimeField(65537).embed(x))

@@ -18,7 +18,7 @@ Unet-timm-regnetx_002 DPT-tu-vit_tiny_patch16_224.augreg_in21k
 def smp(smp: Any, name: str) -> Made:
     """A network of segmentation_models_pytorch: kind-encoder."""
     kind, _, encoder = name.partition("-")
-    size = 224 if kind == "DPT" else 96
+    size = {"DPT": 224, "PAN": 128}.get(kind, 96)
     return getattr(smp, kind)(encoder_name=encoder, encoder_weights=None), [(3, size, size)]
 
 
