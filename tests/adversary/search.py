@@ -31,8 +31,8 @@ from .corpus import SNIPPETS, Snippet, drawn_networks, fill
 from .edits import Change
 from .trials import TOLD, Record, Subject, collapsed, judged
 
-#: Seconds that one trial may take; trials of one visit; networks drawn for one round of the corpus.
-ALARM, PAIRS, COLLAPSES, DRAWN = 60, 40, 2, 20
+#: Seconds of processor time that one trial may take, and so many times as long by the clock; trials of one visit; networks drawn for one round of the corpus.
+ALARM, PATIENCE, PAIRS, COLLAPSES, DRAWN = 60, 20, 40, 2, 20
 #: How often a program wears which dress, and a kind that holds many things is tried as if it were several.
 _DRESSED = ["exported"] * 5 + ["decomposed"] * 3 + ["double", "half"]
 _SHARES = {"argument": 8, "sibling": 4, "rewired": 2, "size": 2, "effect": 2, "namespace": 2, "same: another call": 2}
@@ -131,15 +131,21 @@ def _work(trials: Iterator[Trial], skip: int, write: int) -> None:
         os.dup2(devnull, 2)
         with os.fdopen(write, "w", buffering=1) as pipe:
             TOLD.append(lambda: pipe.write('{"asked": true}\n'))
-            signal.alarm(ALARM)
+            _set_alarm()
             for number, (what, trial) in enumerate(trials):
                 if number >= skip:
-                    signal.alarm(ALARM)
+                    _set_alarm()
                     pipe.write(json.dumps({"begun": what}) + "\n")
                     pipe.write(json.dumps(trial()) + "\n")
         status = 0
     finally:
         os._exit(status)
+
+
+def _set_alarm() -> None:
+    """End this process if it works for too long; on a busy machine it may wait for much longer."""
+    signal.setitimer(signal.ITIMER_PROF, ALARM)
+    signal.alarm(PATIENCE * ALARM)
 
 
 def visited(subject: Subject, number: int, tried: Tried, seed: int) -> list[Record]:
@@ -157,7 +163,8 @@ def visited(subject: Subject, number: int, tried: Tried, seed: int) -> list[Reco
         skip += max(len(run.begun), 1)
         if not run.status:
             break
-        how = "hang" if os.WIFSIGNALED(run.status) and os.WTERMSIG(run.status) == signal.SIGALRM else "crash"
+        late = os.WIFSIGNALED(run.status) and os.WTERMSIG(run.status) in (signal.SIGALRM, signal.SIGPROF)
+        how = "hang" if late else "crash"
         what = {"what": run.begun[-1] if run.begun else "", "verdict": how if run.asked else "not counted"}
         found.append({"task": "crash", "kind": how, "op": "", **what})
         if not run.begun:  # it did not even get to the first trial
