@@ -92,11 +92,13 @@ class Check(Asked):
         original: the network that is taken as right.
         collapsed: the other one, of the same shapes.
         claim: what can be shown of the two where they are not equal over the rationals, if anything.
+        free: the two networks before their image sizes were fixed, where these are free.
     """
 
     original: Network
     collapsed: Network
     claim: Claim | None = None
+    free: tuple[Graph, Graph] | None = None
 
     @property
     def alike(self) -> bool:

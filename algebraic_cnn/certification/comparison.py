@@ -17,20 +17,23 @@ The names of the checks are the keys of ``LEVELS``.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..algebra.affine import AffineMap
 from ..derivation.samples import require_samples_apart
-from ..errors import ShapeError, chosen
-from ..ir.choices import Choices, choices_of
+from ..errors import AlgebraicError, ShapeError, chosen
+from ..ir.choices import Choices, choices_of, dynamic_shapes
 from ..ir.graph import Graph
 from ..ir.model_files import Named, aligned, load_network, load_pair
+from ..ir.resizing import at
 from ..ir.sized import sized
 from ..ir.trace import trace
 from ..ops.evaluate import affine_obstacle
@@ -80,15 +83,17 @@ def compare(
     chosen("level", asked.level, LEVELS, where="certify")
     start = time.perf_counter()
     first, second = _pair(original, collapsed, example)
-    networks = (first.network, aligned(first, second))
+    given = (first.network, aligned(first, second))
+    networks, free, words = _at_one_size(given, example)
     _require_comparable(networks, asked.level)
     shown = None if claim is None or second.choices is None else claim(second.choices)
-    certificate = _decided(Check(*networks, claim=shown, **vars(asked)))
-    said = certificate.statement + _at_sizes(first, second) + _notes(networks)
+    certificate = _decided(Check(*networks, claim=shown, free=free, **vars(asked)))
+    words = _at_sizes(first, second) if not words else "" if certificate.networks else words
+    said = certificate.statement + words + _notes(networks)
     return replace(
         certificate,
         statement=said + (_UNCLAIMED if shown is not None and certificate.bound is not None else ""),
-        fingerprints=(fingerprint(networks[0]), fingerprint(networks[1])),
+        fingerprints=(fingerprint(given[0]), fingerprint(given[1])),
         points=asked.points,
         seed=asked.seed,
         seconds=time.perf_counter() - start,
@@ -108,13 +113,41 @@ def _pair(original: Any, collapsed: Any, example: Any) -> tuple[Named, Named]:
     """The two networks, traced or read."""
     if isinstance(original, str | os.PathLike) and isinstance(collapsed, str | os.PathLike):
         return load_pair(original, collapsed)
+    given = example if isinstance(example, tuple | list) else (example,)
+    free = dynamic_shapes(choices_of(collapsed), [getattr(x, "ndim", 0) for x in given])
+    if free is not None:
+        with contextlib.suppress(AlgebraicError):
+            return _named(original, example, free), _named(collapsed, example, free)
     return _named(original, example), _named(collapsed, example)
+
+
+_FREE = " The free sizes were those of the inputs {}."
 
 
 def _at_sizes(*networks: Named) -> str:
     """At which sizes a file was looked at that takes others as well."""
     found = next((named.sizes for named in networks if named.sizes), "")
-    return f" The free sizes were those of the inputs {found}." if found else ""
+    return _FREE.format(found) if found else ""
+
+
+def _at_one_size(
+    given: tuple[Network, Network], example: Any
+) -> tuple[tuple[Network, Network], tuple[Graph, Graph] | None, str]:
+    """Two networks at the image size of the example, these before that if both are free, and the size in words."""
+    one, other = given
+    if not isinstance(one, Graph) or not isinstance(other, Graph) or (one.sizes, other.sizes) == (None, None):
+        return given, None, ""
+    tensors = example if isinstance(example, tuple | list) else (example,)
+    shapes = [tuple(x.shape) for x in tensors if isinstance(x, Tensor)]
+    shapes = shapes or list(one.example_shapes or other.example_shapes)
+    graphs = []
+    for graph in (one, other):
+        if graph.sizes is not None and len(shapes) != len(graph.inputs):
+            what = "the image sizes at which to compare are not known"
+            raise ShapeError(what, expected="an example", got=shapes, where="certify")
+        graphs.append(graph if graph.sizes is None else at(graph, graph.sizes.of(graph.inputs, shapes)))
+    words = _FREE.format(", ".join("x".join(map(str, shape[1:])) for shape in shapes))
+    return (graphs[0], graphs[1]), (one, other) if one.sizes and other.sizes else None, words
 
 
 def _notes(networks: Sequence[Network]) -> str:
@@ -156,7 +189,7 @@ def _require_comparable(networks: Sequence[Network], level: str) -> None:
             require_samples_apart(network, device(network))
 
 
-def _named(model: Any, example: Any) -> Named:
+def _named(model: Any, example: Any, free: Any = None) -> Named:
     """The traced network; the example takes the model's dtype, so that two precisions can be compared."""
     if isinstance(model, Named):
         return model
@@ -170,4 +203,5 @@ def _named(model: Any, example: Any) -> Named:
         return x.to(floats[0].dtype) if floats and isinstance(x, Tensor) and x.is_floating_point() else x
 
     given = tuple(map(cast, example)) if isinstance(example, tuple | list) else cast(example)
-    return Named(trace(model, given), choices=choices_of(model))
+    shapes = free if isinstance(model, torch.nn.Module) else None
+    return Named(trace(model, given, dynamic_shapes=shapes), choices=choices_of(model))

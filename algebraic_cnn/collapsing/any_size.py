@@ -53,6 +53,7 @@ class Sampled:
         others: the same at other sizes.
         example: the values of the symbols in the example.
         bound: why an axis that was to be free takes no other length; "" where all do.
+        asked: the sizes of the network as it was given.
     """
 
     free: Graph
@@ -60,6 +61,7 @@ class Sampled:
     others: tuple[Graph, ...]
     example: Values
     bound: str = ""
+    asked: ImageSizes | None = None
 
     @property
     def sizes(self) -> ImageSizes:
@@ -76,7 +78,8 @@ def sampled(free: Graph) -> Sampled:
     Raises:
         ShapeError: if it does not take the example.
     """
-    sizes = free.sizes or ImageSizes({}, {})
+    asked = free.sizes
+    sizes = asked or ImageSizes({}, {})
     known = sizes.of(free.inputs, free.example_shapes) if len(free.example_shapes) == len(free.inputs) else {}
     example = {name: known.get(name, _middle(values)) for name, values in sizes.values.items()}
     here, bound = at(free, example), {}
@@ -86,7 +89,7 @@ def sampled(free: Graph) -> Sampled:
         bound |= {why: None} if why else {}
     free = replace(free, sizes=sizes)
     others = tuple(at(free, values) for values in _others(sizes, example))
-    return Sampled(free, here, others, example, "; ".join(bound))
+    return Sampled(free, here, others, example, "; ".join(bound), asked)
 
 
 def _middle(values: range) -> int:

@@ -99,15 +99,20 @@ def again(choices: Choices, check: Check) -> Certificate | None:
         choices: what the second network says of how it was made.
         check: the two networks.
     """
-    before, after = check.original, check.collapsed
-    if not isinstance(before, Graph) or not isinstance(after, Graph) or before.sizes is not None:
+    before, after = check.free or (check.original, check.collapsed)
+    if not isinstance(before, Graph) or not isinstance(after, Graph):
         return None
     try:
         job, careful = Job.repeating(choices, before, check.memory_budget)
         job, written, made = settled(job, careful)
-        if fingerprint(in_dtype(made, job.dtype)) != fingerprint(after):
+        found = None
+        if job.sample is None:
+            found = validated(written, starts_of(written), seed=check.seed, error=2.0 ** (-10 * check.points))
+        else:
+            sizes, found = job.certificate(written, starts_of(written))
+            made = replace(made, input_shapes=job.sample.free.input_shapes, sizes=sizes)
+        if found is None or fingerprint(in_dtype(made, job.dtype)) != fingerprint(after):
             return None
-        found = validated(written, starts_of(written), seed=check.seed, error=2.0 ** (-10 * check.points))
     except AlgebraicError:
         return None
     speaks = {"networks": (before, made), "recipes": written.rewritten.recipes}

@@ -23,14 +23,14 @@ from ..derivation.methods import METHODS
 from ..derivation.samples import apart
 from ..errors import DataError, UncertifiedError
 from ..files.plain_json import built, spelled
-from ..ir.choices import Choices
+from ..ir.choices import Choices, FreeAxis, free_axes
 from ..ir.graph import Graph
 from ..ir.image_sizes import ImageSizes
 from ..ir.spelling import plain
 from ..ops.traits import Prices
 from ..rings.ring import Float
 from ..toeplitz.arguments import bytes_allowed
-from .any_size import Sampled, proven, starts_of
+from .any_size import Sampled, proven, sampled, starts_of
 from .cut import Cutter
 from .elsewhere import Elsewhere
 from .exactly import exactly
@@ -58,6 +58,8 @@ class Said:
         prices: of the cost model.
         careful: values for which only forms counted that spend more of nothing.
         prefer: what a form must be good at.
+        free: axes that stayed free beside the batch.
+        example: the shapes of the inputs at which forms were then chosen.
     """
 
     dtype: str
@@ -66,6 +68,8 @@ class Said:
     prices: Prices
     careful: tuple[str, ...] = ()
     prefer: str = "speed"
+    free: tuple[FreeAxis, ...] = ()
+    example: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +103,7 @@ class Job:
 
         Args:
             choices: as ``choices`` says them, from an unknown hand.
-            traced: the network.
+            traced: the network; with the free axes that the choices speak of, if it is to keep them.
             memory_budget: bytes that may be taken, whatever the choices say.
 
         Raises:
@@ -113,12 +117,20 @@ class Job:
         budget = min(bytes_allowed(said.memory_budget), memory_budget)
         method = said.method if said.method in METHODS else "auto"
         asked = {"method": method, "prices": said.prices, "memory_budget": budget, "prefer": said.prefer}
-        return cls.of(plain(traced), floating(said.dtype), level=None, **asked), frozenset(said.careful)
+        graph, dtype = plain(traced), floating(said.dtype)
+        if graph.sizes is None:
+            return cls.of(graph, dtype, level=None, **asked), frozenset(said.careful)
+        fits = [len(shape) for shape in said.example] == [len(shape) for shape in graph.input_shapes]
+        sample = sampled(replace(graph, example_shapes=said.example if fits else graph.example_shapes))
+        return cls.of(sample.here, dtype, level="modular", sample=sample, **asked), frozenset(said.careful)
 
     def choices(self, careful: Set[str]) -> Choices:
         """What ``repeating`` needs, as plain data."""
         dtype = str(self.dtype).removeprefix("torch.")
-        return spelled(Said(dtype, self.method, self.memory_budget, self.prices, tuple(sorted(careful)), self.prefer))
+        free = () if self.sample is None else free_axes(self.sample.asked, self.sample.free.inputs)
+        example = () if self.sample is None else self.sample.here.example_shapes
+        more = (tuple(sorted(careful)), self.prefer, free, example)
+        return spelled(Said(dtype, self.method, self.memory_budget, self.prices, *more))
 
     def rewritten(self, careful: Set[str] = frozenset()) -> Rewrite:
         """The network in its cheapest forms; for some values only in forms that spend more of nothing."""

@@ -31,7 +31,8 @@ from .corpus import SNIPPETS, Snippet, drawn_networks, fill
 from .edits import Change
 from .trials import TOLD, Record, Subject, collapsed, judged
 
-#: Seconds of processor time that one trial may take, and so many times as long by the clock; trials of one visit; networks drawn for one round of the corpus.
+#: Seconds of processor time that one trial may take, and so many times as long by the clock; trials of one visit;
+#: networks drawn for one round of the corpus.
 ALARM, PATIENCE, PAIRS, COLLAPSES, DRAWN = 60, 20, 40, 2, 20
 #: How often a program wears which dress, and a kind that holds many things is tried as if it were several.
 _DRESSED = ["exported"] * 5 + ["decomposed"] * 3 + ["double", "half"]
