@@ -17,7 +17,7 @@ from algebraic_cnn.certification.accuracy import HALF, lost
 from algebraic_cnn.certification.check import stated
 from algebraic_cnn.derivation.exact import exact_map
 from algebraic_cnn.derivation.methods import MEMORY_BUDGET
-from algebraic_cnn.ir.trace import trace
+from algebraic_cnn.ir.trace import export, trace
 
 aten = torch.ops.aten
 
@@ -91,14 +91,15 @@ CANCELS = [2.0**60, 1.0, -(2.0**60)]
 def test_a_sum_that_float64_loses_is_not_zero(name: str, level: str) -> None:
     function, shape, _ = ADDS[name]
     x = torch.zeros(1, *shape)
-    identity, zero = Net(function, torch.tensor([CANCELS])), Net(function, torch.zeros(1, 3))
     one, none = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
     one.weight.data.fill_(1.0), none.weight.data.zero_()
+    models = (Net(function, torch.tensor([CANCELS])), Net(function, torch.zeros(1, 3)), one, none)
+    identity, zero, one, none = (export(model.eval(), x) for model in models)
     for other in (zero, none, AffineMap(np.zeros((1, 1)), np.zeros(1), shape, (1,))):
         for pair in ((identity, other), (other, identity)):
-            assert not certify(*[m.eval() if isinstance(m, nn.Module) else m for m in pair], x, level=level).ok
-    assert certify(identity, one.eval(), x, level=level).ok
-    assert certify(zero, none.eval(), x, level=level).ok
+            assert not certify(*pair, x, level=level).ok
+    assert certify(identity, one, x, level=level).ok
+    assert certify(zero, none, x, level=level).ok
 
 
 @given(st.integers(0, 80), st.integers(1, 2**20))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.export import Dim
@@ -160,7 +160,6 @@ def same(model: nn.Module, other: nn.Module, *inputs: Tensor) -> bool:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@settings(max_examples=25)
 @given(data=st.data())
 def test_every_size_gives_what_the_network_gives(name: str, data: st.DataObject) -> None:
     model, result = collapsed(name)

@@ -54,11 +54,12 @@ def strengthened(make: Callable) -> nn.Module:
 @pytest.mark.parametrize("make", MAKERS)
 def test_skips_and_activations_are_found(make: Callable) -> None:
     model = built(make).train()
-    skips = [(skip.name, skip.strength, skip.kind, skip.layers) for skip in find_skips(model, images(1))]
-    activations = [(found.name, found.function) for found in find_activations(model, images(1))]
+    found = find_skips(model, images(1))
+    skips = [(skip.name, skip.strength, skip.kind, skip.layers) for skip in found]
+    activations = [(site.name, site.function) for site in find_activations(model, images(1))]
     assert skips == SKIPS[make]
     assert activations == ACTIVATIONS[make]
-    assert "networks.py" in find_skips(model, images(1))[0].where
+    assert "networks.py" in found[0].where
     assert all(module.training for module in model.modules())
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from algebraic_cnn import AffineMap, NonFiniteError, PrimeField, certify, exact_map
 from algebraic_cnn.derivation.magnitudes.heights import denominator, height
-from algebraic_cnn.ir.trace import trace
+from algebraic_cnn.ir.trace import export, trace
 from algebraic_cnn.rings.crt import primes_for
 from algebraic_cnn.rings.primes import at_random_prime, largest_modulus, prime_interval
 
@@ -53,9 +53,10 @@ def test_division_by_constants_of_any_size(number: float, held: bool, dtype: tor
     c = torch.as_tensor(number, dtype=torch.float64 if isinstance(number, float) else None).to(dtype).item()
     assert exact_map(model, x).W[0, 0] == 1 / Fraction(c)
     assert cleared(model, x)
-    assert certify(model, Net(lambda x: x / divisor), x, level="modular").ok
-    assert certify(model, model, x, level="rational").ok
-    assert not certify(model, Net(lambda x: x / divisor * (1 + 2.0**-20)), x, level="modular").ok
+    program = export(model, x)
+    assert certify(program, Net(lambda x: x / divisor), x, level="modular").ok
+    assert certify(program, program, x, level="rational").ok
+    assert not certify(program, Net(lambda x: x / divisor * (1 + 2.0**-20)), x, level="modular").ok
 
 
 @given(st.integers(0, 2**32 - 1))
