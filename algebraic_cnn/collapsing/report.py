@@ -235,7 +235,7 @@ def _cost(graph: Graph, calls: Sequence[Call]) -> int:
 
 def _verdict(written: Rewrite, region: Region, race: Race | None) -> tuple[str, str]:
     """The form of a region and why."""
-    plans = [plan for name in region.names for plan in written.plans.get(name, ())]
+    plans = [plan for call in region.calls for plan in written.plans.get(call.name, ())]
     mergers = [merger for plan in plans for merger in plan.mergers]
     refused = [reason for plan in plans for reason in plan.refusals]
     if race is not None and race.lost:

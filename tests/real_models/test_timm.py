@@ -61,7 +61,7 @@ def chosen(result: Collapse) -> dict[str, Any]:
     numbers = sorted((name, list(x.shape)) for name, x in result.model.state_dict().items())
     return {
         "calls": list(result.report.calls),
-        "forms": dict(sorted(Counter(region.form for region in result.report.regions).items())),
+        "forms": dict(sorted(Counter(", ".join(sorted(r.form.split(", "))) for r in result.report.regions).items())),
         "numbers": hashlib.sha256(json.dumps(numbers).encode()).hexdigest()[:16],
     }
 
