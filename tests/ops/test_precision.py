@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from algebraic_cnn import NonFiniteError, certify, collapse, derive, exact_map
-from algebraic_cnn.ir.trace import trace
+from algebraic_cnn.ir.trace import export, trace
 from algebraic_cnn.ops.evaluate import affine_obstacle, obstacles
 from algebraic_cnn.ops.precision import UNIT_ROUNDOFF, holds, operand, out_of_range, reads_bits, swamps
 from algebraic_cnn.rings.crt import nearest
@@ -248,7 +248,7 @@ def test_a_number_of_a_float64_section_is_not_rounded_to_float32() -> None:
 def test_integer_constants_are_numbers_at_every_level(first: int, second: int, level: str) -> None:
     """Whether x c = x d is what float32 makes of c and d; a negative one has a magnitude, an odd one a height."""
     x, constants = torch.zeros(1, 2), [torch.tensor([n, n + 1]) for n in (first, second)]
-    pair = [Function(lambda x, c: x * c, constant) for constant in constants]
+    pair = [export(Function(lambda x, c: x * c, constant), x) for constant in constants]
     same = torch.equal(*(constant.float() for constant in constants))
     found = certify(*pair, x, level=level)
     if level != "bounded":
