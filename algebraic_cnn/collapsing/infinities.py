@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from ..derivation import samples
 from ..ir.graph import Call, Graph, Ref
 from ..ops.evaluate import Evaluator
 from ..ops.registry import traits
@@ -99,25 +100,49 @@ def staying(rewrite: Rewrite, after: Graph) -> dict[str, str]:
 
 
 def _differs(pair: Pair, rewrite: Rewrite, after: Graph, doubtful: Set[str]) -> bool:
-    """Whether NaN in some entry of an input reaches other entries of the outputs than it did."""
-    least, _ = pair.original.batch_sizes
-    examples = starts_of(rewrite)(pair.original.batch or least)
-    sides = [Evaluator(graph, Float(), graph.device) for graph in (pair.original, pair.new(after))]
-    inputs = {name: examples[name] for side in sides for name in side.graph.inputs}
-    plain = {name: torch.ones(x.shape, dtype=torch.float64, device=x.device) for name, x in inputs.items()}
+    """Whether NaN in some entry of an input reaches other entries of the outputs than it did.
+
+    Where samples are surely apart, and any number of them will do, every one of a batch has its own entry.
+    """
+    new, starts = pair.new(after), starts_of(rewrite)
+    names = dict.fromkeys((*pair.original.inputs, *new.inputs))
+    together = _PROBES if _apart(pair.original, new) else 0
+    if together and any(starts(together)[name].shape[:1] != (together,) for name in names):
+        together = 0
+    inputs = starts(together or pair.original.batch or pair.original.batch_sizes[0])
+    sides = [Evaluator(graph, Float(), graph.device) for graph in (pair.original, new)]
+    plain = {name: torch.ones(inputs[name].shape, dtype=torch.float64, device=inputs[name].device) for name in names}
     with torch.no_grad():
-        for probe in _probes(plain, doubtful):
+        for probe in _probes(plain, doubtful, together):
             masks = [[y.isnan() for y in side.run([probe[name] for name in side.graph.inputs])] for side in sides]
             if any(x.shape != y.shape or not torch.equal(x, y) for x, y in zip(*masks, strict=True)):
                 return True
     return False
 
 
-def _probes(plain: Mapping[str, Tensor], doubtful: Set[str]) -> Iterator[dict[str, Tensor]]:
-    """The inputs of a region with NaN in one entry: the first, the last, and some between, as evenly as can be."""
-    for name in doubtful & plain.keys():
-        count = plain[name].numel()
-        for place in dict.fromkeys(round(i * (count - 1) / (_PROBES - 1)) for i in range(_PROBES) if count):
+def _apart(original: Graph, new: Graph) -> bool:
+    """Whether two graphs take any number of samples, and surely treat each by itself."""
+    free = original.batch is None and (original.batch_sizes, original.batch_step) == ((1, None), 1)
+    return free and samples.doubtful(original) is samples.doubtful(new) is None
+
+
+def _probes(plain: Mapping[str, Tensor], doubtful: Set[str], together: int) -> Iterator[dict[str, Tensor]]:
+    """The inputs of a region with NaN in one entry: the first, the last, and some between, as evenly as can be.
+
+    Args:
+        plain: the inputs, all entries 1.
+        doubtful: names of those that may be infinite.
+        together: in so many samples at once, each with its own entry; 0 for one entry in all samples.
+    """
+    for name in sorted(doubtful & plain.keys()):
+        count = plain[name].numel() // max(together, 1)
+        places = list(dict.fromkeys(round(i * (count - 1) / (_PROBES - 1)) for i in range(_PROBES) if count))
+        if together:
+            x = plain[name].clone()
+            for sample, place in zip(x.view(together, -1), places, strict=False):
+                sample[place] = math.nan
+            yield {**plain, name: x}
+        for place in () if together else places:
             x = plain[name].clone()
             x.view(-1)[place] = math.nan
             yield {**plain, name: x}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -78,3 +80,19 @@ def test_a_full_matrix_after_an_exponential_is_merged_all_the_same() -> None:
     net = Written(lambda s, x: s.b(s.a(x.exp())), {"a": lambda: nn.Linear(4, 4), "b": lambda: nn.Linear(4, 2)}).eval()
     report = algebraic_cnn.collapse(net, torch.ones(1, 4), measure=False).report
     assert "2 affine calls in 1 region became 1" in str(report)
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_entries_are_probed_in_samples_of_their_own_or_alone(apart: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Either way finds that a matrix with zeros makes more of an infinite number than two convolutions did."""
+    if not apart:
+        monkeypatch.setattr(infinities, "_apart", lambda original, new: False)
+    seen, probes = [], infinities._probes
+
+    def watched(plain: Any, doubtful: Any, together: int) -> Any:
+        seen.append(together)
+        return probes(plain, doubtful, together)
+
+    monkeypatch.setattr(infinities, "_probes", watched)
+    test_a_repaired_infinity_stays_where_it_was("exponential")
+    assert set(seen) == ({infinities._PROBES} if apart else {0})
