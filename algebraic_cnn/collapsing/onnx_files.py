@@ -21,7 +21,7 @@ from ..errors import ShapeError, UnknownNameError
 from ..files import write_bytes
 from ..ir.graph import Graph
 from ..ir.image_sizes import ImageSizes
-from ..ir.onnx.cleaning import cleaned
+from ..ir.onnx.cleaning import cleaned, written_down
 from ..ir.onnx.editing import edited
 from ..ir.onnx.model import read_model, sealed
 from ..ir.onnx.network import OnnxGraph, network
@@ -157,17 +157,19 @@ def _collapsed(read: OnnxGraph, certify: str | None, method: str, prices: Prices
         (new, merged), (plainly, merged_plainly) = map(_cleaned, (new, model))
         if len(new.graph.node) > len(plainly.graph.node):
             new, merged, left = plainly, merged_plainly, "Rewritten, the file would have more nodes."
-        if certificate is not None and merged:
-            more = f" Then {merged} nodes went, equal ones and moves after moves: these edits were not compared."
+        if certificate is not None and merged is not None:
+            more = f" Then a clean-up took {merged} nodes away (equal ones, moves after moves, shapes that are known): "
+            more += "these edits were not compared."
             certificate = replace(certificate, statement=certificate.statement + more)
         return OnnxCollapse(new, report, certificate, (len(model.graph.node), len(new.graph.node)), left)
 
 
-def _cleaned(model: Any) -> tuple[Any, int]:
-    """A file without what nobody reads or what is there twice, and how many nodes went for being there twice."""
-    bare = tidied(model)
-    new = tidied(cleaned(bare))
-    return new, len(bare.graph.node) - len(new.graph.node)
+def _cleaned(model: Any) -> tuple[Any, int | None]:
+    """A file without what nobody reads, cleaned up, and how many nodes that took away; None where it changed none."""
+    bare = written_down(tidied(model))
+    new = cleaned(bare)
+    same = list(new.graph.node) == list(bare.graph.node)
+    return new, None if same else len(bare.graph.node) - len(new.graph.node)
 
 
 def stepped(graph: Graph, step: int) -> Graph:

@@ -42,6 +42,133 @@ CASES: dict[str, tuple[list[Any], dict[str, np.ndarray], list[str]]] = {
         {"o": ints(1), "h": ints(3), "w": ints(2)},
         ["Exp", "Slice", "Sin"],
     ),
+    "views": (
+        [
+            node("Exp", "x", "a"),
+            node("Unsqueeze", "a o", "b"),
+            node("Reshape", "b s", "c"),
+            node("Flatten", "c", "d", axis=2),
+            node("Sin", "d", "y"),
+        ],
+        {"o": ints(1), "s": ints(0, 0, -1, 3)},
+        ["Exp", "Reshape", "Sin"],
+    ),
+    "axes put in twice": (
+        [node("Exp", "x", "a"), node("Unsqueeze", "a o", "b"), node("Unsqueeze", "b z", "c"), node("Sin", "c", "y")],
+        {"o": ints(1), "z": ints(0)},
+        ["Exp", "Unsqueeze", "Sin"],
+    ),
+    "axes taken out twice": (
+        [
+            node("ReduceMax", "x", "a", axes=[1]),
+            node("ReduceMin", "a", "b", axes=[2]),
+            node("Exp", "b", "c"),
+            node("Squeeze", "c o", "d"),
+            node("Squeeze", "d l", "e"),
+            node("Sin", "e", "y"),
+        ],
+        {"o": ints(1), "l": ints(-1)},
+        ["ReduceMax", "ReduceMin", "Exp", "Squeeze", "Sin"],
+    ),
+    "an axis put in and taken out": (
+        [node("Exp", "x", "a"), node("Unsqueeze", "a o", "b"), node("Squeeze", "b o", "c"), node("Sin", "c", "y")],
+        {"o": ints(1)},
+        ["Exp", "Sin"],
+    ),
+    "a reduction whose axis is put back": (
+        [node("ReduceMax", "x", "a", axes=[-1], keepdims=0), node("Unsqueeze", "a l", "b"), node("Sin", "b", "y")],
+        {"l": ints(2)},
+        ["ReduceMax", "Sin"],
+    ),
+    "a reduction whose axis is taken out": (
+        [node("ReduceMax", "x", "a", axes=[1]), node("Squeeze", "a o", "b"), node("Sin", "b", "y")],
+        {"o": ints(1)},
+        ["ReduceMax", "Sin"],
+    ),
+    "a transpose of an axis of length one": (
+        [
+            node("Exp", "x", "a"),
+            node("Reshape", "a s", "b"),
+            node("Transpose", "b", "c", perm=[0, 2, 1]),
+            node("Sin", "c", "y"),
+        ],
+        {"s": ints(0, 1, 24)},
+        ["Exp", "Reshape", "Sin"],
+    ),
+    "concatenations": (
+        [
+            node("Exp", "x", "a"),
+            node("Sin", "x", "b"),
+            node("Concat", "a b", "c", axis=1),
+            node("Concat", "c a", "d", axis=1),
+            node("Cos", "d", "y"),
+        ],
+        {},
+        ["Exp", "Sin", "Concat", "Cos"],
+    ),
+    "casts": (
+        [
+            node("Exp", "x", "a"),
+            node("Greater", "a z", "b"),
+            node("Cast", "b", "c", to=7),
+            node("Cast", "c", "d", to=1),
+            node("Cast", "d", "e", to=1),
+            node("Sin", "e", "y"),
+        ],
+        {"z": np.array(1, np.float32)},
+        ["Exp", "Greater", "Cast", "Sin"],
+    ),
+    "casts that lose something": (
+        [node("Exp", "x", "a"), node("Cast", "a", "b", to=7), node("Cast", "b", "c", to=1), node("Sin", "c", "y")],
+        {},
+        ["Exp", "Cast", "Cast", "Sin"],
+    ),
+    "what gives what it is given": (
+        [
+            node("Exp", "x", "a"),
+            node("Pad", "a p", "b"),
+            node("Slice", "b z w o", "c"),
+            node("Expand", "c s", "d"),
+            node("Transpose", "d", "e", perm=[0, 1, 2]),
+            node("Sin", "e", "y"),
+        ],
+        {"p": ints(0, 0, 0, 0, 0, 0), "z": ints(0), "w": ints(9), "o": ints(1), "s": ints(1, 4, 6)},
+        ["Exp", "Sin"],
+    ),
+    "a reversal": (
+        [node("Exp", "x", "a"), node("Slice", "a l f o l", "b"), node("Sin", "b", "y")],
+        {"l": ints(-1), "f": ints(-9), "o": ints(1)},
+        ["Exp", "Slice", "Sin"],
+    ),
+    "lengths that are asked for twice": (
+        [
+            node("Exp", "x", "a"),
+            node("Shape", "x", "n"),
+            node("Gather", "n z", "m"),
+            node("Shape", "a", "k"),
+            node("Gather", "k z", "l"),
+            node("Concat", "m l o", "s", axis=0),
+            node("Tile", "a s", "c"),
+            node("Sin", "c", "y"),
+        ],
+        {"z": ints(0), "o": ints(1)},
+        ["Exp", "Shape", "Gather", "Concat", "Tile", "Sin"],
+    ),
+    "a shape that an exporter works out": (
+        [
+            node("Exp", "x", "a"),
+            node("Shape", "a", "n"),
+            node("Shape", "n", "k"),
+            node("ConstantOfShape", "k", "e", value=onnx.numpy_helper.from_array(ints(1))),
+            node("Mul", "e m", "f"),
+            node("Equal", "n f", "g"),
+            node("Where", "g e n", "h"),
+            node("Expand", "a h", "b"),
+            node("Sin", "b", "y"),
+        ],
+        {"m": ints(-1)},
+        ["Exp", "Sin"],
+    ),
     "slices of one axis": (
         [node("Exp", "x", "a"), node("Slice", "a o h o", "b"), node("Slice", "b o h o", "c"), node("Sin", "c", "y")],
         {"o": ints(1), "h": ints(3)},
@@ -86,8 +213,11 @@ CASES: dict[str, tuple[list[Any], dict[str, np.ndarray], list[str]]] = {
     ),
 }
 
-#: Where nodes go that were there twice: the certificate says that it does not speak of that.
-MERGED = {"equal nodes", "slices", "transposes", "reshapes"}
+#: Where no node goes by the clean-up: where one does, the certificate says that it does not speak of that.
+STAYED = {
+    "slices of one axis", "what is drawn by chance", "a reversal", "casts that lose something",
+    "concatenations", "a reshape that asks for lengths",  # these two go before it: affine, and written in numbers
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -101,7 +231,7 @@ def test_fewer_nodes_and_the_same_numbers(name: str, tmp_path: Path) -> None:
     result = collapse_onnx(path)
     assert [each.op_type for each in result.model.graph.node] == left
     assert result.certificate is not None
-    assert ("these edits were not compared" in result.certificate.statement) == (name in MERGED)
+    assert ("these edits were not compared" in result.certificate.statement) == (name not in STAYED)
     new = result.save(tmp_path / "b.onnx")
     x = np.random.default_rng(0).integers(-2, 3, (3, 4, 6)).astype(np.float32)
     right, found = (session(each, level="none").run(None, {"x": x})[0] for each in (path, new))

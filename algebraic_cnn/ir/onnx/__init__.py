@@ -12,7 +12,8 @@ From the ground up:
     network, reading           a file as a graph, and as a torch module
     bodies                     graphs inside nodes as files of their own
     pen, spelling              what writes nodes; ATen calls as nodes
-    cleaning                   equal nodes once, moves after moves as one
+    lengths, sheet, entries    what is known of shapes; nodes while they are changed; integers that say shapes
+    chains, cleaning           moves after moves as one; equal nodes once
     tidying, editing           nodes and numbers put together; a file whose graph was rewritten
     writing                    torch's own exporter, with a sum of all of it
 """

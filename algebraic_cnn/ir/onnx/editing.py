@@ -95,17 +95,23 @@ class _Edit:
 
     def number(self) -> None:
         """Find which calls of the old graph are in the new one."""
-        found = {}
+        found: dict[str, str] = {}
+        keys: dict[str, str] = {}
         own = {call.name: call.name for call in self.after.calls} | {n: n for n in self.after.inputs}
         own |= {name: name for name in self.after.constants}
         for call in self.after.calls:
-            found.setdefault(_key(call, own), call.name)
+            keys[call.name] = _key(call, own)
+            first = found.setdefault(keys[call.name], call.name)
+            if _is_size(call):  # a size that is asked twice is one
+                own[call.name] = first
         outs = zip(self.network.graph.outputs, self.after.outputs, strict=True)
         self.values |= {old.name: new for old, new in outs if isinstance(old, Ref) and isinstance(new, Ref)}
         self.now = {name: name for name in (*self.network.graph.inputs, *self.network.graph.constants)}
         for call in self.network.graph.calls:
             if all(name in self.now for name in call.refs()):
-                here = found.get(_key(call, self.now)) or self._size_alike(call)
+                key = _key(call, self.now)
+                alone = keys.get(call.name) == key and not _is_size(call)  # not every call gives the same twice
+                here = call.name if alone else found.get(key) or self._size_alike(call)
                 if here is not None:
                     self.same.setdefault(here, call.name)
                     self.stayed.add(call.name)

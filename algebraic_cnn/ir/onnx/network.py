@@ -28,14 +28,12 @@ from .dispatch import domain_of, function_of, read
 from .evaluating import Evaluation, missing
 from .functions import local
 from .inputs import EXAMPLES, Inputs, Rung, inputs_of, rungs
+from .lengths import counts_far
 from .nodes import Given, dtype_of
 from .opaque import NoShape, Opaque, captured
 from .tables.constants import tensor_of
 from .tables.indexing import SELECTING
 from .values import Bound, Refused, Unread, Value
-
-#: How far a file may count while its shapes are inferred.
-_FAR = 2**24
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,17 +278,9 @@ def inferred(model: Any) -> Any:
     """The model with the dtypes and shapes of its values, as far as ONNX's inference knows them."""
     onnx = required("onnx", "onnx")
     try:
-        return onnx.shape_inference.infer_shapes(model, data_prop=not _long_ranges(model.graph))
+        return onnx.shape_inference.infer_shapes(model, data_prop=not counts_far(model.graph))
     except Exception:  # it raises errors of many classes; what a model says of itself is left
         return model
-
-
-def _long_ranges(graph: Any) -> bool:
-    """Whether a file may count far: ONNX would write all the numbers down to know a shape."""
-    tensors = [*graph.initializer, *(a.t for node in graph.node if node.op_type == "Constant" for a in node.attribute)]
-    scalars = [t for t in tensors if not t.dims and t.data_type in (6, 7)]
-    to_array = required("onnx", "onnx").numpy_helper.to_array
-    return any(n.op_type == "Range" for n in graph.node) and any(abs(int(to_array(t))) > _FAR for t in scalars)
 
 
 def _plain(value: Given) -> Any:

@@ -39,6 +39,7 @@ def subgraphs(node: Any) -> Iterator[Any]:
             yield attribute.g
         yield from attribute.graphs
 
+
 def captured(node: Any) -> list[str]:
     """Names that the subgraphs of a node read from outside, in a fixed order."""
     return list(dict.fromkeys(name for graph in subgraphs(node) for name in _outside(graph)))
