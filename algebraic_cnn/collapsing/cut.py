@@ -83,6 +83,11 @@ class Cutter:
         """For a graph, at the batch size that it is bound to, else at 1."""
         return cls(graph, graph.shapes(), graph.dependent(), prices, graph.batch or 1, memory_budget, method)
 
+    @property
+    def images(self) -> bool:
+        """Whether an image of one pixel stays one: a convolution starts as fast as a matrix product."""
+        return not self.prices.kernel
+
     def best(self, piece: Piece) -> Plan:
         """The cheapest plan of a piece."""
         match piece:
@@ -111,7 +116,7 @@ class Cutter:
             case Scaling(number=number) if number is not None:
                 return lambda builder, x, like: multiplied(builder, x, number, like)
             case Atom(call=None):
-                return lambda builder, x, like: realise(builder, x, piece, like) or x
+                return lambda builder, x, like: realise(builder, x, piece, like, images=self.images) or x
         source = next(name for name in piece.call.refs() if name in self.dependent)
         return lambda builder, x, like: builder.repeat(piece.call, {source: x})
 
@@ -204,7 +209,7 @@ class Cutter:
         calls = tuple(leaves(piece))
 
         def emit(builder: GraphBuilder, x: Ref, like: Call) -> Ref:
-            return realise(builder, x, piece, calls[-1] if calls else like) or x
+            return realise(builder, x, piece, calls[-1] if calls else like, images=self.images) or x
 
         return self._form(piece, emit, before)
 

@@ -183,7 +183,6 @@ class Job:
         said = f" Its numbers are then rounded to {str(self.dtype).removeprefix('torch.')}."
         return replace(found, statement=found.statement + said)
 
-
     def _states(self, written: Rewrite) -> bool:
         """Whether the new network states W and b in its own numbers, which are then compared as they are."""
         return stated(written.rewritten.over(Float(), dtype=self.graph.dtype), self.memory_budget) is not None

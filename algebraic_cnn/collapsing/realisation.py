@@ -89,7 +89,7 @@ def _scales(piece: Piece, whole: Form) -> bool:
     return whole.footprint.diagonal and piece.source == piece.shape
 
 
-def realise(builder: GraphBuilder, x: Ref, piece: Piece, like: Call) -> Ref | None:
+def realise(builder: GraphBuilder, x: Ref, piece: Piece, like: Call, *, images: bool = False) -> Ref | None:
     """The calls of a piece as one stencil.
 
     Args:
@@ -97,6 +97,7 @@ def realise(builder: GraphBuilder, x: Ref, piece: Piece, like: Call) -> Ref | No
         x: the value that the piece takes.
         piece: a settled piece.
         like: the call whose place and source line they take.
+        images: whether an image of one pixel stays an image: where a convolution starts as fast as a matrix product.
 
     Returns:
         The value, or None if the piece does not run (``runs``).
@@ -110,7 +111,7 @@ def realise(builder: GraphBuilder, x: Ref, piece: Piece, like: Call) -> Ref | No
     if whole.last or not axes:
         return _matrix(work, x)
     if all(axis.trivial and axis.n == 1 for axis in axes) and whole.footprint.groups == 1:
-        return _pixel(work, x)
+        return _pixel(work, x, images=images)
     x = work.shaped(x, (work.batch, whole.footprint.c_in, *(axis.n for axis in axes)))
     if all(axis.up == 1 for axis in axes):
         y = _convolution(work, x, axes)
@@ -139,12 +140,16 @@ def _matrix(work: Work, x: Ref) -> Ref:
     return work.shaped(_with_map(work, y), work.piece.shape)
 
 
-def _pixel(work: Work, x: Ref) -> Ref:
+def _pixel(work: Work, x: Ref, *, images: bool) -> Ref:
     """x W^T + b where an image is one pixel; a map is then one number for each channel as well."""
     fp = work.whole.footprint
     bias = None
     if work.whole.offset:
         bias = work.number("bias", (fp.c_out,), work.offset)
+    ones = [1] * len(fp.axes)
+    if images and all(list(size[2:]) == ones for size in (work.piece.source, work.piece.shape)):
+        weight = work.number("weight", (fp.c_out, fp.c_in, *ones), work.taps)
+        return work.call(f"conv{len(ones)}d", x, weight, bias)
     weight = work.number("weight", (fp.c_out, fp.c_in), work.taps)
     y = work.call("linear", work.shaped(x, (work.batch, fp.c_in)), weight, bias)
     return work.shaped(y, work.piece.shape)

@@ -53,28 +53,39 @@ def cleaned(model: Any) -> Any:
 
 
 def written_down(model: Any) -> Any:
-    """A file whose constants are initializers, and no nodes."""
+    """A file whose constants are initializers, and no nodes, inside its nodes too."""
     new = required("onnx", "onnx").ModelProto()
     new.CopyFrom(model)
-    graph, helper = new.graph, required("onnx", "onnx").numpy_helper
-    kept = {value.name for value in graph.output} | {name for node in graph.node for name in captured(node)}
-    for node in [node for node in graph.node if node.op_type == "Constant" and node.domain in _KNOWN[:2]]:
-        (attribute,) = node.attribute if len(node.attribute) == 1 else (None,)
-        if attribute is None or node.output[0] in kept:
-            continue
-        if attribute.name == "value":
-            graph.initializer.add().CopyFrom(attribute.t)
-            graph.initializer[-1].name = node.output[0]
-        elif attribute.name in ("value_int", "value_ints"):
-            number = attribute.i if attribute.name == "value_int" else list(attribute.ints)
-            graph.initializer.append(helper.from_array(np.array(number, dtype=np.int64), node.output[0]))
-        elif attribute.name in ("value_float", "value_floats"):
-            number = attribute.f if attribute.name == "value_float" else list(attribute.floats)
-            graph.initializer.append(helper.from_array(np.array(number, dtype=np.float32), node.output[0]))
-        else:
-            continue
-        graph.node.remove(node)
+    _write_down(new.graph)
     return new
+
+
+def _write_down(graph: Any) -> None:
+    kept = {value.name for value in graph.output} | {name for node in graph.node for name in captured(node)}
+    for node in list(graph.node):
+        for inner in subgraphs(node):
+            _write_down(inner)
+        if node.op_type != "Constant" or node.domain not in _KNOWN[:2] or node.output[0] in kept:
+            continue
+        tensor = _tensor(node)
+        if tensor is not None:
+            graph.initializer.append(tensor)
+            graph.node.remove(node)
+
+
+def _tensor(node: Any) -> Any:
+    """The initializer that a constant is; None for one that is no tensor of numbers."""
+    onnx = required("onnx", "onnx")
+    if len(node.attribute) != 1 or not node.output[0]:
+        return None
+    name, value = node.attribute[0].name, onnx.helper.get_attribute_value(node.attribute[0])
+    if name == "value":
+        tensor = onnx.TensorProto()
+        tensor.CopyFrom(value)
+        tensor.name = node.output[0]
+        return tensor
+    kinds = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32}
+    return onnx.numpy_helper.from_array(np.array(value, dtype=kinds[name]), node.output[0]) if name in kinds else None
 
 
 def _once(model: Any) -> bool:
