@@ -65,6 +65,7 @@ class Cutter:
         sure: whether only such forms count as spend less of nothing: of no kind more than the network's own calls.
         elsewhere: the network at other image sizes, if forms must take them as well.
         small: whether only such forms count as keep no more numbers than the network's own calls.
+        images: whether an image of one pixel stays an image: where a convolution starts as fast as a matrix product.
     """
 
     graph: Graph
@@ -77,16 +78,12 @@ class Cutter:
     sure: bool = False
     elsewhere: Elsewhere | None = None
     small: bool = False
+    images: bool = False
 
     @classmethod
     def of(cls, graph: Graph, *, prices: Prices, memory_budget: int, method: str = "auto") -> Cutter:
         """For a graph, at the batch size that it is bound to, else at 1."""
         return cls(graph, graph.shapes(), graph.dependent(), prices, graph.batch or 1, memory_budget, method)
-
-    @property
-    def images(self) -> bool:
-        """Whether an image of one pixel stays one: a convolution starts as fast as a matrix product."""
-        return not self.prices.kernel
 
     def best(self, piece: Piece) -> Plan:
         """The cheapest plan of a piece."""

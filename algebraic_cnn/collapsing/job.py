@@ -85,6 +85,7 @@ class Job:
     sample: Sampled | None = None
     kept: Mapping[str, str] = field(default_factory=dict)
     prefer: str = "speed"
+    images: bool = False
 
     @classmethod
     def of(cls, graph: Graph, dtype: torch.dtype, **asked: Any) -> Job:
@@ -135,7 +136,7 @@ class Job:
     def rewritten(self, careful: Set[str] = frozenset()) -> Rewrite:
         """The network in its cheapest forms; for some values only in forms that spend more of nothing."""
         cutter = Cutter.of(self.graph, prices=self.prices, memory_budget=self.memory_budget, method=self.method)
-        cutter = replace(cutter, small=self.prefer == "size")
+        cutter = replace(cutter, small=self.prefer == "size", images=self.images)
         if self.sample is not None:
             cutter = replace(cutter, elsewhere=Elsewhere.of(self.sample.others))
         network, passes = arranged(network_of(self.graph, self.kept), cutter)

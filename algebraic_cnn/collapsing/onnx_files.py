@@ -220,7 +220,7 @@ def _rewritten(
     kept |= dict.fromkeys(other - kept.keys(), "its dtype is not that of the network")
     if read.inputs.unsaid:  # the file may take other lengths than that of the example
         kept |= dict.fromkeys(affine, "a length of the inputs must be said")
-    job = Job(here, here.dtype, method, level, prices, memory_budget, sample, kept)
+    job = Job(here, here.dtype, method, level, prices, memory_budget, sample, kept, images=True)
     written = job.rewritten()
     if more := _grown(written, read):
         job = replace(job, kept={**job.kept, **more})

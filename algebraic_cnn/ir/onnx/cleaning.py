@@ -119,6 +119,9 @@ def _bare(message: Any) -> bytes:
 def _said(sheet: Sheet) -> bool:
     """Integers that say shapes: constants where all are known, and one value where they are the same."""
     shapes, first, changed = Shapes(sheet), {}, False
+    for place, node in sheet:
+        if node.op_type == "Reshape" and node.domain in _KNOWN[:2]:
+            changed |= _in_numbers(sheet, shapes, place, node)
     found = [(place, node, shapes.entries(node.output[0])) for place, node in sheet if len(node.output) == 1]
     for place, node, entries in found:
         kind = sheet.lengths.kinds.get(node.output[0], 0)
@@ -134,6 +137,21 @@ def _said(sheet: Sheet) -> bool:
         else:
             first[key] = out
     return changed
+
+
+def _in_numbers(sheet: Sheet, shapes: Shapes, place: int, node: Any) -> bool:
+    """The shape of a Reshape as a constant: 0 for a length that stays, which is what a length of 0 would say too."""
+    if sheet.version < 5 or node.input[1] in sheet.numbers:
+        return False
+    wanted, given = shapes.entries(node.input[1]), sheet.lengths.shape(node.input[0])
+    zeros = any(a.name == "allowzero" and a.i for a in node.attribute) and 0 in (wanted or ([],))[0]
+    if wanted is None or given is None or zeros:
+        return False
+    numbers = [0 if isinstance(n, str) and given[axis : axis + 1] == (n,) else n for axis, n in enumerate(wanted[0])]
+    if not all(isinstance(n, int) for n in numbers):
+        return False
+    sheet.put(place, sheet.make(node, "Reshape", [node.input[0], sheet.constant(numbers, f"{node.output[0]}_shape")]))
+    return True
 
 
 def _chained(sheet: Sheet) -> bool:
