@@ -135,6 +135,32 @@ CASES: dict[str, tuple[list[Any], dict[str, np.ndarray], list[str]]] = {
         {"p": ints(0, 0, 0, 0, 0, 0), "z": ints(0), "w": ints(9), "o": ints(1), "s": ints(1, 4, 6)},
         ["Exp", "Sin"],
     ),
+    "integers that are moved": (
+        [
+            node("Cast", "x", "a", to=6),
+            node("Reshape", "k s", "b"),
+            node("Transpose", "b", "c", perm=[1, 0]),
+            node("BitShift", "u u", "v", direction="LEFT"),
+            node("Mod", "a c", "d"),
+            node("Cast", "d", "e", to=1),
+            node("Sin", "e", "y"),
+        ],
+        {"k": np.arange(1, 25, dtype=np.int32), "s": ints(6, 4), "u": np.array(1, np.uint8)},
+        ["Cast", "Mod", "Cast", "Sin"],
+    ),
+    "a length that stays": (
+        [
+            node("Exp", "x", "a"),
+            node("Compress", "a k", "b", axis=0),
+            node("Shape", "b", "n"),
+            node("Gather", "n z", "m"),
+            node("Concat", "m r", "s", axis=0),
+            node("Reshape", "b s", "c"),
+            node("Sin", "c", "y"),
+        ],
+        {"k": np.array([True, False, True]), "z": ints(0), "r": ints(3, -1)},
+        ["Exp", "Compress", "Reshape", "Sin"],
+    ),
     "a reversal": (
         [node("Exp", "x", "a"), node("Slice", "a l f o l", "b"), node("Sin", "b", "y")],
         {"l": ints(-1), "f": ints(-9), "o": ints(1)},
@@ -216,7 +242,7 @@ CASES: dict[str, tuple[list[Any], dict[str, np.ndarray], list[str]]] = {
 #: Where no node goes by the clean-up: where one does, the certificate says that it does not speak of that.
 STAYED = {
     "slices of one axis", "what is drawn by chance", "a reversal", "casts that lose something",
-    "concatenations", "a reshape that asks for lengths",  # these two go before it: affine, and written in numbers
+    "concatenations", "a reshape that asks for lengths", "integers that are moved",  # these three go before it
 }  # fmt: skip
 
 

@@ -12,9 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from ...extras import required
 from .sheet import Sheet
 
 Rule = Callable[[Sheet, int, Any], bool]
+
+#: Dtypes that NumPy has, by ONNX's numbers.
+_MOVED = frozenset((1, 2, 3, 5, 6, 7, 9, 10, 11))
 
 #: What only gives axes other lengths.
 _VIEWS = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
@@ -54,6 +58,24 @@ def _is_alike(sheet: Sheet, node: Any) -> bool:
         pads = sheet.option(node, "pads", 1)
         return pads is not None and not any(pads)
     return False
+
+
+def of_constant(sheet: Sheet, place: int, node: Any) -> bool:
+    """A constant that is moved is another constant."""
+    tensor, out = sheet.numbers.get(node.input[0]), node.output[0]
+    shape = sheet.lengths.shape(out)
+    if tensor is None or tensor.data_type not in _MOVED or shape is None or out in sheet.kept:
+        return False
+    lengths = [n for n in shape if isinstance(n, int)]
+    array = required("onnx", "onnx").numpy_helper.to_array(tensor)
+    if node.op_type == "Transpose":
+        perm = _attribute(node, "perm")
+        array = array.transpose(None if perm is None else list(perm.ints))
+    elif len(lengths) < len(shape) or np.prod(lengths) != array.size:
+        return False
+    else:
+        array = array.reshape(lengths)
+    return sheet.same(place, sheet.constant(np.ascontiguousarray(array).reshape(array.shape), f"{out}_moved"))
 
 
 def _other(sheet: Sheet, place: int, op: str, given: Sequence[str], **attributes: Any) -> bool:
@@ -210,11 +232,11 @@ def kept_axes(sheet: Sheet, place: int, node: Any) -> bool:
 CHAINS: dict[str, tuple[Rule, ...]] = {
     "Cast": (gives_alike, one_cast),
     "Concat": (gives_alike, one_concat),
-    "Flatten": (gives_alike, one_view),
-    "Reshape": (gives_alike, one_view, shape_in_numbers),
+    "Flatten": (of_constant, gives_alike, one_view),
+    "Reshape": (of_constant, gives_alike, one_view, shape_in_numbers),
     "Slice": (gives_alike, one_slice),
-    "Squeeze": (gives_alike, axes_together, kept_axes, one_view),
-    "Transpose": (gives_alike, one_transpose, transpose_as_view),
-    "Unsqueeze": (gives_alike, axes_together, kept_axes, one_view),
+    "Squeeze": (of_constant, gives_alike, axes_together, kept_axes, one_view),
+    "Transpose": (of_constant, gives_alike, one_transpose, transpose_as_view),
+    "Unsqueeze": (of_constant, gives_alike, axes_together, kept_axes, one_view),
     **dict.fromkeys(("Dropout", "Expand", "Identity", "Max", "Mean", "Min", "Pad", "Sum"), (gives_alike,)),
 }
