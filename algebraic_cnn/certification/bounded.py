@@ -76,7 +76,8 @@ def _by_parts(check: Check, graphs: tuple[Graph, Graph], level: str, inputs: Ten
     kind = "random" if inputs is None else "given"
     precision = str(_coarsest(check)).removeprefix("torch.")
     what = "the two networks make the same calls that are not affine, in the same order; on the values that the first "
-    what += f"has at {len(found[0])} {kind} inputs, every affine part between them gives the same but for what "
+    count = next((len(x) for x in found if x.ndim), 1)
+    what += f"has at {count} {kind} inputs, every affine part between them gives the same but for what "
     what += f"rounding their numbers to {precision} explains."
     smoke = "a smoke test: " if level == "sampled" else ""
     return compared_by_parts(graphs, found, Certificate(smoke + what, level, True))

@@ -22,6 +22,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,7 +33,9 @@ from ..derivation.samples import require_samples_apart
 from ..errors import AlgebraicError, ShapeError, chosen
 from ..ir.choices import Choices, choices_of, dynamic_shapes
 from ..ir.graph import Graph
-from ..ir.model_files import Named, aligned, load_network, load_pair
+from ..ir.model_files import Named, aligned, load_network, load_pair, named_model
+from ..ir.onnx.inputs import agreed, onnx_shapes
+from ..ir.onnx.model import read_model
 from ..ir.resizing import at
 from ..ir.sized import sized
 from ..ir.trace import trace
@@ -42,6 +45,7 @@ from .bounded import bounded, sampled
 from .certificate import Certificate, fingerprint
 from .check import Asked, Check, Claim, Network, device, signature
 from .identity import batches_of
+from .inside import Inside, inside
 from .interface import unlike_inputs, unlike_outputs
 from .modular import modular
 from .rational import rational
@@ -83,17 +87,22 @@ def compare(
     chosen("level", asked.level, LEVELS, where="certify")
     start = time.perf_counter()
     first, second = _pair(original, collapsed, example)
-    given = (first.network, aligned(first, second))
-    networks, free, words = _at_one_size(given, example)
+    prints = (fingerprint(first.network), fingerprint(aligned(first, second)))
+    bodies = _bodies(original, collapsed, replace(asked, inputs=None, box=None))
+    if bodies is not None and bodies.found:
+        second = named_model(bodies.model, collapsed, agreed(onnx_shapes(original), onnx_shapes(collapsed)))
+    networks, free, words = _at_one_size((first.network, aligned(first, second)), example)
     _require_comparable(networks, asked.level)
     shown = None if claim is None or second.choices is None else claim(second.choices)
-    certificate = _decided(Check(*networks, claim=shown, free=free, **vars(asked)))
+    torn = _torn(first, second, asked.level)
+    certificate = _decided(Check(*networks, claim=shown, free=free, **vars(asked)), torn)
+    certificate = certificate if bodies is None else bodies.told(certificate)
     words = _at_sizes(first, second) if not words else "" if certificate.networks else words
     said = certificate.statement + words + _notes(networks)
     return replace(
         certificate,
         statement=said + (_UNCLAIMED if shown is not None and certificate.bound is not None else ""),
-        fingerprints=(fingerprint(given[0]), fingerprint(given[1])),
+        fingerprints=prints,
         points=asked.points,
         seed=asked.seed,
         seconds=time.perf_counter() - start,
@@ -101,10 +110,10 @@ def compare(
     )
 
 
-def _decided(check: Check) -> Certificate:
-    """What the level finds; where it finds nothing, what real inputs refute."""
-    certificate = _unlike(check) or LEVELS[check.level](check)
-    if certificate.undecided and check.level != "auto" and check.box is None:
+def _decided(check: Check, torn: Certificate | None) -> Certificate:
+    """What the level finds, unless something that it does not see differs; where it finds nothing, what is refuted."""
+    certificate = _unlike(check) or torn or LEVELS[check.level](check)
+    if certificate.undecided and torn is None and check.level != "auto" and check.box is None:
         return refuted(certificate, check) or certificate
     return certificate
 
@@ -119,6 +128,14 @@ def _pair(original: Any, collapsed: Any, example: Any) -> tuple[Named, Named]:
         with contextlib.suppress(AlgebraicError):
             return _named(original, example, free), _named(collapsed, example, free)
     return _named(original, example), _named(collapsed, example)
+
+
+def _bodies(original: Any, collapsed: Any, asked: Asked) -> Inside | None:
+    """What is inside the nodes of two ONNX files; None where they are no files."""
+    paths = [each for each in (original, collapsed) if isinstance(each, str | os.PathLike)]
+    if len(paths) < 2 or any(Path(path).suffix != ".onnx" for path in paths):
+        return None
+    return inside(read_model(paths[0]), read_model(paths[1]), lambda one, other: compare(one, other, asked=asked))
 
 
 _FREE = " The free sizes were those of the inputs {}."
@@ -165,6 +182,17 @@ def _unlike(check: Check) -> Certificate | None:
     reason = next(filter(None, reasons), "")
     what = f"the networks are different: {reason}."
     return Certificate(what, check.level, False, interface=True) if reason else None
+
+
+def _torn(first: Named, second: Named, level: str) -> Certificate | None:
+    """The certificate that nothing was decided where nodes whose shapes nobody knows are not the same in both files."""
+    if first.taken == second.taken:
+        return None
+    pairs = zip(first.taken, second.taken, strict=False)
+    found = next((one for one, other in pairs if one != other), (*first.taken, *second.taken)[0]).split()[0]
+    what = f"nodes whose shapes are not known, {found} among them, are not the same in both, or not given the same."
+    what = "an input that need not be given is then another number in the one." if found == "usually" else what
+    return Certificate(what, level, False, undecided=True)
 
 
 def _require_comparable(networks: Sequence[Network], level: str) -> None:

@@ -1,7 +1,7 @@
 """What is inside the nodes of an ONNX file, branches and bodies of loops, collapsed as files of their own.
 
     with_bodies    ModelProto, what collapses a file -> the file with new bodies, and what was done in each
-    with_branches  the file where branches whose condition is known stand in the place of their node
+    nodes_in       how many nodes a graph has, those inside its nodes too
 
 A body is a network like another: what it reads from outside is its input.  It stays as it is where the dtype of such
 a value is not known, where it takes several free first axes that may differ, or where nothing gets smaller.
@@ -14,10 +14,9 @@ from typing import Any
 
 from ..errors import NonFiniteError, ShapeError, TooLargeError, TraceError
 from ..extras import required
-from ..ir.onnx.bodies import as_model, bodies_of, names_of, put_back, settled
-from ..ir.onnx.network import OnnxGraph, inferred
+from ..ir.onnx.bodies import as_model, bodies_of, names_of, put_back
+from ..ir.onnx.network import inferred
 from ..ir.onnx.opaque import subgraphs
-from ..ir.onnx.values import Value
 
 
 def with_bodies(model: Any, collapsed: Callable[[Any, str], Any]) -> tuple[Any, dict[str, Any]]:
@@ -50,19 +49,6 @@ def with_bodies(model: Any, collapsed: Callable[[Any, str], Any]) -> tuple[Any, 
             put_back(new, body, result.model, taken)
             done[body.name] = result
     return new, done
-
-
-def with_branches(read: OnnxGraph) -> Any:
-    """The file of a network where branches whose condition is known take the place of their node; None for none."""
-    conditions = {
-        node.input[0]: bool(value.constant)
-        for node in read.model.graph.node
-        if node.op_type == "If"
-        and isinstance(value := read.values.get(node.input[0]), Value)
-        and value.constant is not None
-        and value.constant.numel() == 1
-    }
-    return settled(read.model, conditions) if conditions else None
 
 
 def nodes_in(graph: Any) -> int:

@@ -21,6 +21,7 @@ from ..errors import ShapeError, UnknownNameError
 from ..files import write_bytes
 from ..ir.graph import Graph
 from ..ir.image_sizes import ImageSizes
+from ..ir.onnx.branches import with_branches
 from ..ir.onnx.cleaning import cleaned, written_down
 from ..ir.onnx.editing import edited
 from ..ir.onnx.model import read_model, sealed
@@ -36,7 +37,7 @@ from .any_size import sampled, starts_of
 from .infinities import staying
 from .job import Job
 from .kept import watched
-from .onnx_bodies import nodes_in, with_bodies, with_branches
+from .onnx_bodies import nodes_in, with_bodies
 from .report import Report, report_of
 from .rewriting import Rewrite
 from .validation import changed
@@ -119,9 +120,7 @@ def collapse_onnx(
         """A file, or a body as a file."""
         within, inner = with_bodies(model, collapsed)
         said = shapes if where == str(path) else None
-        read = network(within, said, where)
-        while (unfolded := with_branches(read)) is not None:
-            read = network(unfolded, said, where)
+        read = with_branches(network(within, said, where), said, where)
         result = _collapsed(read, certify, method, prices or ONNX_RUNTIME, memory_budget)
         nodes = nodes_in(model.graph), nodes_in(result.model.graph)
         return replace(result, inner=inner, nodes=nodes, certificate=_speaking_of(result.certificate, inner))

@@ -1,9 +1,10 @@
 """Networks in files, as ``certify`` takes them: .pt2 programs, .onnx files, .npz maps.
 
-    Named          a network, and the names that its inputs and outputs have in the file, where it names them
-    load_network   path -> Named
-    load_pair      two paths -> two Named, at the same sizes
-    aligned        the second of two networks with inputs and outputs in the order of the first's names
+Named          a network, and the names that its inputs and outputs have in the file, where it names them
+load_network   path -> Named
+named_model    ModelProto -> Named
+load_pair      two paths -> two Named, at the same sizes
+aligned        the second of two networks with inputs and outputs in the order of the first's names
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from ..algebra.affine import AffineMap
 from ..errors import UnknownNameError
 from .choices import Choices, carrying, choices_of
 from .graph import Graph
+from .onnx.branches import with_branches
+from .onnx.cuts import taken_out
 from .onnx.inputs import agreed, onnx_shapes
 from .onnx.model import read_model
 from .onnx.network import network
@@ -39,6 +42,7 @@ class Named:
         inputs: a name for every input.
         outputs: a name for every output.
         sizes: the sizes at which it is looked at, in words, where the file takes others as well.
+        taken: what the nodes of an ONNX file are that no call of the network is, as ``taken_out`` says it.
         choices: of the collapse that made it, as far as it carries them.
     """
 
@@ -46,6 +50,7 @@ class Named:
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     sizes: str = ""
+    taken: tuple[str, ...] = ()
     choices: Choices | None = None
 
 
@@ -90,7 +95,7 @@ def load_network(
     if path.suffix == ".npz":
         return Named(AffineMap.load(path))
     if path.suffix == ".onnx":
-        return _onnx_file(path, shapes or {}, device)
+        return named_model(read_model(path), path, shapes, device)
     program = load_program(path)
     if torch.device(device).type != "cpu":
         from torch.export.passes import move_to_device_pass
@@ -101,15 +106,31 @@ def load_network(
     return Named(trace(program), choices=choices_of(program))
 
 
-def _onnx_file(path: Path, shapes: Mapping[str, Sequence[int | None]], device: torch.device | str) -> Named:
-    """An ONNX file at the example's sizes; only the batch stays free."""
-    read = network(read_model(path), shapes, path)
+def named_model(
+    model: Any,
+    where: object,
+    shapes: Mapping[str, Sequence[int | None]] | None = None,
+    device: torch.device | str = "cpu",
+) -> Named:
+    """An ONNX file at the example's sizes; only the batch stays free.
+
+    Args:
+        model: a ModelProto.
+        where: what people call it, for errors.
+        shapes: of inputs by name, None for what the file says or leaves free.
+        device: where its numbers go.
+
+    Raises:
+        ShapeError, DataError, TraceError: as ``network`` raises them.
+    """
+    read = with_branches(network(model, shapes, where), shapes, where)
     graph = at_example(read.graph)
     constants = {name: x.to(device) for name, x in graph.constants.items()}
     free = read.graph.sizes is not None or bool(read.inputs.bound)
     pairs = zip(read.inputs.names, graph.example_shapes, strict=False)
     words = ", ".join(f"{name} {'x'.join(map(str, shape[1:]))}" for name, shape in pairs) if free else ""
-    return Named(replace(graph, constants=constants), read.given, read.returned, words)
+    given = tuple(name for name in read.given if read.values.get(name) is not None)
+    return Named(replace(graph, constants=constants), given, tuple(read.shown), words, taken_out(read))
 
 
 def aligned(first: Named, second: Named) -> Graph | AffineMap:

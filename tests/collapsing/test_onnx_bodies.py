@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from algebraic_cnn import collapse_onnx, load_onnx
+from algebraic_cnn import certify, collapse_onnx, load_onnx
 from algebraic_cnn.ir.onnx.writing import session
 
 onnx = pytest.importorskip("onnx")
@@ -65,6 +65,18 @@ def same(path: Path, new: Path, feeds: dict[str, np.ndarray]) -> None:
         assert np.array_equal(module(*(torch.from_numpy(np.asarray(x)) for x in feeds.values())).numpy(), right)
 
 
+def mutant(path: Path, new: Path, body: str) -> Path:
+    """The file with one number inside a node another one."""
+    model = onnx.load(path)
+    graphs = [a.g for node in model.graph.node for a in node.attribute if a.name == body]
+    tensor = next(t for graph in graphs for t in graph.initializer if t.dims)
+    array = onnx.numpy_helper.to_array(tensor).copy()
+    array.reshape(-1)[0] += 1
+    tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+    onnx.save(model, new)
+    return new
+
+
 def test_both_branches_are_collapsed_with_certificates_of_their_own(tmp_path: Path) -> None:
     path = branches(tmp_path / "a.onnx", [], [value("c", BOOL, [])])
     result = collapse_onnx(path)
@@ -80,6 +92,19 @@ def test_both_branches_are_collapsed_with_certificates_of_their_own(tmp_path: Pa
     onnx.checker.check_model(str(new), full_check=True)
     for c in (True, False):
         same(path, new, {"x": whole(3, 2, 6, 6, seed=5), "c": np.array(c)})
+    certificate = certify(path, new)
+    assert certificate.verdict == "equal", certificate
+    assert "Inside, then_branch of choice: " in certificate.statement
+
+
+@pytest.mark.parametrize("way", ["then_branch", "else_branch"])
+def test_another_number_inside_a_branch_is_another_network(way: str, tmp_path: Path) -> None:
+    path = branches(tmp_path / "a.onnx", [], [value("c", BOOL, [])])
+    result = collapse_onnx(path)
+    other = mutant(result.save(tmp_path / "b.onnx"), tmp_path / "c.onnx", way)
+    certificate = certify(path, other)
+    assert not certificate.ok
+    assert f"Inside, {way} of choice: " in certificate.statement
 
 
 @pytest.mark.parametrize("c", [True, False])
@@ -87,7 +112,9 @@ def test_a_branch_whose_condition_is_known_takes_the_place_of_its_node(c: bool, 
     path = branches(tmp_path / "a.onnx", held(c=np.array(c)), [])
     result = collapse_onnx(path)
     assert [node.op_type for node in result.model.graph.node] == ["Conv", "Relu"]
-    same(path, result.save(tmp_path / "b.onnx"), {"x": whole(3, 2, 6, 6, seed=5)})
+    new = result.save(tmp_path / "b.onnx")
+    same(path, new, {"x": whole(3, 2, 6, 6, seed=5)})
+    assert certify(path, new).ok
 
 
 def test_the_body_of_a_loop_is_collapsed(tmp_path: Path) -> None:
@@ -108,6 +135,8 @@ def test_the_body_of_a_loop_is_collapsed(tmp_path: Path) -> None:
     onnx.checker.check_model(str(new), full_check=True)
     for n in (0, 1, 2):
         same(path, new, {"x": whole(1, 2, 6, 6, seed=n), "n": np.array(n)})
+    assert certify(path, new).ok
+    assert not certify(path, mutant(new, tmp_path / "c.onnx", "body")).ok
 
 
 def test_a_body_that_reads_what_has_no_dtype_stays(tmp_path: Path) -> None:
@@ -123,3 +152,52 @@ def test_a_body_that_reads_what_has_no_dtype_stays(tmp_path: Path) -> None:
     result = collapse_onnx(tmp_path / "a.onnx")
     assert result.inner == {}
     assert list(result.model.graph.node) == nodes
+
+
+def test_a_function_of_the_same_name_is_another_network_where_it_computes_something_else(tmp_path: Path) -> None:
+    paths = []
+    for name, op in (("a", "Exp"), ("b", "Exp"), ("c", "Sin")):
+        opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+        own = helper.make_function("own", "Bent", ["a"], ["b"], [helper.make_node(op, ["a"], ["b"])], opsets[:1])
+        nodes = [helper.make_node("Bent", ["x"], ["h"], domain="own"), helper.make_node("Relu", ["h"], ["y"])]
+        graph = helper.make_graph(nodes, "outer", [value("x", FLOAT, IMAGE)], [value("y", FLOAT, IMAGE)])
+        paths.append(tmp_path / f"{name}.onnx")
+        onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8, functions=[own]), paths[-1])
+    assert certify(paths[0], paths[1]).ok
+    assert not certify(paths[0], paths[2]).ok
+
+
+def looked_up(path: Path, words: list[str]) -> Path:
+    """The first entries of x that are larger than zero, and a word beside them: nobody knows how many there are."""
+    nodes = [
+        helper.make_node("NonZero", ["x"], ["places"]),
+        helper.make_node("Gather", ["words", "places"], ["w"]),
+        helper.make_node("Cast", ["places"], ["y"], to=FLOAT),
+    ]
+    table = helper.make_tensor("words", onnx.TensorProto.STRING, [len(words)], [word.encode() for word in words])
+    outputs = [value("y", FLOAT), value("w", onnx.TensorProto.STRING)]
+    graph = helper.make_graph(nodes, "outer", [value("x", FLOAT, ["N"])], outputs, [table])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def test_nodes_whose_shapes_nobody_knows_are_compared(tmp_path: Path) -> None:
+    one, same_, other = (
+        looked_up(tmp_path / f"{place}.onnx", words) for place, words in enumerate((["a", "b"], ["a", "b"], ["a", "c"]))
+    )
+    assert certify(one, same_).ok
+    assert not certify(one, other).ok
+
+
+def test_an_input_that_need_not_be_given_is_compared(tmp_path: Path) -> None:
+    paths = []
+    for place, number in enumerate((1.0, 1.0, 2.0)):
+        inputs = [value("x", FLOAT, IMAGE), value("s", FLOAT, [])]
+        graph = helper.make_graph(
+            [helper.make_node("Mul", ["x", "s"], ["y"])], "outer", inputs, [value("y", FLOAT, IMAGE)],
+            held(s=np.array(number, np.float32)),
+        )  # fmt: skip
+        paths.append(tmp_path / f"{place}.onnx")
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), paths[-1])
+    assert certify(paths[0], paths[1]).ok
+    assert "need not be given" in certify(paths[0], paths[2]).statement

@@ -10,7 +10,8 @@ From the ground up:
     inputs                     the inputs, and which of their sizes are free
     tables/                    what is made of every operator, one file for each family
     network, reading           a file as a graph, and as a torch module
-    bodies                     graphs inside nodes as files of their own
+    bodies, branches           graphs inside nodes as files of their own; branches in the place of their node
+    cuts                       what the nodes are that no call of the graph is
     pen, spelling              what writes nodes; ATen calls as nodes
     lengths, sheet, entries    what is known of shapes; nodes while they are changed; integers that say shapes
     chains, cleaning           moves after moves as one; equal nodes once

@@ -57,18 +57,19 @@ def names_of(graph: Any) -> set[str]:
     return found
 
 
-def as_model(model: Any, body: Body, infos: Mapping[str, Any]) -> Any:
+def as_model(model: Any, body: Body, infos: Mapping[str, Any], more: Sequence[str] = ()) -> Any:
     """A body as a file; None where a value that it reads has no known dtype, or first axes may differ.
 
     Args:
         model: the file.
         body: of it.
         infos: what shape inference says of the values of the file, by name.
+        more: names of values of the file that are inputs as well.
     """
     onnx = required("onnx", "onnx")
     given = {value.name for value in model.graph.input}
     held = {t.name: t for t in model.graph.initializer if t.name not in given}
-    read = [name for name in body.free if name not in held]
+    read = [name for name in dict.fromkeys((*body.free, *more)) if name not in held]
     if any(name not in infos or not infos[name].type.HasField("tensor_type") for name in read):
         return None
     inputs = [*body.graph.input, *(infos[name] for name in read)]

@@ -147,8 +147,9 @@ def _in_numbers(sheet: Sheet, shapes: Shapes, place: int, node: Any) -> bool:
     zeros = any(a.name == "allowzero" and a.i for a in node.attribute) and 0 in (wanted or ([],))[0]
     if wanted is None or given is None or zeros:
         return False
-    numbers = [0 if isinstance(n, str) and given[axis : axis + 1] == (n,) else n for axis, n in enumerate(wanted[0])]
-    if not all(isinstance(n, int) for n in numbers):
+    stays = [0 if isinstance(n, str) and given[axis : axis + 1] == (n,) else n for axis, n in enumerate(wanted[0])]
+    numbers = [n for n in stays if isinstance(n, int)]
+    if len(numbers) < len(stays):
         return False
     sheet.put(place, sheet.make(node, "Reshape", [node.input[0], sheet.constant(numbers, f"{node.output[0]}_shape")]))
     return True

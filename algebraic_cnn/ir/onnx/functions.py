@@ -7,6 +7,7 @@ without_references  the nodes of a function, with the attributes of the node tha
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -26,6 +27,18 @@ _ON_TENSORS = frozenset(
 def local(model: Any) -> dict[tuple[str, str], Any]:
     """The functions of a file by domain and name."""
     return {(f.domain.removeprefix("ai.onnx"), f.name): f for f in model.functions}
+
+
+def told(model: Any, node: Any) -> str:
+    """What the functions of a file are, for a node that is one of them or may call them inside; "" for others."""
+    if not model.functions or not (_key(node) in local(model) or any(a.HasField("g") for a in node.attribute)):
+        return ""
+    texts = sorted(f.SerializeToString(deterministic=True) for f in model.functions)
+    return hashlib.sha256(b"".join(texts)).hexdigest()
+
+
+def _key(node: Any) -> tuple[str, str]:
+    return node.domain.removeprefix("ai.onnx"), node.op_type
 
 
 def has_body(node: Any, version: int) -> bool:

@@ -26,7 +26,7 @@ from ..graph import Call, Graph, Ref, needed
 from .builder import Builder
 from .dispatch import domain_of, function_of, read
 from .evaluating import Evaluation, missing
-from .functions import local
+from .functions import local, told
 from .inputs import EXAMPLES, Inputs, Rung, inputs_of, rungs
 from .lengths import counts_far
 from .nodes import Given, dtype_of
@@ -53,6 +53,7 @@ class OnnxGraph:
         constants: likewise.
         run: what computes its nodes one by one.
         refused: nodes that torch refuses at the example's sizes: a longer example may be what they want.
+        shown: the names of those outputs of the file that the graph has.
     """
 
     model: Any
@@ -67,6 +68,7 @@ class OnnxGraph:
     constants: Mapping[str, torch.Tensor]
     run: Evaluation
     refused: Sequence[int] = ()
+    shown: Sequence[str] = ()
 
     def with_outputs(self, names: Sequence[str]) -> OnnxGraph:
         """The network whose graph computes some more values."""
@@ -211,7 +213,7 @@ class _Reading:
         shaped = run is not None and proto.op_type not in SELECTING
         if run is None and not missing([proto], self.run):
             run = self.run.alone(proto)
-        return Opaque(proto, opsets, kinds, run, shaped=shaped)
+        return Opaque(proto, opsets, kinds, run, shaped=shaped, own=told(self.model, proto))
 
     def _unknown(self, name: str) -> Value | None:
         """An output of a node that was taken out: an input of the graph, if its dtype and all its lengths are known."""
@@ -271,7 +273,8 @@ class _Reading:
         )
         kinds = {name: dtype_of(kind) for name, kind in self.kinds.items()}
         read = (self.model, made, self.values, self.makers, self.why, self.cut, inputs, kinds, b.calls, b.constants)
-        return OnnxGraph(*read, self.run, self.refused)
+        shown = [value.name for value, found in zip(graph.output, outputs, strict=True) if found is not None]
+        return OnnxGraph(*read, self.run, self.refused, shown)
 
 
 def inferred(model: Any) -> Any:

@@ -67,6 +67,7 @@ class Opaque:
         kinds: dtypes of its outputs by ONNX's numbers, where the file says them.
         run: computes it, where torch can.
         shaped: whether that gives the shapes without numbers too; else ONNX's shape inference says them.
+        own: what the functions of the file are, where the node is one of them or calls them.
     """
 
     namespace = "onnx"
@@ -79,7 +80,9 @@ class Opaque:
         run: Callable[..., Any] | None = None,
         *,
         shaped: bool = True,
+        own: str = "",
     ) -> None:
+        self.own = own
         self.node, self.opsets, self.kinds, self.run, self.shaped = node, list(opsets), list(kinds), run, shaped
         self.__name__ = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
         self.__module__ = self.namespace
@@ -118,7 +121,8 @@ class Opaque:
         given, found = ([bool(name) for name in names] for names in (self.node.input, self.node.output))
         held = [(place, str(x.dtype), tuple(x.shape), x.tolist()) for place, x in sorted(self.held.items())]
         more = hashlib.sha256(repr(held).encode()).hexdigest() if held else ""
-        return f"{self.__name__} {versions} {digest} {_shortened(given)} {len(_shortened(found))} {more}".strip()
+        shape = f"{_shortened(given)} {len(_shortened(found))}"
+        return f"{self.__name__} {versions} {digest} {shape} {more} {self.own}".strip()
 
     def _told(self) -> list[Any]:
         """The attributes that say more than leaving them out: some tools write every default down."""

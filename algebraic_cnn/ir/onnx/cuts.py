@@ -1,0 +1,79 @@
+"""What the nodes are that were taken out of the graph of an ONNX file, in words that two files can be compared by.
+
+    taken_out   OnnxGraph -> one text for each such node, and one for each output of the file that only they know
+
+A node that was taken out is no call of the graph: what it is given is an output there, and what it gives an input.
+Two files of equal graphs are the same function only where these nodes are the same too, and are wired alike; and where
+an input that need not be given is the same number in both if it is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from ...extras import required
+from ..canonical import bits
+from ..graph import Ref
+from .functions import told
+from .network import OnnxGraph
+from .opaque import Opaque, captured
+from .values import Size, Value
+
+#: Integers that may be sizes, at most so many.
+_FEW = 64
+
+
+def taken_out(read: OnnxGraph) -> tuple[str, ...]:
+    """One text for each node that was taken out, in their order, and for each output that is not in the graph."""
+    nodes = [read.model.graph.node[place] for place in read.cut]
+    made = {name: f"{k}.{j}" for k, node in enumerate(nodes) for j, name in enumerate(node.output) if name}
+    graph = read.model.graph
+    unread = [t for t in graph.initializer if t.name in read.given or read.values.get(t.name) is None]
+    stored = {t.name: _digest(t) for t in unread} | {t.values.name: _digest(t) for t in graph.sparse_initializer}
+    shown = {ref.name: k for k, ref in enumerate(read.graph.outputs) if isinstance(ref, Ref)}
+    inputs = {name: k for k, name in enumerate(read.graph.inputs)}
+
+    def wired(name: str) -> str:
+        value = read.values.get(name)
+        if isinstance(value, np.ndarray):
+            numbers = [n.numbers if isinstance(n, Size) else n for n in value.reshape(-1)]
+            return f"numbers {value.shape} {numbers}"
+        if not isinstance(value, Value):
+            return f"what {made.get(name, stored.get(name, name))} gives"
+        if value.constant is not None and not value.constant.is_floating_point() and value.constant.numel() < _FEW:
+            return f"numbers {tuple(value.constant.shape)} {value.constant.reshape(-1).tolist()}"
+        if value.constant is not None:
+            return f"constant {value.constant.dtype} {tuple(value.constant.shape)} {bits(value.constant)}"
+        return f"value {shown.get(value.name, value.name)}"
+
+    found = [f"{_text(read, node)} given {_given(node, wired)} gives {_gives(read, node, inputs)}" for node in nodes]
+    usual = [f"usually {name} {stored[name]}" for name in read.given if name in stored]
+    lost = [name for name in read.returned if name not in read.shown]
+    return (*found, *usual, *(f"output {name} is {wired(name)}" for name in sorted(lost)))
+
+
+def _digest(tensor: Any) -> str:
+    """What a tensor is, but for its name and how its numbers are written."""
+    if hasattr(tensor, "indices"):
+        return f"{list(tensor.dims)} {_digest(tensor.values)} {_digest(tensor.indices)}"
+    array = required("onnx", "onnx").numpy_helper.to_array(tensor)
+    words = repr(array.tolist()).encode() if array.dtype.hasobject else array.tobytes()
+    return f"{tensor.data_type} {list(tensor.dims)} {hashlib.sha256(words).hexdigest()}"
+
+
+def _text(read: OnnxGraph, node: Any) -> str:
+    return Opaque(node, read.model.opset_import, [], own=told(read.model, node)).text
+
+
+def _given(node: Any, wired: Any) -> str:
+    names = [*node.input, *captured(node)]
+    return hashlib.sha256(repr([wired(name) if name else "" for name in names]).encode()).hexdigest()
+
+
+def _gives(read: OnnxGraph, node: Any, inputs: dict[str, int]) -> list[int | None]:
+    """The places of its outputs among the inputs of the graph."""
+    values = [read.values.get(name) for name in node.output]
+    return [inputs.get(value.name) if isinstance(value, Value) else None for value in values]
