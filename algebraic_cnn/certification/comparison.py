@@ -97,7 +97,8 @@ def compare(
     torn = _torn(first, second, asked.level)
     certificate = _decided(Check(*networks, claim=shown, free=free, **vars(asked)), torn)
     certificate = certificate if bodies is None else bodies.told(certificate)
-    words = _at_sizes(first, second) if not words else "" if certificate.networks else words
+    proven = certificate.networks and free  # then the statement itself says for which sizes
+    words = _at_sizes(first, second) if not words else "" if proven else words
     said = certificate.statement + words + _notes(networks)
     return replace(
         certificate,
@@ -159,10 +160,12 @@ def _at_one_size(
     shapes = shapes or list(one.example_shapes or other.example_shapes)
     graphs = []
     for graph in (one, other):
-        if graph.sizes is not None and len(shapes) != len(graph.inputs):
+        users = graph.inputs[: len(graph.inputs) - len(graph.state)]
+        if graph.sizes is not None and len(shapes) < len(users):
             what = "the image sizes at which to compare are not known"
             raise ShapeError(what, expected="an example", got=shapes, where="certify")
-        graphs.append(graph if graph.sizes is None else at(graph, graph.sizes.of(graph.inputs, shapes)))
+        known = None if graph.sizes is None else graph.sizes.of(users, shapes[: len(users)])
+        graphs.append(graph if known is None else at(graph, known))
     words = _FREE.format(", ".join("x".join(map(str, shape[1:])) for shape in shapes))
     return (graphs[0], graphs[1]), (one, other) if one.sizes and other.sizes else None, words
 

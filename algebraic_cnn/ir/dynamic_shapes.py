@@ -143,7 +143,7 @@ def left_bound(model: Any, example: Any, dynamic_shapes: Any, graph: Graph) -> s
         return ""
     arguments = tuple(example) if isinstance(example, tuple | list) else (example,)
     asked = per_argument(model, arguments, dynamic_shapes)
-    pairs = zip(graph.inputs, graph.input_shapes, asked, strict=True)
+    pairs = zip(graph.inputs, graph.input_shapes, asked, strict=False)  # buffers that are written come last
     bound = [
         f"axis {axis} of {name}: {shape[axis]} alone"
         for name, shape, axes in pairs
