@@ -303,7 +303,7 @@ PLANTED = [
     (without_torch, "algebra.symbolic.words", "class A:\n    import sympy"),
     (without_torch, "apps.cli.options", "if True:\n    import torch.nn"),
     (without_torch, "algebra.affine", "from .forms import Dense"),
-    (without_torch, "algebra.stencils.lattice", "import torch"),
+    (without_torch, "algebra.stencils.pieces", "import torch"),
     (nothing_unpickled, "data", "def f():\n    import pickle"),
     (nothing_unpickled, "data", "def f(path):\n    return torch.load(path)"),
     (nothing_unpickled, "data", "def f(path):\n    return torch.load(path, weights_only=False)"),

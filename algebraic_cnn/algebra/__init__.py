@@ -7,7 +7,7 @@ From the ground up:
     recursion      the skip recursion of [JV24] and its collapse to one affine map
     assembly       a skip recursion under construction
     operators/     maps of images of every size: finitely many classes of rows along each axis
-    stencils/      translation-equivariant maps as matrices of Laurent polynomials, and what breaks at borders
+    stencils/      affine pieces of a network as operators: which of them are one convolution, and with what numbers
     varieties/     the functions an architecture can express: dimension, symmetries, factorisations
     symbolic/      the recursion as formulas: paths, words of W and B, the polynomial in t
 """

@@ -37,7 +37,7 @@ def leading(piece: Piece) -> tuple[list[Atom], Sequence[Piece]]:
     """The maps of one channel each with which a piece begins, and what comes after them."""
     parts, maps = parts_of(piece), []
     for part in parts:
-        if not isinstance(part, Atom) or not is_pointwise(part) or not part.form.footprint.diagonal:
+        if not isinstance(part, Atom) or not is_pointwise(part) or not part.form.diagonal:
             break
         maps.append(part)
     return maps, parts[len(maps) :]

@@ -13,14 +13,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
-from ..algebra.stencils.kernels import pointwise
+from ..algebra.operators.blocks import Copies
 from ..algebra.stencils.moves import after, is_pointwise, keeps_axes
-from ..algebra.stencils.pieces import Array, Atom, Branches, Chain, Form, Move, Piece
+from ..algebra.stencils.pieces import Atom, Branches, Chain, Move, Piece
 from ..derivation.definitions import AffinePart, Definition
 from ..ops.registry import traits
-from ..rings.ring import Ring
 from .cut import Cutter
 
 
@@ -69,8 +66,7 @@ def _carried(first: Piece, moves: Sequence[Piece], pool: Piece) -> list[Piece] |
     for move in moves:
         if not (isinstance(first, Atom) and isinstance(move, Move)):
             return None
-        fp = first.form.footprint
-        pair = after(first, move) if fp.c_in == fp.c_out else None
+        pair = after(first, move) if first.form.c_in == first.form.c_out else None
         if pair is None:
             return None
         first = replace(pair[0], call=None)  # as it was called, it may not take values of that rank
@@ -82,28 +78,20 @@ def exchanged(first: Piece, pool: Piece) -> tuple[Atom, Atom] | None:
     """A map of channels and a pool after it as the pool and then the map, or None where that is not the same."""
     if not (isinstance(first, Atom) and isinstance(pool, Atom) and _is_map(first) and _is_mean(pool)):
         return None
-    fp = first.form.footprint
-    if fp.c_in > fp.c_out:
+    c = first.form.c_in
+    if c > first.form.c_out:
         return None
-    shape = (pool.shape[0], fp.c_in, *pool.shape[2:])
-    footprint = replace(pool.form.footprint, c_in=fp.c_in, c_out=fp.c_in, groups=fp.c_in)
-
-    def taps(ring: Ring) -> Array:
-        widths = footprint.taps_shape[-len(footprint.axes) :]
-        return np.repeat(pool.taps(ring).reshape(-1, *widths)[:1], fp.c_in, axis=0)
-
-    call = replace(pool.call, shape=shape)
-    form = replace(pool.form, footprint=footprint)
-    before = replace(pool, form=form, taps=taps, source=first.source, shape=shape, call=call)
-    sizes = [n or 1 for n in pool.shape[2:]]
-    form = Form(pointwise(fp.c_in, fp.c_out, fp.groups, sizes), first.form.last, first.form.offset)
-    call = first.call and replace(first.call, shape=pool.shape)
+    shape = (pool.shape[0], c, *pool.shape[2:])
+    form, call = replace(pool.form, blocks=Copies(pool.form.blocks, c)), replace(pool.call, shape=shape)
+    before = replace(pool, form=form, source=first.source, shape=shape, call=call)
+    form, call = first.form.everywhere([n or 1 for n in pool.shape[2:]]), first.call
+    call = call and replace(call, shape=pool.shape)
     return before, replace(first, form=form, source=shape, shape=pool.shape, call=call)
 
 
 def _is_map(atom: Atom) -> bool:
     """Whether an atom maps channels, the axis after the batch, at every position alike."""
-    return is_pointwise(atom) and not atom.form.last and bool(atom.form.footprint.axes) and keeps_axes(atom)
+    return is_pointwise(atom) and not atom.form.last and bool(atom.form.axes) and keeps_axes(atom)
 
 
 def _is_mean(atom: Atom) -> bool:

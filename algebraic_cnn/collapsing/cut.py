@@ -1,7 +1,7 @@
 """Where to cut: which values of a piece are computed, and in which form each part between two of them runs.
 
     given      the calls that the network had
-    merged     one stencil (realisation.py), with moves or a circular padding (writing.py), or in a ring (strips.py)
+    merged     one stencil (realisation.py), with moves (writing.py), or in a ring (strips.py)
     dense      one matrix, where images are small
     best       the cheapest plan: by dynamic programming over the cuts of a chain, by pairs over branches
 
@@ -17,7 +17,6 @@ from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
-from ..algebra.stencils.circular import unrolled, wraps
 from ..algebra.stencils.moves import gathered, moves_through
 from ..algebra.stencils.phases import Grouping
 from ..algebra.stencils.pieces import Atom, Branches, Chain, Form, Move, Piece, Scaling, Tangle, chained, form, settled
@@ -32,7 +31,7 @@ from .lifting import Sheet, lifted
 from .plans import NEVER, Merger, Plan
 from .realisation import realise, runs
 from .strips import ringed
-from .writing import around, beside, leaves, multiplied, name_of, opened, repeated, wrapped
+from .writing import around, beside, leaves, multiplied, name_of, opened, repeated
 
 #: A form that spends more of something and is not cheaper by this factor is not worth a change.
 GAIN = 0.98
@@ -160,11 +159,11 @@ class Cutter:
         if whole is None or any(len(merger.calls) == len(list(leaves(piece))) for merger in plan.mergers):
             return plan
         cost = self._merged(piece).cost
-        border = "" if whole.footprint.exact else " inside, as it was along the border,"
+        border = "" if whole.exact else " inside, as it was along the border,"
         if math.isinf(cost) and self.elsewhere is not None and not math.isinf(self._merged_here(piece).cost):
             return replace(plan, refusals=("no one form of it takes every image size",))
         if math.isinf(cost):
-            return plan if whole.footprint.exact else replace(plan, refusals=("at the border it is not one stencil",))
+            return plan if whole.exact else replace(plan, refusals=("at the border it is not one stencil",))
         reason = f"one stencil{border} would take {cost / 1000:,.0f} us against {plan.cost / 1000:,.0f} us by the model"
         return replace(plan, refusals=(reason,))
 
@@ -195,13 +194,10 @@ class Cutter:
 
     def _one(self, piece: Piece, before: Expense | None) -> Plan:
         """One stencil without moves, or a plan of infinite cost."""
-        if isinstance(piece, Chain) and any(wraps(part) for part in piece.parts):
-            pair = unrolled(piece.parts)
-            return self._form(piece, wrapped(*pair), before) if pair and runs(chained(pair[1])) else NEVER
         whole = form(piece)
         if whole is None:
             return NEVER
-        if not whole.footprint.exact:
+        if not whole.exact:
             return self._ringed(piece, whole, before)
         calls = tuple(leaves(piece))
 
@@ -226,14 +222,14 @@ class Cutter:
     def _ringed(self, piece: Piece, whole: Form, before: Expense | None) -> Plan:
         """One convolution inside and the calls as they were along the border, where the inside alone would pay."""
         before = self._spent(piece, self.given(piece)) if before is None else before
-        fp = whole.footprint
-        widths = [Grouping.of(axis).width for axis in fp.axes]
-        products = fp.c_out * fp.c_in // fp.groups * math.prod(widths) * math.prod(axis.m for axis in fp.axes)
+        widths = [Grouping.of(axis).width for axis in whole.axes]
+        each = whole.c_out * whole.c_in // whole.groups * math.prod(axis.m for axis in whole.axes)
+        products = each * math.prod(widths)
         emit = ringed(piece, self.given(piece)) if products * self.prices.product < before.total else None
         try:
-            phases = math.prod(axis.up for axis in fp.axes)
+            phases = math.prod(axis.up for axis in whole.axes)
             apart = f" for each of {phases} phases" if phases > 1 else ""
-            name = f"conv{len(fp.axes)}d {'x'.join(map(str, widths))}{apart} inside, strips as given"
+            name = f"conv{len(whole.axes)}d {'x'.join(map(str, widths))}{apart} inside, strips as given"
             return self._form(piece, emit, before, name) if emit else NEVER
         except RuntimeError:  # torch refuses a strip that is thinner than its reflection
             return NEVER

@@ -1,10 +1,8 @@
 """The same network at other image sizes, piece by piece: what a form must be to take them all.
 
     Elsewhere   the network at several image sizes
-    aligned     whether the far border always lies alike: then borders of every size are those of one
 
-A stencil of stride s meets the far border in one of s ways, by the length of the image modulo s.  Where all sizes
-meet it in the same way, an image one step longer has one more inner position and the same border.
+A map of stride s meets the far border in one of s ways, by the length of the image modulo s.
 """
 
 from __future__ import annotations
@@ -12,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..algebra.stencils.lattice import Axis
-from ..algebra.stencils.pieces import Atom, Branches, Chain, Move, Other, Piece, Scaling, Size, Tangle, atoms, form
+from ..algebra.stencils.pieces import Atom, Branches, Chain, Move, Other, Piece, Scaling, Size, Tangle, form
 from ..ir.graph import Graph
 from ..ops.registry import piece_of
 from ..ops.source import Source
@@ -46,7 +43,7 @@ class Elsewhere:
             The network at that size, and the piece; None where the piece does not say what it would be.
         """
         whole = form(piece)
-        ways = max([_SIZES, *(2 * axis.down for axis in whole.footprint.axes)] if whole else [_SIZES])
+        ways = max([_SIZES, *(2 * axis.down for axis in whole.axes)] if whole else [_SIZES])
         seen = {(piece.source, piece.shape)}
         for place, source in enumerate(self.sources):
             there = self._at(piece, place, None)
@@ -109,21 +106,8 @@ def _stretched(piece: Atom | Scaling, shape: Size) -> Piece | None:
     """An identity or a multiple, on values of another shape."""
     if isinstance(piece, Scaling) or len(shape) != len(piece.source):
         return None
-    fp = piece.form.footprint
     place = len(shape) - 1 if piece.form.last else 1
     if shape[place] != piece.source[place]:
         return None
-    sizes = [n or 1 for axis, n in enumerate(shape) if axis not in (0, place)]
-    axes = tuple(Axis(n, n) for n in sizes)
-    return replace(piece, form=replace(piece.form, footprint=replace(fp, axes=axes)), source=shape, shape=shape)
-
-
-def aligned(pieces: Sequence[Piece]) -> bool:
-    """Whether every part of a family of pieces meets the far border in the same way at every size."""
-    return len({tuple(_ends(piece)) for piece in pieces}) == 1
-
-
-def _ends(piece: Piece) -> Iterator[tuple[int, ...]]:
-    for part in atoms(piece):
-        if isinstance(part, Atom):
-            yield tuple(axis.down * axis.m - axis.up * axis.n for axis in part.form.footprint.axes)
+    sizes = tuple(n or 1 for axis, n in enumerate(shape) if axis not in (0, place))
+    return replace(piece, form=replace(piece.form, sizes=sizes), source=shape, shape=shape)

@@ -45,7 +45,7 @@ def tail(piece: Piece) -> tuple[Sequence[Piece], Sequence[Piece]]:
 
 
 def _is_diagonal(piece: Piece) -> bool:
-    return isinstance(piece, Atom) and is_pointwise(piece) and piece.form.footprint.diagonal
+    return isinstance(piece, Atom) and is_pointwise(piece) and piece.form.diagonal
 
 
 def _behind(network: AffinePart, name: str) -> tuple[dict[str, Definition], list[str]] | None:

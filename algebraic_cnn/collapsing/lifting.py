@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..algebra.operators.forms import Ends
 from ..algebra.stencils.moves import with_length
-from ..algebra.stencils.pieces import Array, Piece, form
+from ..algebra.stencils.pieces import Array, Form, Piece, form
 from ..ir.graph import Call, Graph, Ref, Size
 from ..ir.resizing import Length
 from ..rings.ring import Ring
 from .building import LIKE, Emit, GraphBuilder
-from .elsewhere import aligned
 from .writing import leaves
 
 #: Calls whose arguments may be numbers of the network; a number that is a length is then none of its constants.
@@ -183,88 +183,61 @@ class _Lift:
 
     def _map(self, recipe: Callable[[Ring], Array], calls: Sequence[Call]) -> Ref:
         """A bias map as a small one, its middle repeated as often as the value is long to which it is added."""
-        whole = form(self.sheets[0].piece)
-        if whole is None or whole.last or not aligned([sheet.piece for sheet in self.sheets]):
+        whole, along = form(self.sheets[0].piece), _ends([form(sheet.piece) for sheet in self.sheets])
+        if whole is None or whole.last or along is None:
             raise _SizeBound
-        middles = [_Middle.of(axis.up, axis.m, *axis.interior) for axis in whole.footprint.axes]
-        small = (whole.footprint.c_out, *(middle.stop + middle.last for middle in middles))
-        keep = np.ix_(range(small[0]), *(middle.kept for middle in middles))
+        kept = [each.kept(axis.m) for each, axis in zip(along, whole.axes, strict=True)]
+        small, keep = (whole.c_out, *map(len, kept)), np.ix_(range(whole.c_out), *kept)
         value = self.builder.constant(self.like, "bias_map", small, lambda ring: recipe(ring)[keep])
-        for axis, middle in enumerate(middles):
-            value = self._repeated(value, axis + 1, middle, self.values[calls[0].args[0].name])
+        for axis, each in enumerate(along, 1):
+            value = self._repeated(value, axis, each, self.values[calls[0].args[0].name])
         return value
 
-    def _repeated(self, value: Ref, axis: int, middle: _Middle, like: Ref) -> Ref:
+    def _repeated(self, value: Ref, axis: int, ends: Ends, like: Ref) -> Ref:
         """A map whose middle along one axis is repeated until it is as long as a value."""
         shape = self.builder.shapes[value.name]
         length = int(self.builder.shapes[like.name][axis + 1] or 0)
 
-        def part(start: int, stop: int) -> Ref:
-            shorter = with_length(shape, axis, middle.count(start, stop))
-            return self._call("slice", value, axis, start, stop, shape=shorter)
+        def part(start: int, stop: int, count: int) -> Ref:
+            return self._call("slice", value, axis, start, stop, shape=with_length(shape, axis, count))
 
         size = self._computed(torch.ops.aten.sym_size.int, like, axis + 1)
-        count = self._computed(operator.sub, size, middle.first + middle.last)
-        inner = part(middle.first, middle.stop)
-        if middle.up == 1:
+        first, up, last = map(len, (ends.first, ends.period, ends.last))
+        count = self._computed(operator.sub, size, first + last)
+        inner = part(first, first + up, up)
+        if up == 1:
             sizes = [count if at == axis else -1 for at in range(len(shape))]
-            longer = with_length(shape, axis, length - middle.first - middle.last)
+            longer = with_length(shape, axis, length - first - last)
             inner = self._call("expand", inner, sizes, shape=longer)
         else:
-            inner = self._periods(inner, axis, middle, count, length)
-        ends = [part(0, middle.first)] if middle.first else []
-        far = [part(middle.stop, sys.maxsize)] if middle.last else []
-        return self._call("cat", [*ends, inner, *far], axis, shape=with_length(shape, axis, length))
+            inner = self._periods(inner, axis, up, count, length - first - last)
+        near = [part(0, first, first)] if first else []
+        far = [part(first + up, sys.maxsize, last)] if last else []
+        return self._call("cat", [*near, inner, *far], axis, shape=with_length(shape, axis, length))
 
-    def _periods(self, inner: Ref, axis: int, middle: _Middle, count: Ref, length: int) -> Ref:
+    def _periods(self, inner: Ref, axis: int, up: int, count: Ref, length: int) -> Ref:
         """A period of rows, again and again."""
-        shape, times = self.builder.shapes[inner.name], (length - middle.first - middle.last) // middle.up
-        often = self._computed(operator.floordiv, count, middle.up)
+        shape, times = self.builder.shapes[inner.name], length // up
+        often = self._computed(operator.floordiv, count, up)
         apart = (*shape[:axis], 1, *shape[axis:])
         inner = self._call("unsqueeze", inner, axis, shape=apart)
         sizes = [often if at == axis else -1 for at in range(len(apart))]
         inner = self._call("expand", inner, sizes, shape=with_length(apart, axis, times))
-        return self._call("flatten", inner, axis, axis + 1, shape=with_length(shape, axis, times * middle.up))
+        return self._call("flatten", inner, axis, axis + 1, shape=with_length(shape, axis, times * up))
 
     def _call(self, op: str, *args: Any, shape: Size) -> Ref:
         return self.builder.call(self.like, op, *args, shape=shape)
 
 
-@dataclass(frozen=True)
-class _Middle:
-    """Along one axis of a map: ``first`` rows at the near end, a period of ``up`` rows, ``last`` rows at the far one.
-
-    Attributes:
-        up: length of the period.
-        first: a multiple of it.
-        last: rows behind all periods.
-        m: length of the map.
-    """
-
-    up: int
-    first: int
-    last: int
-    m: int
-
-    @classmethod
-    def of(cls, up: int, m: int, low: int, stop: int) -> _Middle:
-        """From the outputs that meet no border."""
-        first = -(-low // up) * up
-        periods = (stop - first) // up
-        if periods < 1:
-            raise _SizeBound
-        return cls(up, first, m - first - periods * up, m)
-
-    @property
-    def stop(self) -> int:
-        """Where the period ends."""
-        return self.first + self.up
-
-    @property
-    def kept(self) -> list[int]:
-        """The rows of the small map in the large one."""
-        return [*range(self.stop), *range(self.m - self.last, self.m)]
-
-    def count(self, start: int, stop: int) -> int:
-        """How many rows of the small map a slice has."""
-        return min(stop, self.stop + self.last) - start
+def _ends(forms: Sequence[Form | None]) -> list[Ends] | None:
+    """Along each axis the first rows, the period and the last rows, if they are those of every size."""
+    known, found = [each for each in forms if each is not None], []
+    if len(known) < len(forms):
+        return None
+    for place, axis in enumerate(known[0].blocks.axes):
+        sizes = [(each.sizes[place], each.axes[place].m) for each in known]
+        ends = Ends.of(axis, sizes[0][0])
+        if ends is None or not all(ends.fit(axis, *pair) for pair in sizes):
+            return None
+        found.append(ends)
+    return found

@@ -3,6 +3,7 @@
     scaled         one multiplication for each entry, and one addition
     matrix         ``linear``: no spatial axes, or channels last
     convolution    one convolution; padding that its argument cannot say becomes a pad or a crop before it
+    circle         where what lies outside is the image again, as much of it as is read, before one of these
     transposed     one transposed convolution
     phased         one convolution for all phases, which a reshape then interleaves
     bias map       where f(0) is an image: added at the end
@@ -18,12 +19,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..algebra.stencils.folding import offset, stencil
+from ..algebra.operators.forms import AxisForm
+from ..algebra.stencils.folding import offset
 from ..algebra.stencils.kernels import transposed_padding, weight_of_phases
-from ..algebra.stencils.lattice import Axis
 from ..algebra.stencils.phases import Grouping, channels
 from ..algebra.stencils.pieces import Array, Form, Offset, Piece, form
-from ..algebra.stencils.stencil import Footprint
 from ..ir.graph import Call, Ref, Size
 from ..rings.ring import Ring
 from .building import GraphBuilder
@@ -55,12 +55,12 @@ class Work:
 
     def taps(self, ring: Ring) -> Array:
         """The taps of the piece."""
-        return stencil(self.piece, ring).taps
+        return self.whole.taps(ring)
 
     def offset(self, ring: Ring) -> Array:
         """f(0), of the kind that the form says."""
         value = offset(self.piece, ring)
-        return np.zeros(self.whole.footprint.c_out) if value is None else value
+        return np.zeros(self.whole.c_out) if value is None else value
 
     def number(self, what: str, shape: tuple[int, ...], recipe: Callable[[Ring], Array]) -> Ref:
         """A constant of the builder."""
@@ -78,15 +78,17 @@ class Work:
 def runs(piece: Piece) -> bool:
     """Whether a settled piece is a stencil that torch can run in one of the forms above."""
     whole = form(piece)
-    if whole is None or not whole.footprint.exact or len(whole.footprint.axes) > 3:
+    if whole is None or not whole.exact or len(whole.axes) > 3:
         return False
-    if _scales(piece, whole) or not (whole.last or not whole.footprint.axes):
+    if any(max(axis.around) > axis.n for axis in whole.axes):  # torch goes round once
+        return False
+    if _scales(piece, whole) or not (whole.last or not whole.axes):
         return True
-    return whole.footprint.groups == 1 and all(axis.trivial for axis in whole.footprint.axes)
+    return whole.groups == 1 and whole.pointwise
 
 
 def _scales(piece: Piece, whole: Form) -> bool:
-    return whole.footprint.diagonal and piece.source == piece.shape
+    return whole.diagonal and piece.source == piece.shape
 
 
 def realise(builder: GraphBuilder, x: Ref, piece: Piece, like: Call, *, images: bool = False) -> Ref | None:
@@ -105,26 +107,27 @@ def realise(builder: GraphBuilder, x: Ref, piece: Piece, like: Call, *, images: 
     whole = form(piece)
     if whole is None or not runs(piece):
         return None
-    work, axes = Work(builder, piece, whole, like), whole.footprint.axes
+    work, axes = Work(builder, piece, whole, like), whole.axes
     if _scales(piece, whole):
         return _scaled(work, x)
     if whole.last or not axes:
         return _matrix(work, x)
-    if all(axis.trivial and axis.n == 1 for axis in axes) and whole.footprint.groups == 1:
+    if all(axis.trivial and axis.n == 1 for axis in axes) and whole.groups == 1:
         return _pixel(work, x, images=images)
-    x = work.shaped(x, (work.batch, whole.footprint.c_in, *(axis.n for axis in axes)))
+    x = work.shaped(x, (work.batch, whole.c_in, *(axis.n for axis in axes)))
+    x, axes = _unrolled(work, x, axes)
     if all(axis.up == 1 for axis in axes):
         y = _convolution(work, x, axes)
-    elif all(axis.down == 1 and _transposable(axis) for axis in axes) and not _narrow(whole.footprint):
-        y = _transposed(work, x)
+    elif all(axis.down == 1 and _transposable(axis) for axis in axes) and not _narrow(whole):
+        y = _transposed(work, x, axes)
     else:
-        y = _phased(work, x)
+        y = _phased(work, x, axes)
     return work.shaped(_with_map(work, y), piece.shape)
 
 
 def _scaled(work: Work, x: Ref) -> Ref:
     """x s + c."""
-    shape, channels = work.piece.shape, work.whole.footprint.c_out
+    shape, channels = work.piece.shape, work.whole.c_out
     own = (channels,) if work.whole.last else (channels, *[1] * (len(shape) - 2))
     y = work.call("mul", x, work.number("scale", own, work.taps))
     if work.whole.offset == Offset.CHANNEL:
@@ -134,7 +137,7 @@ def _scaled(work: Work, x: Ref) -> Ref:
 
 def _matrix(work: Work, x: Ref) -> Ref:
     """x W^T + b along the last axis; axes of length 1 beside it may come or go."""
-    c_out, c_in = work.whole.footprint.c_out, work.whole.footprint.c_in
+    c_out, c_in = work.whole.c_out, work.whole.c_in
     weight = work.number("weight", (c_out, c_in), work.taps)
     y = work.call("linear", x, weight, _bias(work))
     return work.shaped(_with_map(work, y), work.piece.shape)
@@ -142,7 +145,7 @@ def _matrix(work: Work, x: Ref) -> Ref:
 
 def _pixel(work: Work, x: Ref, *, images: bool) -> Ref:
     """x W^T + b where an image is one pixel; a map is then one number for each channel as well."""
-    fp = work.whole.footprint
+    fp = work.whole
     bias = None
     if work.whole.offset:
         bias = work.number("bias", (fp.c_out,), work.offset)
@@ -159,7 +162,7 @@ def _bias(work: Work, copies: int = 1) -> Ref | None:
     """One number for each output channel, or None where there is none or an image instead."""
     if work.whole.offset != Offset.CHANNEL:
         return None
-    return work.number("bias", (work.whole.footprint.c_out * copies,), lambda ring: work.offset(ring).repeat(copies))
+    return work.number("bias", (work.whole.c_out * copies,), lambda ring: work.offset(ring).repeat(copies))
 
 
 def _map(work: Work, shape: Size) -> Ref:
@@ -173,10 +176,10 @@ def _with_map(work: Work, y: Ref) -> Ref:
 
 
 def _convolution(
-    work: Work, x: Ref, axes: Sequence[Axis], copies: int = 1, taps: Callable[[Ring], Array] | None = None
+    work: Work, x: Ref, axes: Sequence[AxisForm], copies: int = 1, taps: Callable[[Ring], Array] | None = None
 ) -> Ref:
     """One convolution; with phases, channel c at phase q is its output c copies + q."""
-    fp = work.whole.footprint
+    fp = work.whole
     size = (fp.c_out * copies, fp.c_in // fp.groups, *(axis.width for axis in axes))
     weight = work.number("weight", size, taps or work.taps)
     pads = [_pads(axis) for axis in axes]
@@ -188,7 +191,16 @@ def _convolution(
     return work.call(f"conv{len(axes)}d", x, weight, _bias(work, copies), *options)
 
 
-def _pads(axis: Axis) -> tuple[int, int]:
+def _unrolled(work: Work, x: Ref, axes: Sequence[AxisForm]) -> tuple[Ref, Sequence[AxisForm]]:
+    """As much of every circle as is read, and the axes that it then has."""
+    pairs = [axis.around for axis in axes]
+    if not any(map(any, pairs)):
+        return x, axes
+    x = work.call("pad", x, [n for pair in reversed(pairs) for n in pair], "circular")
+    return x, [axis.unrolled for axis in axes]
+
+
+def _pads(axis: AxisForm) -> tuple[int, int]:
     """Zeros before and after the input so that the convolution has m outputs; equal ones where that is possible."""
     before = -axis.start
     extent = axis.step * (axis.width - 1) + 1
@@ -197,35 +209,35 @@ def _pads(axis: Axis) -> tuple[int, int]:
     return before, before if same else after
 
 
-def _transposable(axis: Axis) -> bool:
+def _transposable(axis: AxisForm) -> bool:
     padding, extra = transposed_padding(axis)
     return axis.step == 1 and padding >= 0 and 0 <= extra < max(axis.up, 1)
 
 
-def _narrow(fp: Footprint) -> bool:
+def _narrow(fp: Form) -> bool:
     """Whether a transposed convolution has too few output channels to fill vector units: its phases then fill them."""
     return fp.groups == 1 and fp.c_out < _LANES
 
 
-def _transposed(work: Work, x: Ref) -> Ref:
+def _transposed(work: Work, x: Ref, axes: Sequence[AxisForm]) -> Ref:
     """One transposed convolution."""
-    fp = work.whole.footprint
+    fp = work.whole
     kernel = [axis.up * axis.width - sum(axis.idle) for axis in fp.axes]
     size = (fp.c_in, fp.c_out // fp.groups, *kernel)
     weight = work.number("weight", size, lambda ring: weight_of_phases(work.taps(ring), fp))
-    padding, extra = zip(*map(transposed_padding, fp.axes), strict=True)
+    padding, extra = zip(*map(transposed_padding, axes), strict=True)
     options = [axis.up for axis in fp.axes], list(padding), list(extra), fp.groups
     op = f"conv_transpose{len(kernel)}d"
     return work.call(op, x, weight, _bias(work), *options)
 
 
-def _phased(work: Work, x: Ref) -> Ref:
+def _phased(work: Work, x: Ref, axes: Sequence[AxisForm]) -> Ref:
     """One convolution whose outputs are the phases, interleaved and cut to length."""
-    fp = work.whole.footprint
-    groupings = [Grouping.of(axis) for axis in fp.axes]
-    axes, befores = zip(*(each.covering() for each in groupings), strict=True)
+    fp = work.whole
+    groupings = [Grouping.of(axis) for axis in axes]
+    wide, befores = zip(*(each.covering() for each in groupings), strict=True)
     ups = [axis.up for axis in fp.axes]
-    y = _convolution(work, x, axes, math.prod(ups), lambda ring: channels(work.taps(ring), fp, groupings))
+    y = _convolution(work, x, wide, math.prod(ups), lambda ring: channels(work.taps(ring), fp, groupings))
     y = interleaved(work.builder, y, ups, work.like)
     for place, (axis, before) in enumerate(zip(fp.axes, befores, strict=True), 2):
         if work.builder.shapes[y.name][place] != axis.m:

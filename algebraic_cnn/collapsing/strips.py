@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..algebra.stencils.folding import offset, stencil
-from ..algebra.stencils.lattice import Axis
+from ..algebra.operators.forms import AxisForm
+from ..algebra.stencils.folding import offset, required
 from ..algebra.stencils.moves import keeps_axes
 from ..algebra.stencils.phases import Grouping, channels
 from ..algebra.stencils.pieces import Array, Atom, Offset, Piece, atoms, form
@@ -51,7 +51,7 @@ class Band:
     skip: int
 
     @classmethod
-    def of(cls, axis: Axis, first: int, stop: int) -> Band:
+    def of(cls, axis: AxisForm, first: int, stop: int) -> Band:
         """The band of some outputs: cuts are whole periods from the ends, and beyond all that is read."""
         low, high = int(axis.reads[first].min()), int(axis.reads[stop - 1].max())
         before = min(max(0, low) // axis.down, first // axis.up) if first else 0
@@ -59,7 +59,7 @@ class Band:
         return cls(first, stop, before * axis.down, axis.n - after * axis.down, first - before * axis.up)
 
 
-def _whole_groups(axis: Axis) -> tuple[int, int]:
+def _whole_groups(axis: AxisForm) -> tuple[int, int]:
     """The part of the interior in which the phases of every group lie."""
     grouping = Grouping.of(axis)
     first, stop = grouping.groups(*axis.interior)
@@ -74,9 +74,9 @@ def ringed(piece: Piece, given: Emit) -> Emit | None:
         given: writes it as the network has it.
     """
     whole = form(piece)
-    if whole is None or whole.last or not 1 <= len(whole.footprint.axes) <= 3 or not all(map(_free, atoms(piece))):
+    if whole is None or whole.last or not 1 <= len(whole.axes) <= 3 or not all(map(_free, atoms(piece))):
         return None
-    axes, inner = whole.footprint.axes, [_whole_groups(axis) for axis in whole.footprint.axes]
+    axes, inner = whole.axes, [_whole_groups(axis) for axis in whole.axes]
     if any(stop <= first for first, stop in inner):
         return None
 
@@ -104,17 +104,17 @@ def _free(piece: Piece) -> bool:
     """Whether a piece runs on a part of an image as on the whole: also an identity, which makes no call."""
     if not isinstance(piece, Atom) or piece.form.offset == Offset.MAP or not keeps_axes(piece):
         return False
-    if not all(map(_uncropped, piece.form.footprint.axes)):
+    if not all(map(_uncropped, piece.form.axes)):
         return False
     if piece.call is None or piece.call.op in _SIZE_FREE:
         return True
     if piece.call.op.startswith("upsample"):
         return bool(piece.call.bound().get("scale_factors"))
-    padded = piece.call.op in ("pad", "constant_pad_nd") and piece.wraps is None
+    padded = piece.call.op in ("pad", "constant_pad_nd") and not any(axis.circle for axis in piece.form.axes)
     return padded and min(piece.call.bound()["pad"]) >= 0
 
 
-def _uncropped(axis: Axis) -> bool:
+def _uncropped(axis: AxisForm) -> bool:
     """Whether every output that there would be further out reads something outside: then a cut shows in no other."""
     before, behind = np.arange(-axis.up, 0), np.arange(axis.m, axis.m + axis.up)
     return bool((axis.hull(before)[0] < 0).all() and (axis.hull(behind)[1] >= axis.n).all())
@@ -122,17 +122,16 @@ def _uncropped(axis: Axis) -> bool:
 
 def _inside(builder: GraphBuilder, x: Ref, piece: Piece, bands: Sequence[Band], like: Call) -> Ref:
     """One convolution without padding, from exactly what its outputs read; phases are channels, then interleaved."""
-    whole = form(piece)
-    fp = whole.footprint  # pyright: ignore[reportOptionalMemberAccess]
+    fp = required(piece)
     groupings = [Grouping.of(axis) for axis in fp.axes]
     ranges = [each.groups(band.first, band.stop) for each, band in zip(groupings, bands, strict=True)]
     starts, ends = zip(*(each.reads(*pair) for each, pair in zip(groupings, ranges, strict=True)), strict=True)
     x = _cut(builder, x, starts, ends, like)
     ups = [axis.up for axis in fp.axes]
     size = (fp.c_out * math.prod(ups), fp.c_in // fp.groups, *(each.width for each in groupings))
-    weight = builder.constant(like, "weight", size, lambda ring: channels(stencil(piece, ring).taps, fp, groupings))
+    weight = builder.constant(like, "weight", size, lambda ring: channels(fp.taps(ring), fp, groupings))
     bias = None
-    if whole and whole.offset:
+    if fp.offset:
         bias = builder.constant(like, "bias", size[:1], _value_at(piece, [band.first for band in bands]))
     options = [axis.down for axis in fp.axes], [0] * len(bands), [each.step for each in groupings], fp.groups
     y = builder.call(like, f"conv{len(bands)}d", x, weight, bias, *options)
@@ -141,7 +140,7 @@ def _inside(builder: GraphBuilder, x: Ref, piece: Piece, bands: Sequence[Band], 
 
 def _value_at(piece: Piece, place: Sequence[int]) -> Callable[[Ring], Array]:
     """f(0) at the phases that begin at one output, which is f(0) in the whole interior."""
-    fp = form(piece).footprint  # pyright: ignore[reportOptionalMemberAccess]
+    fp = required(piece)
     ups = [axis.up for axis in fp.axes]
     phases = tuple(slice(first, first + up) for first, up in zip(place, ups, strict=True))
 

@@ -13,8 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..algebra.stencils.circular import Pairs
-from ..algebra.stencils.pieces import Atom, Branches, Move, Piece, Scaling, Tangle, atoms, chained
+from ..algebra.stencils.pieces import Atom, Branches, Move, Piece, Scaling, Tangle, atoms
 from ..ir.graph import Call, Ref
 from ..ops.registry import title
 from .building import Emit, GraphBuilder
@@ -86,17 +85,6 @@ def around(stencil: Piece, moves: Sequence[Move | Atom], moves_last: bool) -> Em
             else:
                 x = builder.call(like, "reshape", x, [-1, *move.shape[1:]], shape=move.shape)
         return x if moves_last else realise(builder, x, stencil, like) or x
-
-    return emit
-
-
-def wrapped(pairs: Pairs, maps: Sequence[Piece]) -> Emit:
-    """Writes a circular padding and one stencil."""
-
-    def emit(builder: GraphBuilder, x: Ref, like: Call) -> Ref:
-        if any(map(any, pairs)):
-            x = builder.call(like, "pad", x, [n for pair in reversed(pairs) for n in pair], "circular")
-        return realise(builder, x, chained(maps), like) or x
 
     return emit
 

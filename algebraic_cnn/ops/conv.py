@@ -1,7 +1,7 @@
 """Convolutions: a kernel correlated with an image, or the transpose of that; one matrix per network, never written out.
 
 evaluate    torch's kernel; where images have few pixels, one matrix product for the whole batch, for speed alone
-stencil     the footprint of the kernel, thinned where blocks of it are exactly 0
+stencil     the kernel, thinned where blocks of it are exactly 0
 layer       W as a sparse Toeplitz matrix, after P, the padding
 """
 
@@ -19,7 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..algebra.assembly import Combination
-from ..algebra.stencils.kernels import conv_footprint, conv_transpose_footprint, transposed_taps
+from ..algebra.operators import layers
+from ..algebra.operators.blocks import Kernel
+from ..algebra.operators.rules import windows
 from ..algebra.stencils.pieces import Array, Piece
 from ..algebra.stencils.zeros import thin
 from ..ir.graph import Call, Size
@@ -28,7 +30,7 @@ from ..toeplitz.arguments import padding_pairs, per_axis
 from . import imaging
 from .op import Arguments, CallSite, Op, Sample, as_deep
 from .reading import Reading, biases, float64
-from .source import Source, atom_of, sizes_of
+from .source import Source, atom_of
 from .traits import Prices, length
 
 #: Inputs of at most so many pixels are convolved by a matrix product.
@@ -89,27 +91,22 @@ def _stencil(source: Source, call: Call, a: Arguments) -> Piece | None:
     weight, x = source.tensor(a["weight"], call), a["input"]
     if weight is None or len(source.shape(x)) != weight.ndim or (a["bias"] and source.tensor(a["bias"], call) is None):
         return None
-    rank, sizes = weight.ndim - 2, sizes_of(source.shape(x))
+    rank, groups, taps = weight.ndim - 2, a["groups"], source.numbers(a["weight"], call)
     stride, dilation = (per_axis(a[name], rank, name, least=1) for name in ("stride", "dilation"))
     offset = source.numbers(a["bias"], call) if a["bias"] is not None else None
     if a.get("transposed", "output_padding" in a):
-        padding = per_axis(a["padding"], rank, "padding", least=0)
-        extra = per_axis(a["output_padding"], rank, "output_padding", least=0)
-        options = {"stride": stride, "dilation": dilation, "groups": a["groups"]}
-        footprint = conv_transpose_footprint(weight.shape, sizes, padding=padding, output_padding=extra, **options)
-        embed = source.numbers(a["weight"], call)
-        taps = lambda ring: transposed_taps(embed(ring), footprint, padding, dilation)  # noqa: E731
-        return atom_of(source, call, x, footprint, taps, offset=offset)
+        names = ("stride", "padding", "output_padding", "dilation", "groups")
+        f = layers.conv_transpose(taps, shape=weight.shape, **{name: a[name] for name in names})
+        return atom_of(source, call, x, f.blocks, offset=offset)
     padding = padding_pairs(a["padding"], weight.shape[2:], stride, dilation)
-    less, groups, taps = thin(weight.numpy(), a["groups"]), a["groups"], source.numbers(a["weight"], call)
-    shape: Sequence[int] = weight.shape
+    less, shape, numbers = thin(weight.numpy(), groups), tuple(weight.shape), taps
     if less is not None:
         shape, groups = less(np.empty(weight.shape)).shape, groups * less.blocks
         padding = less.padding(padding, tuple(weight.shape[2:]), dilation)
-        taps = lambda ring: less(source.numbers(a["weight"], call)(ring))  # noqa: E731
-    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    footprint = conv_footprint(shape, sizes, **options)
-    return atom_of(source, call, x, footprint, taps, offset=offset, thin=less is not None)
+        numbers = lambda ring: less(taps(ring))  # noqa: E731
+    axes = [windows(k, s, tuple(p), d) for k, s, p, d in zip(shape[2:], stride, padding, dilation, strict=True)]
+    blocks = Kernel(shape, axes, numbers, groups=groups)
+    return atom_of(source, call, x, blocks, offset=offset, thin=less is not None)
 
 
 def _layer(reading: Reading, call: Call, a: Arguments) -> Combination:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..algebra.assembly import Combination
-from ..algebra.stencils.kernels import pointwise
+from ..algebra.operators.blocks import pointwise
 from ..algebra.stencils.pieces import Piece
 from ..ir.graph import Call, Ref, Size
 from ..toeplitz.formats import check_budget
@@ -54,12 +54,12 @@ def _stencil(factor: str, weight: str, bias: str = "", *, transposed: bool = Fal
             return None
         shape, embed = source.shape(x), source.numbers(a[weight], call)
         c_out, c_in = matrix.shape if transposed else matrix.shape[::-1]
-        footprint = pointwise(c_in, c_out, 1, [n or 1 for n in shape[1:-1]])
         taps = embed if transposed else lambda ring: np.ascontiguousarray(embed(ring).T)
         offset = source.numbers(added, call) if added is not None else None
         if offset is not None and b.numel() == 1 < c_out:
             offset = lambda ring: np.repeat(source.numbers(added, call)(ring).reshape(-1), c_out)  # noqa: E731
-        return atom_of(source, call, x, footprint, taps, offset=offset, last=len(shape) > 2)
+        blocks = pointwise(c_in, c_out, 1, len(shape) - 2, taps)
+        return atom_of(source, call, x, blocks, offset=offset, last=len(shape) > 2)
 
     return read
 

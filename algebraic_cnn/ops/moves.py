@@ -20,15 +20,16 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from ..algebra.assembly import Combination
-from ..algebra.stencils.kernels import pointwise
-from ..algebra.stencils.lattice import Axis
+from ..algebra.operators.blocks import pointwise
+from ..algebra.operators.operator import channelwise
+from ..algebra.operators.rules import windows
 from ..algebra.stencils.pieces import Move, Piece, identity
 from ..ir.graph import Call, Ref
 from ..toeplitz.selection import NOTHING
 from . import imaging
 from .op import Apart, Arguments, Join, Op, Sample, along, always, kernel, never, not_if, regrouped
 from .reading import Reading, float64
-from .source import Source, atom_of, per_channel, same, sizes_of
+from .source import Source, atom_of, same
 
 
 def _regroup(source: Source, call: Call, a: Arguments) -> Piece | None:
@@ -63,14 +64,13 @@ def _slice(source: Source, call: Call, a: Arguments) -> Piece | None:
     n = shape[axis] or 1
     start = min(max(start + n if start < 0 else start, 0), n)
     if axis > 1:
-        axes = [Axis(size, size) for size in sizes_of(shape)]
-        axes[axis - 2] = Axis(n, call.shape[axis] or 1, down=step, start=start)
-        footprint = per_channel(source, a["self"], axes)
-        return atom_of(source, call, a["self"], footprint, lambda ring: np.ones(shape[1] or 1))
+        axes = [windows(1) for _ in shape[2:]]
+        last = start + step * ((call.shape[axis] or 1) - 1)
+        axes[axis - 2] = windows(1, step, (-start, last + 1 - n))
+        return atom_of(source, call, a["self"], channelwise(shape[1] or 1, axes).blocks)
     chosen = np.arange(n)[start:][::step][: call.shape[1]]
-    return atom_of(
-        source, call, a["self"], pointwise(n, len(chosen), 1, sizes_of(shape)), lambda ring: np.eye(n)[chosen]
-    )
+    blocks = pointwise(n, len(chosen), 1, len(shape) - 2, lambda ring: ring.embed(np.eye(n)[chosen]))
+    return atom_of(source, call, a["self"], blocks)
 
 
 def moved(reading: Reading, call: Call, a: Arguments, dtype: torch.dtype = torch.float64, chooses: bool = False) -> Any:

@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..algebra.assembly import Combination
+from ..algebra.operators.blocks import pointwise
 from ..algebra.operators.operator import Operator
-from ..algebra.stencils.kernels import pointwise
 from ..algebra.stencils.pieces import Array, Piece
 from ..ir.graph import Call, Graph, Ref, needed
 from ..ir.interpreter import interpret
@@ -28,7 +28,7 @@ from . import imaging
 from .denominators import Denominator, dyadic
 from .op import Arguments, CallSite, Op, Sample, always, not_if
 from .reading import Reading, biases
-from .source import Numbers, Source, atom_of, sizes_of
+from .source import Numbers, Source, atom_of
 
 
 def batch_norm_scale(raw: Arguments) -> Tensor:
@@ -83,9 +83,9 @@ def _stencil(source: Source, call: Call, a: Arguments) -> Piece | None:
     if found is None:
         return None
     scale, offset = found
-    shape = source.shape(a["input"])
-    footprint = pointwise(len(scale), len(scale), len(scale), sizes_of(shape))
-    return atom_of(source, call, a["input"], footprint, lambda ring: ring.embed(scale), offset=offset)
+    c, axes = len(scale), len(source.shape(a["input"])) - 2
+    blocks = pointwise(c, c, c, axes, lambda ring: ring.embed(scale))
+    return atom_of(source, call, a["input"], blocks, offset=offset)
 
 
 def _layer(reading: Reading, call: Call, a: Arguments) -> Combination:

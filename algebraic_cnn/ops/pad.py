@@ -35,11 +35,10 @@ def _padded_anyhow(site: CallSite) -> Tensor:
 
 
 _CONSTANT, _EDGES = read_as(imaging.padded), read_as(imaging.padded, alike=True)
-_READERS = {"constant": _CONSTANT, "circular": read_as(imaging.padded, alike=True, wraps=True)}
 
 
 def _anyhow(source: Source, call: Call, a: Arguments) -> Piece | None:
-    return _READERS.get(a["mode"], _EDGES)(source, call, a)
+    return (_CONSTANT if a["mode"] == "constant" else _EDGES)(source, call, a)
 
 
 def _after_the_batch(a: Arguments, given: Size, y: Size) -> bool:

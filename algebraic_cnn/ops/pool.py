@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..algebra.assembly import Combination
-from ..algebra.stencils.lattice import Axis
+from ..algebra.operators.operator import channelwise
+from ..algebra.operators.rules import windows
 from ..algebra.stencils.pieces import Piece
-from ..algebra.stencils.stencil import Footprint
 from ..ir.graph import Call, Size
 from ..toeplitz import adaptive_avg_pool_matrix, avg_pool_matrix
 from . import imaging
@@ -91,19 +91,12 @@ def _axes(*, mean: bool) -> Reader:
             return None
         last = 1 in dims
         place = len(shape) - 1 if last else 1
-        axes = [
-            Axis(n or 1, 1, width=n or 1) if i in dims else Axis(n or 1, n or 1)
-            for i, n in enumerate(shape)
-            if i not in (0, place)
-        ]
-        kept = len(axes) - (0 if a.get("keepdim") else len(dims))
-        if kept not in (0, len(axes)):
+        lengths = [(n or 1 if i in dims else 1) for i, n in enumerate(shape) if i not in (0, place)]
+        kept = len(lengths) - (0 if a.get("keepdim") else len(dims))
+        if kept not in (0, len(lengths)):
             return None
-        channels = shape[place] or 1
-        footprint = Footprint(channels, channels, channels, tuple(axes))
-        count = float(math.prod(axis.width for axis in axes)) if mean else 1.0
-        ones = lambda ring: ring.embed(np.ones(footprint.taps_shape))  # noqa: E731
-        return atom_of(source, call, x, footprint, lambda ring: ring.divide(ones(ring), np.array(count)), last=last)
+        f = channelwise(shape[place] or 1, [windows(n) for n in lengths], divisor=math.prod(lengths) if mean else 1)
+        return atom_of(source, call, x, f.blocks, last=last)
 
     return read
 

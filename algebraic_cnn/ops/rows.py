@@ -10,23 +10,21 @@ from fractions import Fraction
 from typing import Any
 
 from ..algebra.operators.axes import Axis, Leaf
+from ..algebra.operators.forms import axis_form
 from ..algebra.operators.operator import Operator
 from ..algebra.operators.writing import bias_vector
-from ..algebra.stencils.pieces import Array, Offset, Piece
-from ..algebra.stencils.reading import stencil_of
+from ..algebra.stencils.pieces import Offset, Piece
 from ..ir.graph import Call
-from ..rings.ring import Ring
 from .source import Arguments, Reader, Source, atom_of, sizes_of
 
 
-def read_as(operator: Callable[[Source, Call, Arguments], Any], *, alike: bool = False, wraps: bool = False) -> Reader:
+def read_as(operator: Callable[[Source, Call, Arguments], Any], *, alike: bool = False) -> Reader:
     """The reader of a stencil, from the reader of an operator.
 
     Args:
         operator: of a call of one varying argument.
         alike: whether it is one map of the image in every channel that others may pass; else a call none of whose
             rows are the middle one is no stencil.
-        wraps: whether it is a circular padding.
     """
 
     def read(source: Source, call: Call, a: Arguments) -> Piece | None:
@@ -38,27 +36,19 @@ def read_as(operator: Callable[[Source, Call, Arguments], Any], *, alike: bool =
         if not isinstance(f, Operator):
             return None
         blocks, sizes = f.blocks, sizes_of(shape)
-        footprint, form = stencil_of(f, sizes)
-        axes = footprint.axes
-        if not alike and any(sum(axis.ring) >= axis.m for axis in axes):
+        axes = [axis_form(axis, n) for axis, n in zip(blocks.axes, sizes, strict=True)]
+        if not alike and any(axis.told[0] == axis.told[1] for axis in axes):
             return None
-        more: dict[str, Any] = {"linear": None if footprint.exact else lambda x, ring: _linear(f, x, ring)}
+        more: dict[str, Any] = {}
         if alike:
             keeps = all(_keeps_constants(axis, n) for axis, n in zip(blocks.axes, sizes, strict=True))
             more["alike"] = Offset.CHANNEL if keeps else Offset.NONE
-        if wraps and all(axis.down == axis.up == axis.width == 1 and axis.start <= 0 for axis in axes):
-            more["wraps"] = tuple((-axis.start, axis.m - axis.n + axis.start) for axis in axes)
         if blocks.biased:
             image = (blocks.c_out, *(axis.m for axis in axes))
             more |= {"offset": lambda ring: bias_vector(blocks, sizes, ring).reshape(image), "kind": Offset.MAP}
-        return atom_of(source, call, a[name], footprint, form.kernel, **more)
+        return atom_of(source, call, a[name], blocks, **more)
 
     return read
-
-
-def _linear(f: Operator, x: Array, ring: Ring) -> Array:
-    """The linear part on one image."""
-    return f(x, ring) if not f.blocks.biased else ring.reduce(f(x, ring) - f(x * 0, ring))
 
 
 def _keeps_constants(axis: Axis, n: int) -> bool:

@@ -6,7 +6,7 @@ Reader     function from (Source, call, arguments) to a piece, or None if the ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..algebra.stencils.kernels import pointwise
-from ..algebra.stencils.lattice import Axis
+from ..algebra.operators.blocks import Blocks, pointwise
 from ..algebra.stencils.pieces import Array, Atom, Form, Offset, Piece, identity
-from ..algebra.stencils.stencil import Footprint
 from ..ir.graph import Call, Graph, Ref, Size
 from ..rings.ring import Ring
 from .precision import taken
@@ -85,18 +83,12 @@ def sizes_of(shape: Size) -> list[int]:
     return [n or 1 for n in shape[2:]]
 
 
-def atom_of(source: Source, call: Call, x: Ref, footprint: Footprint, taps: Numbers, **more: Any) -> Atom:
+def atom_of(source: Source, call: Call, x: Ref, blocks: Blocks, **more: Any) -> Atom:
     """The atom of a call on the value x; ``more``: offset, kind, last, and what else ``Atom`` has."""
-    offset = more.pop("offset", None)
+    offset, last, shape = more.pop("offset", None), more.pop("last", False), source.shape(x)
     kind = Offset.NONE if offset is None else more.pop("kind", Offset.CHANNEL)
-    form = Form(footprint, more.pop("last", False), kind)
-    return Atom(form, taps, source.shape(x), call.shape, offset, call=call, **more)
-
-
-def per_channel(source: Source, x: Ref, axes: Sequence[Axis]) -> Footprint:
-    """The footprint of one map of the image in every channel."""
-    channels = source.shape(x)[1] or 1
-    return Footprint(channels, channels, channels, tuple(axes))
+    sizes = [n or 1 for n in shape[1:-1]] if last else sizes_of(shape)
+    return Atom(Form(blocks, tuple(sizes), last, kind), shape, call.shape, offset, call=call, **more)
 
 
 def same(source: Source, call: Call, a: Arguments) -> Piece | None:
@@ -108,5 +100,6 @@ def same(source: Source, call: Call, a: Arguments) -> Piece | None:
     flat = all(n == 1 for n in (*before[2:], *after[2:])) and before[:2] == after[:2]
     if not flat:
         return None
-    footprint = pointwise(before[1] or 1, before[1] or 1, before[1] or 1, [1] * max(len(before) - 2, len(after) - 2))
-    return atom_of(source, call, x, footprint, lambda ring: np.ones(footprint.c_in))
+    c, axes = before[1] or 1, max(len(before) - 2, len(after) - 2)
+    blocks = pointwise(c, c, c, axes, lambda ring: ring.embed(np.ones(c)))
+    return Atom(Form(blocks, (1,) * axes, False, Offset.NONE), before, after, call=call)

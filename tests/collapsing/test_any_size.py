@@ -17,6 +17,7 @@ from torch.export import Dim
 from typer.testing import CliRunner
 
 from algebraic_cnn import collapse
+from algebraic_cnn.algebra.operators.forms import Ends
 from algebraic_cnn.apps.cli import app
 from algebraic_cnn.collapsing import any_size, lifting
 from algebraic_cnn.collapsing.pipeline import Collapse
@@ -348,15 +349,14 @@ def test_a_strip_that_is_one_row_short_is_found(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("name", ["a bias before padding", "nearest upsampling"])
 def test_another_row_repeated_is_found(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    kept = lifting._Middle.kept.fget
-    shifted = property(lambda self: [row * (row != self.first) for row in kept(self)])
-    monkeypatch.setattr(lifting._Middle, "kept", shifted)
+    kept = Ends.kept
+    monkeypatch.setattr(Ends, "kept", lambda self, m: [row * (row != len(self.first)) for row in kept(self, m)])
     with pytest.raises(UncertifiedError):
         broken(name)
 
 
 def test_a_border_that_is_met_in_two_ways_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lifting, "aligned", lambda pieces: True)
+    monkeypatch.setattr(Ends, "fit", lambda self, axis, n, m: True)
     with pytest.raises(UncertifiedError):
         broken("stride behind a bias")
 

@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from algebraic_cnn import collapse
-from algebraic_cnn.algebra.operators.forms import Form
-from algebraic_cnn.algebra.stencils import reading
+from algebraic_cnn.algebra.stencils import pieces
 from algebraic_cnn.errors import UncertifiedError
 from algebraic_cnn.ops import rows
 from tests.collapsed import ops, randomised, relative_error
@@ -99,12 +98,12 @@ MUTANTS = {
         [HEAD[0], bilinear(align_corners=True), HEAD[1]],
     ),
     "no border": (
-        (reading, "axis_of"),
-        lambda real: lambda form: replace(real(form), ring=(0, 0)),
+        (pieces, "axis_form"),
+        lambda real: lambda axis, n: replace(found := real(axis, n), told=(0, found.m)),
         [bilinear(), nn.Conv2d(6, 8, 3)],
     ),
     "phases exchanged": (
-        (Form, "kernel"),
+        (pieces.Form, "taps"),
         lambda real: lambda form, ring: real(form, ring)[::-1].copy(),
         RINGED["bilinear"](),
     ),

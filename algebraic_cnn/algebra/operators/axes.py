@@ -4,7 +4,10 @@
     class     the reads of a row and what it does with them; numbered once for all lengths, by where it comes from
     rows(n)   class and anchor of every output of an input of length n
     period    (up, down): away from the ends, row p + up has the class of row p and an anchor ``down`` further
+    reach     (before, after): how far from input j down the outputs up j .. up j + up - 1 look, the ends far away
     Leaf      the rule of one layer;  Then, Beside: composition and sum, which stay inside the type
+
+Where [j down - before, j down + after] lies inside the axis, the outputs of that period are therefore no border rows.
 
 The classes of g f: row p of g has a class c and reads outputs j of f; its class in g f is c and, of each j, the class
 in f and the anchor relative to its own.  So a class of g f is a finite word of integers, and there are finitely many.
@@ -17,7 +20,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cache, cached_property, lru_cache
 from math import gcd, lcm
 from typing import Any
 
@@ -27,12 +30,25 @@ HERE, NEAR, FAR = range(3)
 
 Read = tuple[int, int]
 Period = tuple[int, int] | None
+Reach = tuple[int, int]
 
 #: (kind, position, tap, weight): this tap, times the weight, counts what is read there; FAR positions are less than 0.
 Hit = tuple[int, int, int, int | Fraction]
 
 #: The field of the residues that stand for taps.
 P = 2**61 - 1
+
+#: How many axes of a kind are kept, so that layers with equal rules share theirs.
+KEPT = 2048
+
+#: How many periods long an axis is at which the reach of a rule is measured that does not say it.
+_PROBE = 64
+
+
+@cache
+def _residue(place: int, tap: int) -> int:
+    """What stands for a tap of the layer at one place of a composition."""
+    return 1 + secrets.randbelow(P - 1)
 
 
 @dataclass(frozen=True)
@@ -68,15 +84,28 @@ class Axis(ABC):
 
     Args:
         period: (up, down), or None if the length changes the rows everywhere.
+        layers: how many layers it is made of.
     """
 
-    def __init__(self, period: Period) -> None:
-        self.period = period
+    def __init__(self, period: Period, layers: int) -> None:
+        self.period, self.layers = period, layers
         self.sources: list[Any] = []
         self.reads: list[tuple[Read, ...]] = []
         self._numbers: dict[Hashable, int] = {}
         self._rows: dict[int, Rows] = {}
-        self._contents: dict[int, dict[Read, int]] = {}
+        self._contents: dict[tuple[int, int], dict[Read, int]] = {}
+
+    @property
+    @abstractmethod
+    def reach(self) -> Reach:
+        """(before, after): outputs up j .. up j + up - 1 read between j down - before and j down + after.
+
+        So it is far from the ends; of every j for which these lie inside the axis, the outputs are there.
+        """
+
+    @abstractmethod
+    def period_at(self, n: int) -> tuple[int, int]:
+        """The period of the rows at one length, where every length may have one of its own."""
 
     def rows(self, n: int) -> Rows:
         """The rows for an input of length n.
@@ -101,18 +130,23 @@ class Axis(ABC):
         origin = (rows.anchors[p], 0, rows.n)
         return [origin[kind] + o for kind, o in self.reads[rows.classes[p]]]
 
-    def content(self, c: int) -> dict[Read, int]:
+    def content(self, c: int, place: int = 0) -> dict[Read, int]:
         """The weights of a class modulo a prime, one random residue standing for every tap of every layer.
 
         Two classes with equal contents are equal for all taps, but for a chance below 2^-50 (Schwartz, Zippel).  The
-        residues of a call are its own, and calls follow one another in one order, so that a monomial is a word.
+        residues of a layer are those of its place in the composition, so that a monomial is a word, and layers with
+        equal rules may be one object.
+
+        Args:
+            c: the class.
+            place: how many layers come before.
         """
-        if c not in self._contents:
+        if (c, place) not in self._contents:
             total: dict[Read, int] = {}
-            for read, value in self._terms(self.sources[c]):
+            for read, value in self._terms(self.sources[c], place):
                 total[read] = (total.get(read, 0) + value) % P
-            self._contents[c] = total
-        return self._contents[c]
+            self._contents[c, place] = total
+        return self._contents[c, place]
 
     def row(self, rows: Rows, p: int) -> dict[int, int]:
         """The content of output p by positions, those that cancel left out."""
@@ -134,8 +168,8 @@ class Axis(ABC):
         """Class and anchor of every output at length n."""
 
     @abstractmethod
-    def _terms(self, source: Any) -> Iterator[tuple[Read, int]]:
-        """Reads and residues of the class with that source."""
+    def _terms(self, source: Any, place: int) -> Iterator[tuple[Read, int]]:
+        """Reads and residues of the class with that source, after so many layers."""
 
 
 class Leaf(Axis):
@@ -145,15 +179,34 @@ class Leaf(Axis):
         taps: how many the kernel has along it.
         period: see ``Axis``.
         rule: n -> the hits of every output.
+        reach: see ``Axis``; measured where it is not given.
 
     >>> padded = Leaf(2, (1, 1), lambda n: ([(HERE, p + t, t, 1) for t in (0, 1) if p + t < n] for p in range(n)))
     >>> padded.rows(4).classes, padded.reads
     ((0, 0, 0, 1), [((0, 0), (0, 1)), ((0, 0),)])
     """
 
-    def __init__(self, taps: int, period: Period, rule: Callable[[int], Iterable[Iterable[Hit]]]) -> None:
-        super().__init__(period)
-        self.taps, self.rule = taps, rule
+    def __init__(
+        self, taps: int, period: Period, rule: Callable[[int], Iterable[Iterable[Hit]]], reach: Reach | None = None
+    ) -> None:
+        super().__init__(period, 1)
+        self.taps, self.rule, self._reach = taps, rule, reach
+
+    def period_at(self, n: int) -> tuple[int, int]:
+        """Outputs and inputs, shortened, where there is no period."""
+        m = self.rows(n).m if self.period is None else 0
+        return self.period or (m // gcd(n, m), n // gcd(n, m))
+
+    @cached_property
+    def reach(self) -> Reach:
+        """As given, or as the rows of a long axis have it."""
+        if self._reach is not None or self.period is None:
+            return self._reach or (0, 0)
+        up, down = self.period
+        rows = [list(row) for row in self.rule(_PROBE * down)]
+        steps = [at - p // up * down for p, row in enumerate(rows) for kind, at, *_ in row if kind == HERE]
+        missing = _PROBE - len(rows) // up
+        return max(0, -min(steps, default=0)), max(0, *steps, down * missing)
 
     def _find(self, n: int) -> Iterator[tuple[int, int]]:
         for row in self.rule(n):
@@ -162,14 +215,10 @@ class Leaf(Axis):
             moved = sorted((kind, at - anchor * (kind == HERE), tap, weight) for kind, at, tap, weight in hits)
             yield self._class(tuple(moved), (hit[:2] for hit in moved)), anchor
 
-    @cached_property
-    def _residues(self) -> list[int]:
-        return [1 + secrets.randbelow(P - 1) for _ in range(self.taps)]
-
-    def _terms(self, source: Any) -> Iterator[tuple[Read, int]]:
+    def _terms(self, source: Any, place: int) -> Iterator[tuple[Read, int]]:
         for kind, o, tap, weight in source:
             factor = Fraction(weight)
-            yield (kind, o), self._residues[tap] * factor.numerator * pow(factor.denominator, -1, P) % P
+            yield (kind, o), _residue(place, tap) * factor.numerator * pow(factor.denominator, -1, P) % P
 
 
 #: A row of an earlier map as a later one sees it: its class, how it is reached, and its anchor from there.
@@ -192,12 +241,20 @@ class Then(Axis):
     """
 
     def __init__(self, f: Axis, g: Axis) -> None:
-        period = None
-        if f.period and g.period:
-            shared = gcd(f.period[0], g.period[1])
-            period = g.period[0] * (f.period[0] // shared), f.period[1] * (g.period[1] // shared)
-        super().__init__(period)
+        super().__init__(_composed(f.period, g.period) if f.period and g.period else None, f.layers + g.layers)
         self.f, self.g = f, g
+
+    def period_at(self, n: int) -> tuple[int, int]:
+        """That of both, at the lengths that they have."""
+        return self.period or _composed(self.f.period_at(n), self.g.period_at(self.f.rows(n).m))
+
+    @cached_property
+    def reach(self) -> Reach:
+        """That of the first, about the outputs of it between which the second looks."""
+        (up, down), (before, after) = self.f.period or (1, 1), self.f.reach
+        low, high = self.g.reach
+        wide = (self.g.period or (1, 1))[1] * (up // gcd(up, (self.g.period or (1, 1))[1]) - 1)
+        return before + down * -(-low // up), after + down * ((high + wide) // up)
 
     def _find(self, n: int) -> Iterator[tuple[int, int]]:
         f, first = self.f, self.f.rows(n)
@@ -214,11 +271,11 @@ class Then(Axis):
             )
             yield self._class((c, parts), (read for mid in parts for read in moved(f, mid))), anchor
 
-    def _terms(self, source: Any) -> Iterator[tuple[Read, int]]:
+    def _terms(self, source: Any, place: int) -> Iterator[tuple[Read, int]]:
         c, mids = source
-        content = self.g.content(c)
+        content = self.g.content(c, place + self.f.layers)
         for read, mid in zip(self.g.reads[c], mids, strict=True):
-            own = self.f.content(mid[0])
+            own = self.f.content(mid[0], place)
             for inner, at in zip(self.f.reads[mid[0]], moved(self.f, mid), strict=True):
                 yield at, content[read] * own[inner]
 
@@ -233,16 +290,20 @@ class Beside(Axis):
     """
 
     def __init__(self, f: Axis, g: Axis) -> None:
-        period = None
-        if f.period and g.period and f.period[0] * g.period[1] == g.period[0] * f.period[1]:
-            up = lcm(f.period[0], g.period[0])
-            period = up, f.period[1] * up // f.period[0]
-        super().__init__(period)
+        super().__init__(_common(f.period, g.period) if f.period and g.period else None, f.layers + g.layers + 2)
         self.parts = f, g
 
+    def period_at(self, n: int) -> tuple[int, int]:
+        """That of both; that of the first where they have none in common."""
+        pair = [part.period_at(n) for part in self.parts]
+        return self.period or _common(*pair) or pair[0]
+
     @cached_property
-    def _residues(self) -> list[int]:
-        return [1 + secrets.randbelow(P - 1) for _ in self.parts]
+    def reach(self) -> Reach:
+        """The larger one, both counted in periods that they have in common."""
+        down = (self.period or (1, 1))[1]
+        found = [(part.reach, (part.period or (1, 1))[1]) for part in self.parts]
+        return max(before for (before, _), _ in found), max(after + down - own for (_, after), own in found)
 
     def _find(self, n: int) -> Iterator[tuple[int, int]]:
         f, g = self.parts
@@ -255,8 +316,33 @@ class Beside(Axis):
             mids = (c, HERE, 0), (d, HERE, b - anchor if g.moves(d) else 0)
             yield self._class(mids, (*moved(f, mids[0]), *moved(g, mids[1]))), anchor
 
-    def _terms(self, source: Any) -> Iterator[tuple[Read, int]]:
-        for part, mid, factor in zip(self.parts, source, self._residues, strict=True):
-            content = part.content(mid[0])
-            for inner, at in zip(part.reads[mid[0]], moved(part, mid), strict=True):
-                yield at, factor * content[inner]
+    def _terms(self, source: Any, place: int) -> Iterator[tuple[Read, int]]:
+        for at, (part, mid) in enumerate(zip(self.parts, source, strict=True)):
+            start = place + at * (self.parts[0].layers + 1)
+            content, factor = part.content(mid[0], start), _residue(start + part.layers, 0)
+            for inner, read in zip(part.reads[mid[0]], moved(part, mid), strict=True):
+                yield read, factor * content[inner]
+
+
+def _composed(f: tuple[int, int], g: tuple[int, int]) -> tuple[int, int]:
+    """The period of a composition, first ``f``."""
+    shared = gcd(f[0], g[1])
+    return g[0] * (f[0] // shared), f[1] * (g[1] // shared)
+
+
+def _common(f: tuple[int, int], g: tuple[int, int]) -> Period:
+    """The period of a sum; None where one map moves faster than the other."""
+    up = lcm(f[0], g[0])
+    return (up, f[1] * up // f[0]) if f[0] * g[1] == g[0] * f[1] else None
+
+
+@lru_cache(maxsize=KEPT)
+def then(f: Axis, g: Axis) -> Then:
+    """First ``f``, then ``g``; the same object for the same axes, so that rows are found once."""
+    return Then(f, g)
+
+
+@lru_cache(maxsize=KEPT)
+def beside(f: Axis, g: Axis) -> Beside:
+    """``f`` and ``g`` on one input; the same object for the same axes."""
+    return Beside(f, g)

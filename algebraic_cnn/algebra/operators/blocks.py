@@ -6,6 +6,8 @@
     Then              K = sum over mids t of K_g[t] K_f(class of t), laid where f reads;  b = sum_t K_g[t] b_f + b_g
     Beside            sum or concatenation of two maps of one input
     Pick              some of the output channels
+    Everywhere        a map of channels on images of more axes;  Copies: one map of the image in any number of channels
+    composed          first f, then g, associated to the left
 
 A block is computed when it is first asked for, and kept: plans touch no numbers, a convolution asks for the middle
 alone, a matrix for all that occur.  Groups stay groups; sums of kernels add, they never assign, because reads that are
@@ -27,6 +29,8 @@ from numpy.typing import NDArray
 from ...rings.ring import Ring
 from . import axes
 from .axes import Axis, Mid, Read, moved
+from .products import mixed, regrouped, zeros
+from .rules import windows
 
 Array = NDArray[Any]
 Classes = tuple[int, ...]
@@ -61,22 +65,29 @@ class Blocks(ABC):
             self._biases[ring, c] = self._bias(ring, c) if self.biased else zeros(ring, (self.c_out,))
         return self._biases[ring, c]
 
+    def forget(self) -> None:
+        """Drops what is kept; it is computed again when it is asked for."""
+        self._blocks.clear()
+        self._biases.clear()
+        for part in self.parts:
+            part.forget()
+
+    @property
+    def parts(self) -> tuple[Blocks, ...]:
+        """The maps that this one is made of."""
+        return ()
+
     @abstractmethod
     def _block(self, ring: Ring, c: Classes) -> Array:
         """K_c, computed."""
 
-    @abstractmethod
     def _bias(self, ring: Ring, c: Classes) -> Array:
         """b_c, computed."""
+        return zeros(ring, (self.c_out,))
 
     def _places(self, c: Classes) -> list[dict[Read, int]]:
         """Along each axis, the place of every read in a block of these classes."""
         return [{read: j for j, read in enumerate(axis.reads[i])} for axis, i in zip(self.axes, c, strict=True)]
-
-
-def zeros(ring: Ring, shape: Sequence[int]) -> Array:
-    """An array of the ring's 0."""
-    return ring.embed(np.zeros(tuple(shape)))
 
 
 class Kernel(Blocks):
@@ -107,6 +118,11 @@ class Kernel(Blocks):
         self.shape, self.layers, self.kernel = tuple(shape), tuple(along), kernel
         self.vector, self.outside, self.divisor = bias, outside, divisor
         self._kernels: dict[Ring, Array] = {}
+
+    def forget(self) -> None:
+        """Drops the kernel too."""
+        super().forget()
+        self._kernels.clear()
 
     def _numbers(self, ring: Ring) -> Array:
         if ring not in self._kernels:
@@ -156,9 +172,14 @@ class Then(Blocks):
     """First ``f``, then ``g``."""
 
     def __init__(self, f: Blocks, g: Blocks) -> None:
-        along = [axes.Then(a, b) for a, b in zip(f.axes, g.axes, strict=True)]
+        along = [axes.then(a, b) for a, b in zip(f.axes, g.axes, strict=True)]
         super().__init__(f.c_in, g.c_out, gcd(f.groups, g.groups), along, f.biased or g.biased)
         self.f, self.g = f, g
+
+    @property
+    def parts(self) -> tuple[Blocks, ...]:
+        """The two."""
+        return self.f, self.g
 
     def _mids(self, c: Classes) -> Iterator[tuple[tuple[int, ...], list[Mid]]]:
         """Every read of g, one for each axis, and the row of f that lies there."""
@@ -198,13 +219,18 @@ class Beside(Blocks):
     """Two maps of one input, added, or one after the other along the channels if ``stacked``."""
 
     def __init__(self, f: Blocks, g: Blocks, *, stacked: bool) -> None:
-        along = [axes.Beside(a, b) for a, b in zip(f.axes, g.axes, strict=True)]
+        along = [axes.beside(a, b) for a, b in zip(f.axes, g.axes, strict=True)]
         groups, c_out = (1, f.c_out + g.c_out) if stacked else (gcd(f.groups, g.groups), f.c_out)
         super().__init__(f.c_in, c_out, groups, along, f.biased or g.biased)
-        self.parts, self.stacked = (f, g), stacked
+        self.pair, self.stacked = (f, g), stacked
+
+    @property
+    def parts(self) -> tuple[Blocks, ...]:
+        """The two."""
+        return self.pair
 
     def _each(self, c: Classes) -> Iterator[tuple[Blocks, list[Mid]]]:
-        for i, part in enumerate(self.parts):
+        for i, part in enumerate(self.pair):
             yield part, [axis.sources[j][i] for axis, j in zip(self.axes, c, strict=True)]
 
     def _block(self, ring: Ring, c: Classes) -> Array:
@@ -231,6 +257,11 @@ class Pick(Blocks):
         super().__init__(f.c_in, len(channels), 1, f.axes, f.biased)
         self.f, self.channels = f, list(channels)
 
+    @property
+    def parts(self) -> tuple[Blocks, ...]:
+        """The map that they are of."""
+        return (self.f,)
+
     def _block(self, ring: Ring, c: Classes) -> Array:
         return regrouped(self.f.block(ring, c), self.f.groups, 1, ring)[self.channels]
 
@@ -238,27 +269,59 @@ class Pick(Blocks):
         return self.f.bias(ring, c)[self.channels]
 
 
-def regrouped(K: Array, groups: int, fewer: int, ring: Ring) -> Array:
-    """A block (c_out, c_in / groups, ...) as (c_out, c_in / fewer, ...), zeros added; ``fewer`` divides ``groups``."""
-    if groups == fewer:
-        return K
-    rows, inside = len(K) // groups, groups // fewer
-    wide = zeros(ring, (groups, rows, inside, *K.shape[1:]))
-    wide[np.arange(groups), :, np.arange(groups) % inside] = K.reshape(groups, rows, *K.shape[1:])
-    return wide.reshape(len(K), inside * K.shape[1], *K.shape[2:])
+class Everywhere(Blocks):
+    """The linear part of a map of channels alone, on images of other axes: the same at every position.
+
+    Args:
+        f: the map.
+        c: the classes of its rows.
+        axes: how many axes.
+    """
+
+    def __init__(self, f: Blocks, c: Classes, axes: int) -> None:
+        super().__init__(f.c_in, f.c_out, f.groups, [windows(1) for _ in range(axes)], biased=False)
+        self.f, self.c = f, c
+
+    @property
+    def parts(self) -> tuple[Blocks, ...]:
+        """The map."""
+        return (self.f,)
+
+    def _block(self, ring: Ring, c: Classes) -> Array:
+        K = self.f.block(ring, self.c)
+        return K.reshape(*K.shape[:2], *[1] * len(self.axes))
 
 
-def mixed(A: Array, ga: int, B: Array, gb: int, ring: Ring) -> Array:
-    """The product of block diagonal matrices, (rows, mid / ga) and (mid, columns / gb, ...); diagonal ones scale."""
-    if A.shape[1] == 1 and ga == len(B):
-        return ring.reduce(A.reshape(-1, *[1] * (B.ndim - 1)) * np.repeat(B, len(A) // len(B), 0))
-    if B.shape[1] == 1 and gb == len(B):
-        scale = B.reshape(ga, 1, A.shape[1], *B.shape[2:])
-        product_ = A.reshape(ga, -1, A.shape[1], *[1] * (B.ndim - 2)) * scale
-        return ring.reduce(product_).reshape(len(A), A.shape[1], *B.shape[2:])
-    groups = gcd(ga, gb)
-    A, B = regrouped(A, ga, groups, ring), regrouped(B, gb, groups, ring)
-    parts = [
-        ring.matmul(a, b.reshape(len(b), -1)) for a, b in zip(np.split(A, groups), np.split(B, groups), strict=True)
-    ]
-    return np.concatenate(parts).reshape(len(A), *B.shape[1:])
+class Copies(Blocks):
+    """The linear part of one map of the image in every channel, of another number of channels.
+
+    Args:
+        f: the map.
+        channels: how many.
+    """
+
+    def __init__(self, f: Blocks, channels: int) -> None:
+        super().__init__(channels, channels, channels, f.axes, biased=False)
+        self.f = f
+
+    @property
+    def parts(self) -> tuple[Blocks, ...]:
+        """The map."""
+        return (self.f,)
+
+    def _block(self, ring: Ring, c: Classes) -> Array:
+        return np.repeat(self.f.block(ring, c)[:1], self.c_out, axis=0)
+
+
+def pointwise(c_in: int, c_out: int, groups: int, axes: int, numbers: Numbers) -> Blocks:
+    """A map of channels that is the same at every position; numbers that reshape to (c_out, c_in / groups)."""
+    return Kernel((c_out, c_in // groups, *[1] * axes), [windows(1) for _ in range(axes)], numbers, groups=groups)
+
+
+def composed(f: Blocks, g: Blocks) -> Blocks:
+    """First f, then g; associated to the left, so that biases meet blocks of single layers alone."""
+    if isinstance(f, Identity):
+        return g
+    if isinstance(g, Identity):
+        return f
+    return composed(composed(f, g.f), g.g) if isinstance(g, Then) else Then(f, g)

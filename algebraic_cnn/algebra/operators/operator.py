@@ -18,7 +18,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import prod
 from operator import index
 from typing import Any
 
@@ -30,8 +29,9 @@ from ...toeplitz.arguments import bytes_allowed
 from ...toeplitz.formats import MEMORY_BUDGET, convert
 from ..affine import AffineMap
 from .axes import Period
-from .blocks import Array, Beside, Blocks, Identity, Kernel, Pick, Then
+from .blocks import Array, Beside, Blocks, Identity, Kernel, Pick, composed
 from .forms import Form, form_of
+from .products import mixed, zeros
 from .rules import windows
 from .writing import bias_vector, matrix
 
@@ -87,13 +87,7 @@ class Operator:
         """
         f, g = self.blocks, after.blocks
         self._require(f.c_out == g.c_in and len(f.axes) == len(g.axes), "the maps do not compose", self, after)
-        if isinstance(f, Identity):
-            return after
-        if isinstance(g, Identity):
-            return self
-        if isinstance(g, Then):
-            return self.then(Operator(g.f)).then(Operator(g.g))
-        return Operator(Then(f, g))
+        return Operator(composed(f, g))
 
     def __matmul__(self, other: Operator) -> Operator:
         """x -> self(other(x)).
@@ -181,7 +175,7 @@ class Operator:
         if images.ndim != rank + 1 or images.shape[1] != self.blocks.c_in:
             expected = f"({self.blocks.c_in}, {rank - 1} lengths), or a batch of them"
             raise ShapeError("x does not fit the map", expected=expected, got=x.shape, where="Operator")
-        y = _applied(self.blocks, ring.embed(images), ring)
+        y = applied(self.blocks, ring.embed(images), ring)
         return y[0] if single else y
 
     def matrix(
@@ -251,30 +245,33 @@ class Operator:
             raise ShapeError(what, expected=first, got=second, where="Operator")
 
 
-def _applied(f: Blocks, x: Array, ring: Ring) -> Array:
-    """f of a batch, without its matrix: for every choice of classes one product of its block with what is read."""
+def applied(f: Blocks, x: Array, ring: Ring, *, linear: bool = False) -> Array:
+    """f of a batch, without its matrix: for every choice of classes, products of its block with what is read.
+
+    Args:
+        f: the map.
+        x: ring elements of shape (N, c_in, *sizes).
+        ring: where to compute.
+        linear: whether biases are left out.
+    """
     rows = [axis.rows(n) for axis, n in zip(f.axes, x.shape[2:], strict=True)]
-    y = np.empty((len(x), f.c_out, *(r.m for r in rows)), x.dtype)
-    d = len(rows)
+    y = np.empty((f.c_out, len(x), *(r.m for r in rows)), x.dtype)
+    x = np.moveaxis(x, 0, 1)
     for c in product(*(r.places for r in rows)):
         outs = [r.places[i] for r, i in zip(rows, c, strict=True)]
-        grid = []
-        for j, (axis, r, along) in enumerate(zip(f.axes, rows, outs, strict=True)):
-            places = np.array([axis.positions(r, p) for p in along], int).reshape(len(along), -1)
-            lengths = [[n if i == j else 1 for i in range(d)] for n in places.shape]
-            grid.append(places.reshape(*lengths[0], *lengths[1]))
-        read = np.moveaxis(x[(slice(None), slice(None), *grid)], 0, 1)
-        K = f.block(ring, c).reshape(f.groups, f.c_out // f.groups, -1)
-        count = len(x) * prod(map(len, outs))
-        columns = read.reshape(f.groups, f.c_in // f.groups, count, -1) if K.size else np.empty((f.groups, 0, count, 0))
-        parts = [
-            ring.matmul(k, part.swapaxes(1, 2).reshape(k.shape[1], count)) for k, part in zip(K, columns, strict=True)
+        places = [
+            np.array([axis.positions(r, p) for p in along], int).reshape(len(along), -1)
+            for axis, r, along in zip(f.axes, rows, outs, strict=True)
         ]
-        here = ring.reduce(np.concatenate(parts) + f.bias(ring, c)[:, None])
-        y[(slice(None), slice(None), *np.ix_(*outs))] = np.moveaxis(
-            here.reshape(f.c_out, len(x), *map(len, outs)), 1, 0
-        )
-    return y
+        K, shape = f.block(ring, c), (f.c_out, len(x[0]), *map(len, outs))
+        here = zeros(ring, shape) if linear else np.broadcast_to(
+            f.bias(ring, c).reshape(-1, *[1] * (len(shape) - 1)), shape
+        )  # fmt: skip
+        for t in np.ndindex(*K.shape[2:]):
+            at = np.ix_(*(along[:, i] for along, i in zip(places, t, strict=True)))
+            here = ring.reduce(here + mixed(K[(..., *t)], f.groups, x[(slice(None), slice(None), *at)], 1, ring))
+        y[(slice(None), slice(None), *np.ix_(*outs))] = here
+    return np.moveaxis(y, 1, 0)
 
 
 def channelwise(channels: int, axes: Sequence[Any], **more: Any) -> Operator:

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from math import gcd
 
 from ...toeplitz.arguments import check_padding
-from .axes import FAR, HERE, NEAR, Hit, Leaf, Period, Read
+from .axes import FAR, HERE, KEPT, NEAR, Hit, Leaf, Period, Read
 
 
 def _folded(q: int, n: int, mode: str) -> Read | None:
@@ -33,6 +34,7 @@ def _folded(q: int, n: int, mode: str) -> Read | None:
     return HERE, min(max(q, 0), n - 1)
 
 
+@lru_cache(maxsize=KEPT)
 def windows(
     taps: int, stride: int = 1, padding: tuple[int, int] = (0, 0), dilation: int = 1, mode: str = "zeros"
 ) -> Leaf:
@@ -52,9 +54,11 @@ def windows(
             folded = ((_folded(p * stride + t * dilation - before, n, mode), t) for t in range(taps))
             yield [(*at, t, 1) for at, t in folded if at]
 
-    return Leaf(taps, (1, stride), rule)
+    reach = max(0, before), max(0, dilation * (taps - 1) - before + max(0, -after))
+    return Leaf(taps, (1, stride), rule, reach)
 
 
+@lru_cache(maxsize=KEPT)
 def spread(taps: int, stride: int, crop: int = 0, extra: int = 0, dilation: int = 1) -> Leaf:
     """A transposed convolution along one axis; ``crop`` and ``extra`` are torch's padding and output_padding.
 
@@ -67,7 +71,9 @@ def spread(taps: int, stride: int, crop: int = 0, extra: int = 0, dilation: int 
             hits = ((divmod(p + crop - t * dilation, stride), t) for t in range(taps))
             yield [(HERE, i, t, 1) for (i, rest), t in hits if rest == 0 and 0 <= i < n]
 
-    return Leaf(taps, (stride, 1), rule)
+    wide = dilation * (taps - 1)
+    last = max((stride - 1 + crop) // stride, -((wide + extra + 1 - stride - 2 * crop) // stride))
+    return Leaf(taps, (stride, 1), rule, (max(0, -((crop - wide) // stride)), max(0, last)))
 
 
 def weighted(rows: Callable[[int], Sequence[Mapping[int, Fraction]]], period: Period) -> Leaf:
@@ -104,10 +110,12 @@ def scaled(up: int, down: int) -> Period:
     return up // shared, down // shared
 
 
+@lru_cache(maxsize=KEPT)
 def shuffle(factor: int) -> Leaf:
     """The axis of a pixel shuffle.
 
     >>> shuffle(2).rows(2).anchors
     (0, 0, 1, 1)
     """
-    return Leaf(factor, (factor, 1), lambda n: ([(HERE, p // factor, p % factor, 1)] for p in range(n * factor)))
+    rule = lambda n: ([(HERE, p // factor, p % factor, 1)] for p in range(n * factor))  # noqa: E731
+    return Leaf(factor, (factor, 1), rule, (0, 0))

@@ -1,13 +1,10 @@
-"""Translation-equivariant affine maps as matrices of Laurent polynomials.
+"""Affine pieces of a network as operators at one image size: which of them are one convolution, and with what numbers.
 
-lattice     positions on a grid: shifts, strides and phases
-stencil     a matrix of Laurent polynomials and its algebra
-kernels     between a stencil and a convolution's kernel
-reading     an operator at one image size as a stencil
-pieces      a stencil with its border and its offset: one affine map between two images, exact in every pixel
-folding     two pieces one after the other, or side by side, as one
+pieces      a piece with its form and its offset: one affine map between two images, exact in every pixel
+folding     f(0) of a piece, and its linear part on an image
 zeros       kernels with exact zeros in them as smaller ones
-moves, circular, phases      what passes through reshapes and circles, and phases as channels
+kernels     phases as the kernel of a transposed convolution
+moves, phases      what passes through reshapes, and phases as channels
 """
 
 from __future__ import annotations

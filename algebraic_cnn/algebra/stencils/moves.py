@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeGuard
 
-from .kernels import pointwise
-from .pieces import Atom, Form, Move, Offset, Piece, Size
+from ..operators.blocks import Copies
+from .pieces import Atom, Move, Offset, Piece, Size
 
 
 def moves_through(piece: Piece) -> TypeGuard[Move | Atom]:
@@ -26,15 +26,13 @@ def moves_through(piece: Piece) -> TypeGuard[Move | Atom]:
 def is_pointwise(piece: Piece) -> bool:
     """Whether a piece is a map of channels alone."""
     return (
-        isinstance(piece, Atom)
-        and all(axis.trivial for axis in piece.form.footprint.axes)
-        and piece.form.offset <= Offset.CHANNEL
+        isinstance(piece, Atom) and piece.form.pointwise and piece.form.offset <= Offset.CHANNEL
     )
 
 
 def keeps_axes(atom: Atom) -> bool:
     """Whether an atom gives as many axes as it takes, every spatial one with its place in the form."""
-    return len(atom.source) == len(atom.shape) == len(atom.form.footprint.axes) + 2
+    return len(atom.source) == len(atom.shape) == len(atom.form.sizes) + 2
 
 
 def channels_after(move: Move, place: int) -> int | None:
@@ -88,7 +86,7 @@ def after(atom: Atom, move: Move | Atom) -> tuple[Atom, Move | Atom] | None:
 
 def _past(atom: Atom, move: Atom, sizes: Size, *, first: bool) -> tuple[Atom, Atom] | None:
     """A map of channels on the other side of one map of all channels' images, where images have these sizes."""
-    fp = atom.form.footprint
+    fp = atom.form
     if atom.form.last or move.alike is None or atom.form.offset > move.alike:
         return None
     found = _moved(atom, with_length(sizes, 1, atom.source[1]), 1)
@@ -97,10 +95,10 @@ def _past(atom: Atom, move: Atom, sizes: Size, *, first: bool) -> tuple[Atom, At
 
 
 def _of_channels(move: Atom, channels: int) -> Atom:
-    """The same map of images in another number of channels, as a move: its taps are no longer asked for."""
-    footprint = replace(move.form.footprint, c_in=channels, c_out=channels, groups=channels)
+    """The same map of images in another number of channels."""
     source, shape = (with_length(size, 1, channels) for size in (move.source, move.shape))
-    return replace(move, form=replace(move.form, footprint=footprint), source=source, shape=shape)
+    form = replace(move.form, blocks=Copies(move.form.blocks, channels))
+    return replace(move, form=form, source=source, shape=shape)
 
 
 def _place(atom: Atom) -> int:
@@ -116,10 +114,9 @@ def _moved(atom: Atom, shape: Size, place: int, *, gives: bool = False) -> Atom 
     """The map of channels with channels at an axis of a shape: of its argument, or of what it gives."""
     if not _of_channels_alone(atom) or place not in (1, len(shape) - 1):
         return None
-    fp = atom.form.footprint
     sizes = [n or 1 for axis, n in enumerate(shape) if axis not in (0, place)]
-    form = Form(pointwise(fp.c_in, fp.c_out, fp.groups, sizes), place > 1, atom.form.offset)
-    source, result = (with_length(shape, place, c) for c in (fp.c_in, fp.c_out))
+    form = replace(atom.form.everywhere(sizes), last=place > 1)
+    source, result = (with_length(shape, place, c) for c in (form.c_in, form.c_out))
     if (result if gives else source) != shape:
         return None
     return replace(atom, form=form, source=source, shape=result)

@@ -16,8 +16,8 @@ from math import gcd, prod
 
 import numpy as np
 
-from .lattice import Axis
-from .stencil import Array, Footprint
+from ..operators.forms import AxisForm
+from .pieces import Array, Form
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,21 @@ class Grouping:
         step: distance of two taps.
     """
 
-    axis: Axis
+    axis: AxisForm
     offset: int
     start: int
     width: int
     step: int
 
     @classmethod
-    def of(cls, axis: Axis) -> Grouping:
+    def of(cls, axis: AxisForm) -> Grouping:
         """The grouping with the fewest taps.
 
-        >>> up = Axis(4, 8, up=2).then(Axis(8, 8, start=-1, width=3))
+        >>> from ..operators.axes import then
+        >>> from ..operators.forms import axis_form
+        >>> from ..operators.rules import chosen, windows
+        >>> twice = chosen(lambda n: [p // 2 for p in range(2 * n)], (2, 1))
+        >>> up = axis_form(then(twice, windows(3, padding=(1, 1))), 4)
         >>> up.width, Grouping.of(up).width, Grouping.of(up).offset
         (3, 2, 1)
         """
@@ -63,12 +67,12 @@ class Grouping:
         origin, down = self.start, self.axis.down
         return down * first + origin, down * (stop - 1) + origin + self.step * (self.width - 1) + 1
 
-    def covering(self) -> tuple[Axis, int]:
+    def covering(self) -> tuple[AxisForm, int]:
         """The axis of the convolution whose groups hold every output, and how many of them come before output 0."""
         first, up = -(self.offset > 0), self.axis.up
         count = (self.axis.m - 1 - self.offset) // up - first + 1
         origin, down = self.reads(first, first + 1)[0], self.axis.down
-        axis = Axis(self.axis.n, count, down=down, start=origin, width=self.width, step=self.step)
+        axis = AxisForm(self.axis.n, count, 1, down, origin, self.width, self.step, (0, count))
         return axis, -(up * first + self.offset)
 
     def place(self, phase: int) -> tuple[int, Array, Array]:
@@ -80,14 +84,14 @@ class Grouping:
         return phase - self.offset + (self.axis.up if later else 0), kept, places[kept]
 
 
-def channels(taps: Array, footprint: Footprint, groupings: Sequence[Grouping]) -> Array:
+def channels(taps: Array, form: Form, groupings: Sequence[Grouping]) -> Array:
     """The weight: output channel c at place i of a group is channel c up + i.
 
     Returns:
         (c_out * ups, c_in / groups, *widths).
     """
-    ups, widths = [axis.up for axis in footprint.axes], [each.width for each in groupings]
-    rows, columns = footprint.c_out, footprint.c_in // footprint.groups
+    ups, widths = [axis.up for axis in form.axes], [each.width for each in groupings]
+    rows, columns = form.c_out, form.c_in // form.groups
     weight = np.zeros((rows, *ups, columns, *widths), dtype=taps.dtype)
     for phases in product(*map(range, ups)):
         found = [each.place(phase) for each, phase in zip(groupings, phases, strict=True)]

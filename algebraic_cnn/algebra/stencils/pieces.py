@@ -1,15 +1,15 @@
 """Parts of a network that are one affine map of images: their shape without numbers, their numbers over any ring.
 
-    Form        what a piece is as one stencil: footprint, where its channels stand, what its offset is
-    Atom        one call of the network as a stencil and an offset
+    Form        what a piece is as one convolution: a map of images at one size, where its channels stand, its offset
+    Atom        one call of the network as such a map and an offset
     Scaling     an atom whose channels may stand first or last: a scalar multiple, the addition of a map, the identity
-    Move        a reshape or a permutation of axes: no stencil, but maps of channels pass through it (moves.py)
-    Other       any other affine call that is no stencil
+    Move        a reshape or a permutation of axes: no such map, but maps of channels pass through it (moves.py)
+    Other       any other affine call
     Chain       pieces one after the other
     Branches    pieces side by side on one input, added or concatenated
     Offset      f(0): nothing, one number for each channel, or one for each pixel (where a bias meets padding)
 
-Numbers are computed when a form has been chosen, not before (folding.py); ``form`` is cheap.
+Numbers are computed when a form has been chosen, not before; ``form`` is cheap.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from functools import reduce
+from fractions import Fraction
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...rings.ring import Ring
-from .lattice import Axis
-from .stencil import Footprint
+from ..operators.blocks import Beside, Blocks, Everywhere, composed, pointwise
+from ..operators.forms import AxisForm, axis_form, kernel_of
 
 Array = NDArray[Any]
 Size = tuple[int | None, ...]
@@ -39,24 +40,72 @@ class Offset(IntEnum):
     MAP = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Form:
-    """A piece as one stencil and one offset.
+    """A piece as one convolution and one offset.
 
     Attributes:
-        footprint: of its linear part; one axis for each spatial axis of its values.
+        blocks: its linear part, at every image size.
+        sizes: of the images that it takes; one for each spatial axis.
         last: whether channels are the last axis of its values; else they follow the batch axis.
         offset: what f(0) is.
     """
 
-    footprint: Footprint
+    blocks: Blocks
+    sizes: tuple[int, ...]
     last: bool
     offset: Offset
+
+    @cached_property
+    def axes(self) -> tuple[AxisForm, ...]:
+        """What the linear part is along each axis."""
+        return tuple(axis_form(axis, n) for axis, n in zip(self.blocks.axes, self.sizes, strict=True))
+
+    @property
+    def c_in(self) -> int:
+        """Input channels."""
+        return self.blocks.c_in
+
+    @property
+    def c_out(self) -> int:
+        """Output channels."""
+        return self.blocks.c_out
+
+    @property
+    def groups(self) -> int:
+        """Blocks of channels that do not see each other."""
+        return self.blocks.groups
+
+    @property
+    def exact(self) -> bool:
+        """Whether the convolution tells every output."""
+        return all(axis.exact for axis in self.axes)
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether the linear part is a map of channels alone."""
+        return all(axis.trivial for axis in self.axes)
+
+    @property
+    def diagonal(self) -> bool:
+        """Whether every output entry reads the input entry at its own place alone."""
+        return self.c_in == self.c_out == self.groups and self.pointwise
 
     @property
     def keeps_constants(self) -> bool:
         """Whether images that are constant along each channel stay so."""
-        return self.footprint.exact and all(axis.inside and axis.up == 1 for axis in self.footprint.axes)
+        return self.exact and all((axis.inside or axis.circle) and axis.up == 1 for axis in self.axes)
+
+    def taps(self, ring: Ring) -> Array:
+        """The numbers of the convolution, of shape (*phases, c_out, c_in / groups, *widths)."""
+        found = kernel_of(self.blocks, self.axes, ring)
+        self.blocks.forget()
+        return found
+
+    def everywhere(self, sizes: Sequence[int]) -> Form:
+        """A map of channels alone on images of other axes."""
+        classes = tuple(axis.phases[0][0] for axis in self.axes)
+        return replace(self, blocks=Everywhere(self.blocks, classes, len(sizes)), sizes=tuple(sizes))
 
     def then(self, after: Form) -> Form | None:
         """The form of the composition, first this one; None if the axes do not fit."""
@@ -64,59 +113,54 @@ class Form:
         if pair is None:
             return None
         before, after = pair
-        passed = self.offset if after.keeps_constants or not self.offset else Offset.MAP
-        footprint = before.footprint.then(after.footprint)
-        return Form(footprint, before.last, max(passed, after.offset))
+        passed = self.offset if not self.offset or after.keeps_constants else Offset.MAP
+        return replace(before, blocks=composed(before.blocks, after.blocks), offset=max(passed, after.offset))
 
     def beside(self, others: Sequence[Form], kind: str) -> Form | None:
         """The form of the sum, or of the concatenation after the batch axis; None if the axes do not fit."""
         forms = [self, *others]
-        alike = all((form.last, len(form.footprint.axes)) == (self.last, len(self.footprint.axes)) for form in forms)
-        if not alike or (kind == "cat" and self.last):
+        alike = all((form.last, form.sizes) == (self.last, self.sizes) for form in forms)
+        if not alike or len({form._pace for form in forms}) > 1 or (kind == "cat" and self.last):
             return None
-        prints = [form.footprint for form in others]
-        footprint = self.footprint.joined(*prints) if kind == "sum" else self.footprint.stacked(*prints)
-        return footprint and Form(footprint, self.last, max(form.offset for form in forms))
+        blocks = reduce(lambda f, g: Beside(f, g, stacked=kind == "cat"), (form.blocks for form in forms))
+        return replace(self, blocks=blocks, offset=max(form.offset for form in forms))
+
+    @property
+    def _pace(self) -> tuple[tuple[int, Fraction], ...]:
+        """Along each axis, how many outputs there are and how far one reads behind the other."""
+        return tuple((axis.m, Fraction(axis.down, axis.up) if axis.m > 1 else Fraction(0)) for axis in self.axes)
 
 
 def _common_axes(before: Form, after: Form) -> tuple[Form, Form] | None:
     """Both forms with the same axes: (N, C) is (N, C, 1, 1) where the other has spatial axes of length 1."""
-    a, b = before.footprint.axes, after.footprint.axes
-    if not b and all(axis.m == 1 for axis in a):
-        after = replace(after, last=before.last, footprint=replace(after.footprint, axes=(Axis(1, 1),) * len(a)))
-    elif not a and all(axis.n == 1 for axis in b):
-        before = replace(before, last=after.last, footprint=replace(before.footprint, axes=(Axis(1, 1),) * len(b)))
-    elif len(a) != len(b) or before.last != after.last:
-        return None
-    return before, after
+    a, b = before.axes, after.axes
+    if a and not b and all(axis.m == 1 for axis in a):
+        return before, replace(after.everywhere([1] * len(a)), last=before.last)
+    if b and not a and all(axis.n == 1 for axis in b):
+        return replace(before.everywhere([1] * len(b)), last=after.last), after
+    return (before, after) if len(a) == len(b) and (before.last == after.last or not a) else None
 
 
 @dataclass(frozen=True, eq=False)
 class Atom:
-    """One call as a stencil and an offset.
+    """One call as a map of images and an offset.
 
     Attributes:
         form: its form.
-        taps: ring -> the taps, of shape ``form.footprint.taps_shape`` or one that reshapes to it.
         source: shape of the value it takes, None for the batch axis.
         shape: shape of the value it gives.
         offset: ring -> f(0), shape (c_out,) or (c_out, *spatial) as ``form.offset`` says; None if it is zero.
-        linear: (x, ring) -> its linear part on one image (c_in, *spatial), where the taps do not tell it everywhere.
         call: the call of the network; None for the identity.
-        wraps: of a circular padding: (before, after) along each spatial axis.
         alike: the largest offset that passes through, of maps of channels, where the call is one map of the image in
             every channel (a resizing, a pad): CHANNEL if it keeps constant images, NONE if it does not.
         thin: whether its taps are fewer than the call's, whose others are 0 (zeros.py).
     """
 
     form: Form
-    taps: Callable[[Ring], Array]
     source: Size
     shape: Size
     offset: Callable[[Ring], Array] | None = None
-    linear: Callable[[Array, Ring], Array] | None = None
     call: Any = None
-    wraps: tuple[tuple[int, int], ...] | None = None
     alike: Offset | None = None
     thin: bool = False
 
@@ -159,7 +203,7 @@ class Move:
 
 @dataclass(frozen=True, eq=False)
 class Other:
-    """An affine call of one argument that is no stencil; ``missed`` says why, where it could not be read."""
+    """An affine call of one argument that is no map of images; ``missed`` says why, where it could not be read."""
     source: Size
     shape: Size
     call: Any
@@ -181,6 +225,11 @@ class Chain:
         """Shape of the value it gives."""
         return self.parts[-1].shape
 
+    @cached_property
+    def form(self) -> Form | None:
+        """What it is as one convolution."""
+        return reduce(lambda a, b: a and b and a.then(b), map(form, self.parts))
+
 
 @dataclass(frozen=True, eq=False)
 class Branches:
@@ -194,6 +243,12 @@ class Branches:
     def source(self) -> Size:
         """Shape of the value it takes."""
         return self.parts[0].source
+
+    @cached_property
+    def form(self) -> Form | None:
+        """What it is as one convolution."""
+        forms = [each for part in self.parts if (each := form(part)) is not None]
+        return forms[0].beside(forms[1:], self.kind) if len(forms) == len(self.parts) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,10 +302,9 @@ def scaling_atom(shape: Size, last: bool, scale: Callable[[Ring, int], Array], *
     """Channel c times ``scale(ring, channels)[c]``, on values whose channels stand last or after the batch axis."""
     place = len(shape) - 1 if last else 1
     channels, sizes = (*shape, 1, 1)[place] or 1, [n or 1 for i, n in enumerate(shape) if i not in (0, place)]
-    axes = tuple(Axis(n, n) for n in sizes)
-    offset = more.pop("offset_is", Offset.NONE)
-    form = Form(Footprint(channels, channels, channels, axes), last and bool(sizes), offset)
-    return Atom(form, lambda ring: scale(ring, channels), shape, shape, **more)
+    blocks = pointwise(channels, channels, channels, len(sizes), lambda ring: scale(ring, channels))
+    form = Form(blocks, tuple(sizes), last and bool(sizes), more.pop("offset_is", Offset.NONE))
+    return Atom(form, shape, shape, **more)
 
 
 def is_identity(piece: Piece) -> bool:
@@ -259,16 +313,8 @@ def is_identity(piece: Piece) -> bool:
 
 
 def form(piece: Piece) -> Form | None:
-    """What a piece is as one stencil; None if it is none, or not before ``settled`` says where channels stand."""
-    match piece:
-        case Atom():
-            return piece.form
-        case Chain(parts):
-            return reduce(lambda a, b: a and b and a.then(b), map(form, parts))
-        case Branches(kind, parts):
-            forms = [each for part in parts if (each := form(part)) is not None]
-            return forms[0].beside(forms[1:], kind) if len(forms) == len(parts) else None
-    return None
+    """What a piece is as one convolution; None if it is none, or not before ``settled`` says where channels stand."""
+    return piece.form if isinstance(piece, Atom | Chain | Branches) else None
 
 
 def settled(piece: Piece, last: bool = False) -> Piece:
@@ -295,6 +341,6 @@ def settled(piece: Piece, last: bool = False) -> Piece:
 def layout(piece: Piece) -> bool | None:
     """Whether channels stand last, where an atom inside says it."""
     if isinstance(piece, Atom):
-        return piece.form.last if piece.form.footprint.axes else None
+        return piece.form.last if piece.form.sizes else None
     inside = piece.parts if isinstance(piece, Chain | Branches) else ()
     return next((place for part in inside if (place := layout(part)) is not None), None)

@@ -15,7 +15,7 @@ from math import gcd, prod
 
 import numpy as np
 
-from .stencil import Array
+from .pieces import Array
 
 Pair = tuple[int, int]
 

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...algebra.stencils.folding import offset, stencil
-from ...algebra.stencils.pieces import settled
+from ...algebra.stencils.folding import offset, required
+from ...algebra.stencils.pieces import Form, settled
 from ...collapsing.pipeline import collapse
 from ...derivation.definitions import joined, network_of
 from ...ir.spelling import plain
@@ -98,11 +98,24 @@ def naive(model: nn.Module, x: Tensor) -> Tensor:
     """What the kernel composed of all layers makes of x with zeros around it, plus the bias that it has inside."""
     (definition,) = joined(network_of(plain(trace(model, x)))).definitions.values()
     piece = settled(definition.operands[0][1])
-    y = stencil(piece, Float())(x[0].numpy(), Float())
+    y = _convolved(required(piece), x)
     shift = offset(piece, Float())
     if shift is not None and shift.ndim > 1:
         shift = shift[:, shift.shape[1] // 2, shift.shape[2] // 2]
-    return torch.from_numpy(y if shift is None else y + np.reshape(shift, (-1, 1, 1)))[None]
+    return y if shift is None else y + torch.from_numpy(shift).reshape(-1, 1, 1)
+
+
+def _convolved(form: Form, x: Tensor) -> Tensor:
+    """What the taps of a form make of images with zeros around them: one convolution for each phase."""
+    taps, axes = form.taps(Float()), form.axes
+    padded = torch.nn.functional.pad(x, [n for axis in axes[::-1] for n in axis.padding])
+    y = x.new_zeros(len(x), form.c_out, *(axis.m for axis in axes))
+    how = [axis.down for axis in axes], 0, [axis.step for axis in axes], form.groups
+    for p, q in np.ndindex(*taps.shape[:2]):
+        z = torch.nn.functional.conv2d(padded, torch.from_numpy(taps[p, q]), None, *how)
+        part = y[:, :, p :: axes[0].up, q :: axes[1].up]
+        part += z[:, :, : part.shape[2], : part.shape[3]]
+    return y
 
 
 def table(rows: Sequence[Border]) -> str:

@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from algebraic_cnn.algebra.stencils.circular import unrolled
-from algebraic_cnn.algebra.stencils.folding import linear, offset, stencil
-from algebraic_cnn.algebra.stencils.pieces import Piece, parts_of, settled
+from algebraic_cnn.algebra.stencils.folding import linear, offset, required
+from algebraic_cnn.algebra.stencils.pieces import Piece, settled
 from algebraic_cnn.derivation.definitions import joined, network_of
 from algebraic_cnn.errors import ShapeError
 from algebraic_cnn.ir.spelling import plain
 from algebraic_cnn.ir.trace import trace
 from algebraic_cnn.rings.ring import Float
+from tests.algebra.stencils.test_stencil import convolved
 
 F = Float()
 
@@ -48,8 +48,9 @@ def piece_of(model: nn.Module, x: Tensor) -> Piece:
     return settled(piece)
 
 
-def conv(c_in: int = 2, c_out: int = 2, kernel: int = 3, **options) -> nn.Module:
-    return nn.Conv2d(c_in, c_out, kernel, **{"padding": kernel // 2, **options})
+def conv(c_in: int = 2, c_out: int = 2, kernel: int | tuple[int, int] = 3, **options) -> nn.Module:
+    padding = kernel // 2 if isinstance(kernel, int) else 0
+    return nn.Conv2d(c_in, c_out, kernel, **{"padding": padding, **options})
 
 
 MODELS = {
@@ -85,53 +86,48 @@ def test_offset_and_linear_part_are_those_of_the_network(name: str) -> None:
     assert np.array_equal(linear(piece, x[0].numpy(), F).reshape(y.shape), y - zero)
 
 
-def test_what_is_no_stencil_has_no_taps_and_no_linear_part() -> None:
+def test_what_is_no_map_of_images_has_no_taps_and_no_linear_part() -> None:
     piece = piece_of(nn.Flatten().double().eval(), torch.zeros(1, 2, 3, 3, dtype=torch.float64))
-    with pytest.raises(ShapeError, match="no stencil"):
-        stencil(piece, F)
-    with pytest.raises(ShapeError, match="no stencil"):
+    with pytest.raises(ShapeError, match="no map of images"):
+        required(piece)
+    with pytest.raises(ShapeError, match="no map of images"):
         linear(piece, np.zeros((2, 3, 3)), F)
     assert offset(piece, F) is None
     moved = nn.Sequential(conv(), nn.Flatten(), nn.Linear(18, 1)).double().eval()
-    with pytest.raises(ShapeError, match="no stencil"):
+    with pytest.raises(ShapeError, match="no map of images"):
         offset(piece_of(moved, torch.zeros(1, 2, 3, 3, dtype=torch.float64)), F)
 
 
-def circle(c_in: int = 2, c_out: int = 2, kernel: int = 3, **options) -> nn.Module:
+def circle(c_in: int = 2, c_out: int = 2, kernel: int | tuple[int, int] = 3, **options) -> nn.Module:
     return conv(c_in, c_out, kernel, **{"padding_mode": "circular", **options})
 
 
 CIRCLES = {
     "two layers": (lambda: [circle(), circle()], [(2, 2), (2, 2)]),
     "kernels of two sizes": (lambda: [circle(kernel=5), circle(kernel=1), circle()], [(3, 3), (3, 3)]),
-    "a stride before a circle": (lambda: [circle(stride=2), circle()], None),
-    "a stride at the end": (lambda: [circle(), circle(stride=2)], [(2, 2), (2, 2)]),
+    "a stride before a circle": (lambda: [circle(stride=2), circle()], [(3, 2), (3, 2)]),
+    "a stride at the end": (lambda: [circle(), circle(stride=2)], [(2, 1), (2, 1)]),
+    "upsampling between": (lambda: [circle(), nn.Upsample(scale_factor=2), circle()], [(2, 2), (2, 2)]),
     "zeros inside": (lambda: [circle(), conv(), circle()], None),
+    "zeros along one axis": (lambda: [circle(kernel=(3, 1), padding=(1, 0)), conv(kernel=(1, 3), padding=(0, 1))],
+                             [(1, 1), (0, 0)]),
     "a crop inside": (lambda: [circle(), conv(padding=0), circle()], None),
-    "a matrix at the end": (lambda: [circle(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2)], None),
-    "further than once round": (lambda: [circle(kernel=7), circle(kernel=7)], None),
-}
+    "further than once round": (lambda: [circle(kernel=7), circle(kernel=7)], [(6, 6), (6, 6)]),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CIRCLES)
-def test_circles_unroll_where_nothing_but_circles_meets_them(name: str) -> None:
-    """A circular padding and then the chain without any gives what torch gives; else there is no such pair."""
+def test_chains_around_a_circle_are_one_convolution_around_it(name: str) -> None:
+    """A circle read further, and then one convolution without any, gives what torch gives; else it is none."""
     make, expected = CIRCLES[name]
     model = whole(nn.Sequential(*make()))
     x = torch.from_numpy(np.random.default_rng(2).integers(-4, 5, (1, 2, 4, 4)).astype(float))
-    pair = unrolled(parts_of(piece_of(model, x)))
-    assert (None if pair is None else list(pair[0])) == expected
-    if pair is not None:
-        pads = [n for ends in reversed(pair[0]) for n in ends]
-        y = nn.functional.pad(x, pads, mode="circular")[0].numpy()
-        for part in pair[1]:
-            shift = offset(part, F)
-            y = linear(part, y, F) + (0 if shift is None else shift.reshape(-1, 1, 1))
+    piece = piece_of(model, x)
+    found = required(piece)
+    assert ([axis.around for axis in found.axes] if found.exact else None) == expected
+    if expected is not None:
+        longer = np.pad(x[0].numpy(), [(0, 0), *expected], mode="wrap")
+        y, shift = convolved(found, longer, [axis.unrolled for axis in found.axes]), offset(piece, F)
+        if shift is not None:
+            y = y + shift.reshape(len(shift), *(shift.shape[1:] or (1, 1)))
         assert np.array_equal(y, model(x)[0].detach().numpy())
-
-
-def test_only_atoms_with_channels_in_front_unroll() -> None:
-    x = torch.zeros(1, 4, 3, dtype=torch.float64)
-    assert unrolled([piece_of(whole(nn.Linear(3, 2)), x)]) is None
-    assert unrolled([piece_of(nn.Flatten().eval(), x)]) is None
-    assert unrolled([]) is None

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from algebraic_cnn import collapse
+from algebraic_cnn.algebra.operators.forms import AxisForm
 from algebraic_cnn.apps.bench.borders import CASES, borders, table
-from algebraic_cnn.collapsing import cut
 from algebraic_cnn.errors import UncertifiedError
 from algebraic_cnn.ops.traits import Prices
 from tests.collapsed import ops, randomised, relative_error
@@ -51,12 +51,7 @@ def test_a_circle_of_another_length_is_not_unrolled() -> None:
 
 
 def test_a_padding_that_wraps_too_little_is_refuted(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = cut.unrolled
-
-    def shifted(parts):
-        found = real(parts)
-        return found and (tuple((a + 1, b - 1) for a, b in found[0]), found[1])
-
-    monkeypatch.setattr(cut, "unrolled", shifted)
+    real = AxisForm.around.fget
+    monkeypatch.setattr(AxisForm, "around", property(lambda axis: (real(axis)[0], max(0, real(axis)[1] - 1))))
     with pytest.raises(UncertifiedError):
         collapse(circles(3, 3), torch.zeros(1, 2, 9, 8, dtype=torch.float64), prices=CALLS_ALONE, measure=False)
