@@ -36,6 +36,9 @@ from .reading import Reading
 from .rows import read_as
 from .source import Source
 
+#: Rows of a resizing by m / n repeat after m of them; a factor of larger n is no short fraction, but a rounded one.
+_PERIOD = 64
+
 
 def _nearest(site: CallSite) -> Tensor:
     """Copies of the neighbours that torch chooses in the network's dtype; another dtype may break ties otherwise."""
@@ -129,19 +132,20 @@ def _operator(source: Source, call: Call, a: Arguments) -> Operator | None:
     """The rows that torch has at every length, along each axis; where the call names a length, they have no period."""
     name = "self" if "self" in a else "input"
     f, factors = a[name], a.get("scale_factors")
-    d = len(f.period)
+    d, dtype, given = len(f.period), source.graph.dtype, {what: value for what, value in a.items() if what != name}
 
     def along(axis: int) -> Callable[[int], list[dict[int, Fraction]]]:
         def rows(n: int) -> list[dict[int, Fraction]]:
             image = torch.empty([1, 1, *(n if i == axis else 1 for i in range(d))])
-            site = CallSite(call.target, {**a, name: image}, {}, frozenset(), Float(), dtype=source.graph.dtype)
+            site = CallSite(call.target, {**given, name: image}, {}, frozenset(), Float(), dtype=dtype)
             places, numbers = weights(site, axis + 2)
             found = zip(places.tolist(), numbers.tolist(), strict=True)
             return [{i: Fraction(w) for i, w in zip(*row, strict=True) if w} for row in found]
 
         return rows
 
-    periods = [scaled(*Fraction(u).as_integer_ratio()) for u in factors] if factors else [None] * d
+    ratios = [Fraction(u) for u in factors or ()]
+    periods = [scaled(*u.as_integer_ratio()) if u.denominator <= _PERIOD else None for u in ratios] or [None] * d
     return f.then(layers.resize(f.channels[1], [along(i) for i in range(d)], periods))
 
 

@@ -77,6 +77,7 @@ STENCILS = [
     nn.Upsample(scale_factor=2, mode="bilinear"),
     nn.Upsample(scale_factor=(4, 2), mode="bilinear"),
     nn.Upsample(scale_factor=0.5, mode="bilinear"),
+    nn.Upsample(scale_factor=1.7, mode="nearest"),
     nn.Upsample(scale_factor=2, mode="bicubic"),
     nn.Upsample(size=(7, 5), mode="bilinear", align_corners=True),
     nn.PixelShuffle(2),
