@@ -300,6 +300,7 @@ def _middle(axis: Axis, rows: Rows) -> tuple[int, int, Rows, int]:
     short = max(0, down * j + after + 1 - rows.n)
     far = rows if axis.period is None else axis.rows(rows.n - down * (-short // down))
     if axis.period is None or far.m < up * (j + 1):
+        up = min(up, rows.m)  # fewer outputs than phases: each is one
         return up, down, rows, rows.m // up // 2
     return up, down, far, j
 
