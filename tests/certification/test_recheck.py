@@ -330,6 +330,11 @@ def joined(axis: int) -> Combined:
     return Combined(lambda x, layer: torch.cat([layer(x), x, 2 * x], axis), nn.Conv2d(2, 2, 3, padding=1))
 
 
+def averaged(**options: Any) -> Combined:
+    """Of four rows and columns: sixteenths are floats."""
+    return Combined(lambda x, layer: layer(x).mean((2, 3), **options), nn.Conv2d(2, 2, (3, 2), padding=1))
+
+
 PATTERNS = {
     "transposed": nn.ConvTranspose2d(2, 4, 3, stride=(2, 1), padding=1, output_padding=(1, 0), groups=2),
     "bilinear": resized(scale_factor=2, mode="bilinear"),
@@ -340,6 +345,8 @@ PATTERNS = {
     "channels": joined(1),
     "rows": joined(2),
     "columns": joined(-1),
+    "mean": averaged(keepdim=True),
+    "mean, a vector": averaged(),
 }
 
 

@@ -3,8 +3,8 @@
     equal       the two are the same function over the rational numbers
     rounded     the second states W and b: they are the exact ones, which the file carries, correctly rounded; or, as a
                 derivation in float64 does not always give the nearest floats, no further from these than stated
-    residues    the same where the exact W and b are too large: they are W and b modulo primes that the hash of the
-                network names.  This says nothing of the floats.
+    residues    the same where the exact W and b would take too long: they are W and b modulo primes that the hash of
+                the network names.  This says nothing of the floats: how large a number is, no residue says.
 """
 
 from __future__ import annotations
@@ -17,24 +17,28 @@ import numpy as np
 
 from ...algebra.affine import AffineMap
 from ...derivation.exact import exact_map
+from ...derivation.magnitudes.heights import height
 from ...derivation.methods import MEMORY_BUDGET, derive_graph
 from ...derivation.samples import require_samples_apart
-from ...errors import DataError
+from ...errors import DataError, NonFiniteError
 from ...ir.graph import Graph
 from ...ops.evaluate import affine_obstacle, require_affine
 from ...rings.prime_field import PrimeField
 from ..check import stated
 from .file import equal, file_of, furthest, modulo, named_start, network_of, rounded
 from .layers import Program
+from .lifted import Recipes
 from .maps import mapped, stored
 from .regions import regions_file
 from .spelling import spelled
-from .writer import Recipes
 
 Network: TypeAlias = Graph | AffineMap
 
-#: Weights times positions times inputs that exact affine forms may meet; beyond, W and b are claimed modulo primes.
-AFFORDABLE = 10**8
+#: Products of residues that the exact W and b may take; beyond, W and b are claimed modulo primes.  Some minutes.
+AFFORDABLE = 3 * 10**11
+
+#: About so many bits has a prime of the exact derivation.
+_BITS = 20
 
 #: So many primes are named where W and b are claimed modulo primes.
 PRIMES = 2
@@ -78,7 +82,7 @@ def certificate_file(
     if given is None:
         what = "equality but for rounding can be claimed of W and b alone, and the second network does not state them"
         raise DataError(what, expected="an AffineMap, or a network of one contraction")
-    if isinstance(original, Graph) and _work(network) > AFFORDABLE:
+    if isinstance(original, Graph) and _work(original, network) > AFFORDABLE:
         return file_of(text, network, _residues(original, network_of(network)))
     return file_of(text, network, [_rounded(original, given, network)])
 
@@ -92,24 +96,34 @@ def _program(network: Network) -> Program:
     return mapped(np.asarray(dense.W), np.asarray(dense.b), stored(dense.in_shape))
 
 
-def _work(program: Program) -> int:
-    """Weights times positions times inputs."""
-    shapes, total = [program.shape], 0
+def _work(graph: Graph, program: Program) -> float:
+    """Products of residues that the exact W and b take: of every prime, and of every row or column of W."""
+    shapes, products = [program.shape], 0
     for layer in program.layers:
         shapes.append(layer.result(shapes[layer.feeds[0][0]]))
-        total += math.prod(layer.kernel.shape) * math.prod(shapes[-1][1:])
-    return total * (math.prod(program.shape) + 1)
+        products += math.prod(layer.kernel.shape) * math.prod(shapes[-1][1:])
+    try:
+        primes = height(graph) / _BITS
+    except NonFiniteError:
+        return math.inf
+    return primes * products * min(math.prod(shapes[-1]), math.prod(program.shape) + 1)
 
 
 def _rounded(original: Network, given: AffineMap, network: Program) -> bytes:
     """The exact W and b, and how far the given ones are from these."""
     exact = exact_map(original) if isinstance(original, Graph) else original
     W, b = np.asarray(exact.W), np.asarray(exact.b)
-    entries = map(np.asarray, (given.W, given.b))
-    floats = [each.astype(np.float64 if each.itemsize > 4 else np.float32) for each in entries]
+    floats = [_shortest(np.asarray(entries)) for entries in (given.W, given.b)]
     pairs = zip(np.concatenate([W.ravel(), b]).tolist(), np.concatenate(floats, axis=None).tolist(), strict=True)
     distance = max(abs(Fraction(q) - Fraction(y)) for q, y in pairs)
     return rounded(mapped(W, b, network.shape), floats[0], floats[1], furthest(distance))
+
+
+def _shortest(entries: np.ndarray) -> np.ndarray:
+    """The floats as float32, if they are such: that they are rounded to 24 digits then says more."""
+    with np.errstate(over="ignore", under="ignore"):
+        narrow = entries.astype(np.float32)
+    return narrow if np.array_equal(narrow, entries) else entries.astype(np.float64)
 
 
 def _residues(original: Graph, bytes_of_it: bytes) -> list[bytes]:

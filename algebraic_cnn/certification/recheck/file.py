@@ -27,6 +27,8 @@ import hashlib
 import struct
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from functools import reduce
+from operator import or_
 from typing import TypeAlias
 
 import numpy as np
@@ -134,14 +136,15 @@ def held(network: Program, layers: Iterable[tuple[Held, Held]]) -> bytes:
 
 
 def furthest(distance: Fraction) -> int:
-    """The b that files say of floats that are so far from their numbers at the most: no float is further than 2^b.
+    """The least b >= -1074 such that no float that is so far from its number is further than 2^b.
 
-    >>> furthest(Fraction(3, 8)), furthest(Fraction(0))
-    (-1, -1074)
+    >>> furthest(Fraction(3, 8)), furthest(Fraction(1, 8)), furthest(Fraction(0))
+    (-1, -3, -1074)
     """
     if not distance:
         return -1074
-    return max(distance.numerator.bit_length() - distance.denominator.bit_length() + 1, -1074)
+    b = distance.numerator.bit_length() - distance.denominator.bit_length()
+    return max(b if distance <= Fraction(2) ** b else b + 1, -1074)
 
 
 def _held(floats: Held) -> bytes:
@@ -197,16 +200,12 @@ def _numbers(numbers: Coefficients) -> bytes:
 
 
 def _large(numbers: Coefficients) -> bytes:
-    """Fractions whose denominators are powers of two times one odd number."""
-    values = numbers.fractions()
-    odd = [value.denominator // (value.denominator & -value.denominator) for value in values]
-    divisor = int(np.lcm.reduce(np.array([*odd, 1], dtype=object)))
-    if divisor > 1 << 30:
-        raise DataError("the numbers have no small common divisor", expected="at most 2^30", got=divisor)
-    scaled = [value * divisor for value in values]
-    exponent = max((value.denominator.bit_length() - 1 for value in scaled), default=0)
-    mantissas = [int(value * (1 << exponent)) for value in scaled]
-    return counts(2, divisor) + struct.pack("<i", -exponent) + b"".join(map(_integer, mantissas))
+    """Whole numbers, the power of two that all of them have taken out."""
+    values = numbers.values.ravel().tolist()
+    common = reduce(or_, values, 0)
+    twos = max((common & -common).bit_length() - 1, 0)
+    head = counts(2, numbers.divisor) + struct.pack("<i", numbers.exponent + twos)
+    return head + b"".join(_integer(value >> twos) for value in values)
 
 
 def _integer(m: int) -> bytes:

@@ -2,7 +2,8 @@
 
 Window        padding before and after, extent of the kernel, stride, dilation
 Table         any other way to meet the positions along an axis, written out
-Coefficients  weights: floats over a common divisor, one float everywhere, or large fractions
+Integers      whole numbers of any length over a common divisor, times a power of two
+Coefficients  weights: floats over a common divisor, one float everywhere, or such integers
 Convolution   earlier values summed with strengths, padded, met by a kernel in groups, plus a bias for each channel
 Program       the shape of the input, the layers
 each          the identity on every channel by itself, whose kernel and bias can be changed
@@ -10,14 +11,20 @@ each          the identity on every channel by itself, whose kernel and bias can
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from ...errors import DataError
+
 #: (channels, rows, columns) of a value.
 Shape = tuple[int, int, int]
+
+#: Divisors of files are at most this.
+MOST_DIVIDED = 1 << 30
 
 #: Padding modes in the order in which files number them.
 MODES = ("zeros", "reflect", "replicate", "circular")
@@ -73,25 +80,62 @@ class Table:
 Walk: TypeAlias = Window | Table
 
 
+class Integers(NamedTuple):
+    """The numbers ``values`` 2^``exponent`` / ``divisor``; the values are Python's integers, of any shape."""
+
+    values: np.ndarray
+    divisor: int
+    exponent: int
+
+
+def integers(values: np.ndarray) -> Integers:
+    """Fractions whose denominators are powers of two times one small odd number.
+
+    Raises:
+        DataError: if that number is beyond what a file can say.
+
+    >>> integers(np.array([Fraction(1, 12), Fraction(2)], dtype=object))
+    Integers(values=array([1, 24], dtype=object), divisor=3, exponent=-2)
+    """
+    flat = [Fraction(value) for value in values.ravel().tolist()]
+    divisor = math.lcm(*(value.denominator // (value.denominator & -value.denominator) for value in flat))
+    if divisor > MOST_DIVIDED:
+        raise DataError("the numbers have no small common divisor", expected="at most 2^30", got=divisor)
+    twos = max(((value.denominator & -value.denominator).bit_length() - 1 for value in flat), default=0)
+    scaled = np.empty(values.shape, dtype=object)
+    scaled.reshape(-1)[:] = [value.numerator * ((divisor << twos) // value.denominator) for value in flat]
+    return Integers(scaled, divisor, -twos)
+
+
 @dataclass(frozen=True, eq=False)
 class Coefficients:
     """Weights, a row for every output channel.
 
     Attributes:
-        values: (rows, columns) of float32, float64, int64 or ``Fraction``; or one float64 for all of them.
+        values: (rows, columns) of float32, float64, int64 or Python's integers; or one float64 for all of them.
         shape: (rows, columns).
         divisor: what every value is divided by.
+        exponent: of a power of two by which Python's integers are multiplied.
     """
 
     values: np.ndarray
     shape: tuple[int, int]
     divisor: int = 1
+    exponent: int = 0
 
     @classmethod
-    def of(cls, values: np.ndarray, divisor: int = 1) -> Coefficients:
-        """The numbers of an array; its first axis is that of the rows."""
-        rows = values.reshape(len(values), -1)
-        return cls(rows, (rows.shape[0], rows.shape[1]), divisor)
+    def of(cls, values: np.ndarray | Integers, divisor: int = 1) -> Coefficients:
+        """The numbers of an array, or of one of fractions; its first axis is that of the rows.
+
+        Raises:
+            DataError: if fractions have no small common divisor.
+        """
+        if not isinstance(values, Integers) and not values.dtype.hasobject:
+            rows = values.reshape(len(values), -1)
+            return cls(rows, (rows.shape[0], rows.shape[1]), divisor)
+        given = values if isinstance(values, Integers) else integers(values)
+        rows = given.values.reshape(len(given.values), -1)
+        return cls(rows, (rows.shape[0], rows.shape[1]), given.divisor, given.exponent)
 
     @classmethod
     def all(cls, value: float, rows: int, columns: int = 1, divisor: int = 1) -> Coefficients:
@@ -101,7 +145,8 @@ class Coefficients:
     def fractions(self) -> list[Fraction]:
         """The numbers exactly, row by row."""
         flat = np.broadcast_to(self.values, self.shape).ravel().tolist()
-        return [Fraction(value) / self.divisor for value in flat]
+        scale = Fraction(2) ** self.exponent / self.divisor
+        return [Fraction(value) * scale for value in flat]
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,10 +29,14 @@ def transposed(writer: Writer, call: Call, arguments: dict[str, Any], x: Feeds) 
     padding, extra = (pair(arguments[name], axes, 0) for name in ("padding", "output_padding"))
     sizes = zip(x.shape[1:], extents, stride, dilation, padding, extra, strict=True)
     rows, columns = (_spread(*axis) for axis in sizes)
-    inner = weight.reshape(groups, len(weight) // groups, weight.shape[1], -1).swapaxes(1, 2)
-    kernel = np.ascontiguousarray(inner).reshape(groups * weight.shape[1], -1)
-    bias = bias_of(writer, arguments["bias"], len(kernel))
-    return writer.add(Convolution(x.feeds, Coefficients.of(kernel), bias, rows, columns, groups=groups), x.shape, axes)
+
+    def arranged(weight: np.ndarray) -> np.ndarray:
+        inner = weight.reshape(groups, len(weight) // groups, weight.shape[1], -1).swapaxes(1, 2)
+        return np.ascontiguousarray(inner).reshape(groups * weight.shape[1], -1)
+
+    bias = bias_of(writer, arguments["bias"], groups * weight.shape[1])
+    kernel = writer.numbers(arguments["weight"], arranged)
+    return writer.add(Convolution(x.feeds, kernel, bias, rows, columns, groups=groups), x.shape, axes)
 
 
 def _spread(n: int, extent: int, stride: int, dilation: int, padding: int, extra: int) -> Table:

@@ -11,7 +11,6 @@ import math
 import os
 import struct
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -218,10 +217,9 @@ class _Reader:
         if kind == 4:
             return Coefficients.all(struct.unpack("<d", self.take(8))[0], rows, columns, divisor)
         if kind == 2:
-            exponent = self.signed()
-            scale = Fraction(2) ** exponent / divisor
-            values = np.array([self.large() * scale for _ in range(rows * columns)] or [Fraction(0)], dtype=object)
-            return Coefficients(values.reshape(rows, columns), (rows, columns))
+            exponent, values = self.signed(), np.empty(rows * columns, dtype=object)
+            values[:] = [self.large() for _ in range(rows * columns)]
+            return Coefficients(values.reshape(rows, columns), (rows, columns), divisor, exponent)
         dtype = _DTYPES[kind]
         raw = np.frombuffer(self.take(rows * columns * dtype.itemsize), dtype)
         values = raw.astype(np.int64) if kind == 3 else raw.astype(dtype.newbyteorder("="))

@@ -6,7 +6,7 @@ have returned; the regions of both networks are claimed to be the same functions
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from types import MappingProxyType
@@ -17,12 +17,14 @@ from ...derivation.samples import require_samples_apart
 from ...derivation.splitting import Cut, Origin, cut
 from ...errors import NotAffineError
 from ...ir.graph import Graph, Ref, needed
+from ...ops.sums import terms
 from ..matching import Matching, matched
 from .file import Held, call, equal, held, region, steps_file
-from .layers import Coefficients, Program, Shape
+from .layers import Coefficients, Integers, Program, Shape
+from .lifted import Recipe, Recipes, lifted, odd_counts
 from .maps import stored
 from .spelling import alone, spelled_output
-from .writer import Recipes
+from .writer import Exact
 
 
 def regions_file(first: Graph, second: Graph, text: str = "", recipes: Recipes = MappingProxyType({})) -> bytes:
@@ -44,13 +46,22 @@ def regions_file(first: Graph, second: Graph, text: str = "", recipes: Recipes =
     pairing = matched(cut(first), cut(second))
     for part in pairing.cuts:
         require_samples_apart(part.graph)
-    writer = _Steps(pairing, _partners(pairing), recipes)
+    writer = _Steps(pairing, _partners(pairing), _exactly(first, second, recipes))
     for number in range(len(pairing.cuts[0].boundaries)):
         writer.boundary(number)
     ours = pairing.cuts[0]
     returned = tuple(writer.region(place) for place in range(ours.given, len(ours.places)))
     inputs = [writer.shapes[(-1, i)] for i in range(len(ours.whole.inputs))]
     return steps_file(text, inputs, writer.steps, (returned, returned))
+
+
+def _exactly(first: Graph, second: Graph, recipes: Recipes) -> Exact:
+    sums, odd = max(terms(first), terms(second)), odd_counts(first)
+
+    def one(recipe: Recipe) -> Callable[[], Integers]:
+        return lambda: lifted(recipe, sums, odd)
+
+    return {name: one(recipe) for name, recipe in recipes.items()}
 
 
 def _partners(pairing: Matching) -> dict[int, int]:
@@ -69,7 +80,7 @@ class _Steps:
     Attributes:
         pairing: the two cuts.
         partners: which output of the second is which of the first.
-        recipes: of what was rounded in the second.
+        exact: numbers that were rounded in the second.
         steps: their bytes.
         values: the numbers of the values that stand for sources.
         shapes: theirs.
@@ -77,7 +88,7 @@ class _Steps:
 
     pairing: Matching
     partners: dict[int, int]
-    recipes: Recipes
+    exact: Exact
     steps: list[bytes] = field(default_factory=list)
     values: dict[Origin, int] = field(default_factory=dict)
     shapes: dict[Origin, Shape] = field(default_factory=dict)
@@ -116,12 +127,12 @@ class _Steps:
             raise NotAffineError("a region that does not depend on earlier values", got=cuts[0].places[place])
         order = sorted(used, key=self.values.__getitem__)
         one, other = (_program(part, i, order, self.shapes) for part, i in zip(cuts, places, strict=True))
-        claim = equal(other) if not self.recipes else self.held(places[1], order, other)
+        claim = equal(other) if not self.exact else self.held(places[1], order, other)
         return self.made(region(one, [claim], tuple(self.values[source] for source in order)))
 
     def held(self, place: int, order: list[Origin], floats: Program) -> bytes:
         """That the region is equal with the numbers that were rounded, and what is held in their place."""
-        exact = _program(self.pairing.cuts[1], place, order, self.shapes, self.recipes)
+        exact = _program(self.pairing.cuts[1], place, order, self.shapes, self.exact)
         pairs = [[(one.kernel, other.kernel), (one.bias, other.bias)]
                  for one, other in zip(exact.layers, floats.layers, strict=True)]  # fmt: skip
         if not any(one.values.dtype.hasobject for pair in pairs for one, _ in pair):
@@ -130,20 +141,29 @@ class _Steps:
 
 
 def _kept(exact: Coefficients, floats: Coefficients) -> Held:
-    """Floats in the place of numbers, and how many are not the nearest ones; None where they are the numbers."""
+    """Floats in the place of numbers, and how many are not the nearest ones; None where they are the numbers.
+
+    In units of 2^low / divisor the numbers, the floats and the distances from each float to its neighbours are whole.
+    """
     if not exact.values.dtype.hasobject:
         return None
     given = np.broadcast_to(floats.values, floats.shape).ravel()
-    pairs = zip(exact.fractions(), given.tolist(), np.spacing(np.abs(given)).tolist(), strict=True)
-    apart = ((q, y, ulp, abs(q - Fraction(y))) for q, y, ulp in pairs)
-    loose = [each[3] for each in apart if not _nearest(*each)]
-    return floats, len(loose), max(loose, default=Fraction(0))
+    halves, exponents = np.frexp(given.astype(np.float64))
+    ulps = np.frexp(np.spacing(np.abs(given)).astype(np.float64))[1] - 1
+    low = min(exact.exponent, int(exponents.min(initial=0)) - _DIGITS, int(ulps.min(initial=0)))
+    q = exact.values.ravel() << (exact.exponent - low)
+    y = np.ldexp(halves, _DIGITS).astype(np.int64).astype(object) * exact.divisor
+    y = y << (exponents - _DIGITS - low).astype(object)
+    gaps = np.full(len(given), exact.divisor, dtype=object) << (ulps - low).astype(object)
+    distances = np.abs(q - y)
+    # below a power of two the floats are twice as close
+    alone = (np.abs(q) >= np.abs(y)) | (np.abs(halves) != 0.5)
+    loose = distances[~((2 * distances <= gaps) & (alone | (4 * distances <= gaps))).astype(bool)]
+    return floats, len(loose), int(max(loose, default=0)) * Fraction(2) ** low / exact.divisor
 
 
-def _nearest(q: Fraction, y: float, ulp: float, distance: Fraction) -> bool:
-    """Whether no float is closer to q than y; below a power of two they are twice as close."""
-    alone = abs(q) >= abs(y) or math.frexp(y)[0] not in (0.5, -0.5)
-    return 2 * distance <= ulp and (alone or 4 * distance <= ulp)
+#: Of a float64.
+_DIGITS = 53
 
 
 def _seen(part: Cut) -> dict[Origin, tuple[int, ...]]:
@@ -165,7 +185,7 @@ def _used(part: Cut, place: int) -> list[Origin]:
 
 
 def _program(
-    part: Cut, place: int, order: list[Origin], shapes: dict[Origin, Shape], recipes: Recipes = MappingProxyType({})
+    part: Cut, place: int, order: list[Origin], shapes: dict[Origin, Shape], exact: Exact = MappingProxyType({})
 ) -> Program:
     """One output as a program of the sources in this order."""
     names = dict(zip(part.sources, part.graph.inputs, strict=True))
@@ -175,4 +195,4 @@ def _program(
     laid = [shapes[source] for source in order]
     output = part.graph.outputs[place]
     name = output.name if isinstance(output, Ref) else ""
-    return spelled_output(replace(part.graph, inputs=inputs, input_shapes=given), name, recipes, laid)
+    return spelled_output(replace(part.graph, inputs=inputs, input_shapes=given), name, exact, laid)

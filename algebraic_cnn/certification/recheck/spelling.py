@@ -21,7 +21,7 @@ from ...ops.norm import batch_norm_scale
 from .layers import Coefficients, Convolution, Program, Shape, Window, each
 from .maps import stored
 from .patterns import concatenated, interpolated, laid_out, transposed
-from .writer import Feeds, Recipes, Spelling, Writer, axes_of, bias_of, pair, refused, windowed
+from .writer import Exact, Feeds, Spelling, Writer, axes_of, bias_of, pair, refused, windowed
 
 #: ATen's names of padding modes, as the checker has them.
 _MODES = {"constant": "zeros", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
@@ -41,14 +41,14 @@ def spelled(graph: Graph) -> Program:
 
 
 def spelled_output(
-    graph: Graph, name: str, recipes: Recipes = MappingProxyType({}), laid: Sequence[Shape] | None = None
+    graph: Graph, name: str, exact: Exact = MappingProxyType({}), laid: Sequence[Shape] | None = None
 ) -> Program:
     """One value of a network of any number of inputs, likewise.
 
     Args:
         graph: affine calls.
         name: of the value.
-        recipes: of constants that are floats in the place of other numbers: these numbers are written.
+        exact: numbers in whose place the network has floats: these numbers are written.
         laid: how the entries of the inputs are laid out; by default as torch sees them.
 
     Raises:
@@ -56,7 +56,7 @@ def spelled_output(
     """
     seen = [alone(shape) for shape in graph.input_shapes]
     shapes = [stored(shape) for shape in seen] if laid is None else list(laid)
-    writer = Writer(graph, len(shapes), recipes=recipes)
+    writer = Writer(graph, len(shapes), exact=exact)
     values = {name: Feeds(((i, 1.0),), shapes[i], seen[i]) for i, name in enumerate(graph.inputs)}
     for call in needed(graph.calls, [name])[0]:
         values[call.name] = _value(writer, call, values)
@@ -103,17 +103,17 @@ def _conv(writer: Writer, call: Call, arguments: dict[str, Any], x: Feeds) -> Fe
         pads = [(n, n) for n in pair(padding, axes, 0)]
     rows, columns = (Window(*p, k, s, d) for p, k, s, d in zip(pads, extents, stride, dilation, strict=True))
     bias = bias_of(writer, arguments["bias"], len(weight))
-    layer = Convolution(x.feeds, Coefficients.of(weight), bias, rows, columns, groups=arguments["groups"])
+    kernel = writer.numbers(arguments["weight"])
+    layer = Convolution(x.feeds, kernel, bias, rows, columns, groups=arguments["groups"])
     return writer.add(layer, x.shape, axes)
 
 
 def _linear(writer: Writer, call: Call, arguments: dict[str, Any], x: Feeds) -> Feeds:
     if len(x.seen) != 1:
         raise refused(call, "a dense layer for every position")
-    weight = writer.array(arguments["weight"])
+    kernel = writer.numbers(arguments["weight"])
     rows, columns = (Window(extent=n) for n in x.shape[1:])
-    bias = bias_of(writer, arguments["bias"], len(weight))
-    layer = Convolution(x.feeds, Coefficients.of(weight), bias, rows, columns)
+    layer = Convolution(x.feeds, kernel, bias_of(writer, arguments["bias"], kernel.shape[0]), rows, columns)
     return writer.add(layer, x.shape, 1)
 
 
@@ -121,7 +121,7 @@ def _batch_norm(writer: Writer, call: Call, arguments: dict[str, Any], x: Feeds)
     """scale x + (bias - mean scale): the scale is a float64, the shift exact."""
     axes = axes_of(call, x) if len(x.seen) > 1 else 1
     names = ("weight", "bias", "running_mean", "running_var")
-    if writer.recipes.keys() & set(call.refs()):
+    if writer.exact.keys() & set(call.refs()):
         raise refused(call, "a normalisation by numbers that were rounded")
     raw = {name: writer.graph.constants[arguments[name].name] if arguments[name] else None for name in names}
     scale = batch_norm_scale(raw | {"eps": arguments["eps"]}).cpu().numpy()
@@ -157,6 +157,19 @@ def _adaptive_average(writer: Writer, call: Call, arguments: dict[str, Any], x: 
     rows, columns = (Window(extent=k, stride=k) for k in lengths)
     kernel = Coefficients.all(1.0, x.shape[0], math.prod(lengths), math.prod(lengths))
     return writer.add(each(x.feeds, x.shape[0], kernel, rows=rows, columns=columns), x.shape, axes)
+
+
+def _mean(writer: Writer, call: Call, arguments: dict[str, Any], x: Feeds) -> Feeds:
+    """The mean of every channel: over all rows and columns, or over all columns of what has no rows."""
+    axes, dims = axes_of(call, x), arguments["dim"]
+    places = [dims] if isinstance(dims, int) else dims or ()
+    if sorted(place % (axes + 1) for place in places) != list(range(2, axes + 1)):
+        raise refused(call, "a mean over other axes than rows and columns")
+    count = math.prod(x.shape[1:])
+    rows, columns = (Window(extent=n) for n in x.shape[1:])
+    kernel = Coefficients.all(1.0, x.shape[0], count, count)
+    made = writer.add(each(x.feeds, x.shape[0], kernel, rows=rows, columns=columns), x.shape, axes)
+    return replace(made, seen=alone(call.shape))
 
 
 def _pad(writer: Writer, call: Call, arguments: dict[str, Any], x: Feeds) -> Feeds:
@@ -211,11 +224,11 @@ def _scaled(writer: Writer, value: Feeds, factor: float) -> Feeds:
 def _times(writer: Writer, call: Call, arguments: dict[str, Any], x: Feeds) -> Feeds:
     factor = arguments["other"]
     if isinstance(factor, Ref):
-        numbers = writer.array(factor)
-        if numbers.size != 1:
+        if writer.array(factor).size != 1:
             raise refused(call, "a product with an array")
-        (factor,) = numbers.ravel().tolist()
-        if Fraction(float(factor)) != Fraction(factor):
+        (exactly,) = writer.numbers(factor, lambda numbers: numbers.reshape(1)).fractions()
+        factor = float(exactly)
+        if Fraction(factor) != exactly:
             raise refused(call, "a product with a number that was rounded")
     return _scaled(writer, x, float(factor))
 
@@ -252,6 +265,7 @@ SPELLINGS: dict[str, Spelling] = {
     **dict.fromkeys(("flatten", "view", "reshape", "_unsafe_view", "squeeze", "unsqueeze", "unflatten"), _reshape),
     **dict.fromkeys(("alias", "clone", "contiguous", "detach", "dropout", "feature_dropout"), _same),
     "mul": _times,
+    "mean": _mean,
     "batch_norm": _batch_norm,
     "linear": _linear,
     "pad": _pad,

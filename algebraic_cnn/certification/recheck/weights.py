@@ -136,6 +136,8 @@ def _same(numbers: Coefficients, value: np.ndarray) -> bool:
 
 def _constant(numbers: Coefficients) -> bool:
     """Whether no training made the numbers: one number everywhere, or zeros and ones alone."""
+    if numbers.values.dtype.hasobject:
+        return all(q in (0, 1) for q in numbers.fractions())
     return numbers.values.ndim == 0 or all(q in (0, 1) for q in set(numbers.values.ravel().tolist()))
 
 

@@ -17,11 +17,10 @@ from torch import Tensor
 
 from ...errors import NotAffineError
 from ...ir.graph import Call, Graph, Ref
-from ...rings.ring import Rationals, Ring
-from .layers import Coefficients, Convolution, Shape, Window, each
+from .layers import Coefficients, Convolution, Integers, Shape, Window, each
 
-#: How constants are computed over any ring, by name.
-Recipes = Mapping[str, Callable[[Ring], Any]]
+#: Constants that are floats in the place of other numbers, by name: these numbers.
+Exact = Mapping[str, Callable[[], Integers]]
 
 
 @dataclass(frozen=True)
@@ -52,13 +51,13 @@ class Writer:
         graph: the network.
         inputs: how many inputs there are.
         layers: one after the other.
-        recipes: of constants that are floats in the place of other numbers, which are wanted here.
+        exact: numbers in whose place the network has floats, and which are wanted here.
     """
 
     graph: Graph
     inputs: int = 1
     layers: list[Convolution] = field(default_factory=list)
-    recipes: Recipes = field(default_factory=dict)
+    exact: Exact = field(default_factory=dict)
 
     def add(self, layer: Convolution, shape: Shape, axes: int) -> Feeds:
         """The value of a new layer; torch sees it with one axis, two or three."""
@@ -68,12 +67,19 @@ class Writer:
         return Feeds(((self.inputs + len(self.layers) - 1, 1.0),), made, seen)
 
     def array(self, argument: Any) -> np.ndarray:
-        """The numbers of a constant argument."""
-        if isinstance(argument, Ref) and argument.name in self.recipes:
-            return np.asarray(self.recipes[argument.name](Rationals()))
+        """The floats of a constant argument."""
         tensor: Tensor = self.graph.constants[argument.name] if isinstance(argument, Ref) else argument
         numbers = tensor.detach().cpu()
         return numbers.double().numpy() if numbers.element_size() > 4 else numbers.float().numpy()
+
+    def numbers(
+        self, argument: Any, arranged: Callable[[np.ndarray], np.ndarray] = np.ascontiguousarray
+    ) -> Coefficients:
+        """The numbers of a constant argument, arranged; exactly, where the network has floats in their place."""
+        if not isinstance(argument, Ref) or argument.name not in self.exact:
+            return Coefficients.of(arranged(self.array(argument)))
+        given = self.exact[argument.name]()
+        return Coefficients.of(given._replace(values=arranged(given.values)))
 
 
 Spelling = Callable[[Writer, Call, dict[str, Any], Feeds], Feeds]
@@ -100,7 +106,7 @@ def pair(numbers: Any, axes: int, one: int) -> tuple[int, int]:
 
 def bias_of(writer: Writer, argument: Any, channels: int) -> Coefficients:
     """The biases of an argument; zeros where there is none."""
-    return Coefficients.all(0.0, channels) if argument is None else Coefficients.of(writer.array(argument))
+    return Coefficients.all(0.0, channels) if argument is None else writer.numbers(argument)
 
 
 def windowed(

@@ -16,7 +16,7 @@ trap 'rm -rf "$work"' EXIT
 mkdir -p "$(dirname "$target")" "$work/checker"
 cp "$here"/*.v "$here"/*.ml "$work/checker"
 cd "$work"
-for file in evaluator rational modular patterns rounding heights extract; do
+for file in evaluator rational modular patterns rounding grids magnitudes extract; do
   coqc -q -w none -Q . AlgebraicCNN "checker/$file.v" >/dev/null
 done
 cp checker/*.ml .

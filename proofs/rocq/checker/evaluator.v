@@ -51,6 +51,15 @@ Fixpoint chop (fuel n : nat) (l : list A) : list (list A) :=
   | O => []
   | S f => match l with [] => [] | _ => firstn n l :: chop f n (skipn n l) end
   end.
+(* the entries of l at the places cs, d where there is none: one walk along l where the places do not go back *)
+Fixpoint walked (d : A) (l rest : list A) (at_ : nat) (cs : list (option nat)) : list A :=
+  match cs with
+  | [] => []
+  | None :: cs' => d :: walked d l rest at_ cs'
+  | Some i :: cs' =>
+    let rest' := if at_ <=? i then skipn (i - at_) rest else skipn i l in hd d rest' :: walked d l rest' i cs'
+  end.
+Definition picked (d : A) (l : list A) (cs : list (option nat)) : list A := walked d l l 0 cs.
 Fixpoint map2 (f : A -> B -> C) (a : list A) (b : list B) : list C :=
   match a, b with x :: a', y :: b' => f x y :: map2 f a' b' | _, _ => [] end.
 End Lists.
@@ -70,7 +79,8 @@ Definition tap_row (cs : list (option nat)) (im : image) (r : option nat) : list
   | None => map (fun _ => v0) cs
   end.
 (* what one tap of the kernel meets: a value for every output position, flat *)
-Definition tap (rs cs : list (option nat)) (im : image) : list V := flat_map (tap_row cs im) rs.
+Definition tap (rs cs : list (option nat)) (im : image) : list V :=
+  flat_map (fun row => picked v0 row cs) (picked [] im rs).
 Definition taps (l : layer R) (im : image) : list (list V) :=
   flat_map (fun rs => map (fun cs => tap rs cs im) (cols l)) (rows l).
 
@@ -112,6 +122,26 @@ Fixpoint cut (ss : list shape) (x : list V) : list tensor :=
   | (c, h, w) :: ss' => shaped c h w (firstn (c * h * w) x) :: cut ss' (skipn (c * h * w) x)
   end.
 End Evaluator.
+
+Lemma skipn_add {A} (l : list A) : forall i j, skipn i (skipn j l) = skipn (j + i) l.
+Proof. induction l as [|a l IH]; intros i [|j]; simpl; try reflexivity; [now destruct i|apply IH]. Qed.
+Lemma hd_skipn {A} (d : A) : forall l i, hd d (skipn i l) = nth i l d.
+Proof. induction l as [|a l IH]; intros [|i]; simpl; auto. Qed.
+Lemma pickedP {A} (d : A) l cs : picked d l cs = map (fun r => match r with Some i => nth i l d | None => d end) cs.
+Proof.
+unfold picked. assert (G : forall cs k rest, rest = skipn k l -> walked d l rest k cs =
+  map (fun r => match r with Some i => nth i l d | None => d end) cs); [|now apply G].
+clear cs. induction cs as [|[i|] cs IH]; intros k rest E; cbn [walked map]; [reflexivity| |now rewrite (IH k rest E)].
+assert (R : (if k <=? i then skipn (i - k) rest else skipn i l) = skipn i l).
+{ destruct (Nat.leb_spec k i) as [L|_]; [|reflexivity]. rewrite E, skipn_add. f_equal.
+  rewrite Nat.add_comm. now apply Nat.sub_add. }
+rewrite R, hd_skipn, (IH i (skipn i l) eq_refl). reflexivity.
+Qed.
+Lemma tapP {V} (v0 : V) rs cs im : tap v0 rs cs im = flat_map (tap_row v0 cs im) rs.
+Proof.
+unfold tap. rewrite pickedP, !flat_map_concat_map, map_map. f_equal. apply map_ext. intro r. rewrite pickedP.
+destruct r as [i|]; cbn [tap_row]; [reflexivity|]. apply map_ext. intros [j|]; [now destruct j|reflexivity].
+Qed.
 
 Section Rel2.
 Context {A A' B B' : Type} (P : A -> A' -> Prop) (Q : B -> B' -> Prop).
@@ -180,7 +210,7 @@ Definition fine_layer (l : layer R) : Prop :=
 Lemma tap_rel rs cs im im' : Forall2 (Forall2 P) im im' ->
   Forall2 P (tap v0 rs cs im) (tap w0 rs cs im').
 Proof.
-intro H. unfold tap. rewrite !flat_map_concat_map. apply rel_concat, rel_same. intros [i|]; simpl.
+intro H. rewrite !tapP, !flat_map_concat_map. apply rel_concat, rel_same. intros [i|]; simpl.
 - apply rel_same. intros [j|]; simpl; [|exact P0]. apply rel_nth; [exact P0|].
   now apply rel_nth.
 - now apply rel_same.

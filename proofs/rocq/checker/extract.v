@@ -5,7 +5,7 @@
 (* a file) become machine integers; integers become those of Zarith.          *)
 (******************************************************************************)
 Require Import BinNums BinPos BinInt Extraction ExtrOcamlBasic ExtrOcamlNatInt.
-From AlgebraicCNN.checker Require Import evaluator rational modular patterns rounding heights.
+From AlgebraicCNN.checker Require Import evaluator rational modular patterns rounding grids magnitudes.
 Extraction Language OCaml.
 Extract Inductive positive => "Zz.t"
   [ "(fun p -> Zz.succ (Zz.shift_left p 1))" "(fun p -> Zz.shift_left p 1)" "Zz.one" ]
@@ -26,5 +26,7 @@ Extract Constant BinInt.Z.eqb => "Zz.equal".
 Extract Constant BinInt.Z.leb => "Zz.leq".
 Extract Constant BinInt.Z.ltb => "Zz.lt".
 Extract Constant BinInt.Z.modulo => "(fun a b -> if Zz.sign b = 0 then a else Zz.sub a (Zz.mul b (Zz.fdiv a b)))".
+Extract Constant BinInt.Z.of_nat => "Zz.of_int".
 Extract Constant BinInt.Z.pow => "(fun a n -> if Zz.sign n < 0 then Zz.zero else Zz.pow a (Zz.to_int n))".
-Extraction "certified.ml" network whole rounds near_enough all_near prime_check unit_residue good gap output cut entries.
+Extraction "certified.ml" network whole rounds near_enough all_near prime_check unit_residue good summarise gap output cut
+  entries serves span outputs.

@@ -63,17 +63,26 @@ let named_prime network index =
 
 type certificate = {
   start : cursor; (* where the first network begins *)
+  begun : float; (* the numbers that its affine forms meet *)
+  steps : float; (* that it takes at a point *)
+  allowed : allowance;
   shapes : ((int * int) * int) list; (* of what it is given *)
   draw : int -> int;
   bits : float;
   affordable : float (* numbers that affine forms may meet where claims are decided wholly *) }
 
-let again cursor = { cursor with at = cursor.at }
+(* the file's claims may take so many steps more *)
+let take certificate steps =
+  certificate.allowed.steps <- certificate.allowed.steps -. steps;
+  if certificate.allowed.steps < 0.0 then
+    bad "the claims take more steps than a file of this size may: --work allows more for every byte"
 
 (* one random point: do the two networks agree there modulo p? *)
 let agree certificate p second points =
   let inputs = Certified.entries certificate.shapes in
-  let read cursor which = fst (network (modulo p) (again cursor) certificate.shapes which) in
+  let read cursor which =
+    let layers, _, _ = network (modulo p) (again cursor) certificate.shapes which in
+    layers in
   let a = read certificate.start "the first network" in
   let b = read second "the second network" in
   let point () =
@@ -88,19 +97,28 @@ let work (layers, shapes) given =
   let one layer ((_, rows), columns) =
     let weights = List.fold_left (fun n row -> n + List.length row) 0 layer.Certified.kernel in
     float_of_int weights *. float_of_int (rows * columns) in
-  List.fold_left2 (fun n layer shape -> n +. one layer shape) 0.0 layers (made given shapes) *. float_of_int (Certified.entries given + 1)
+  List.fold_left2 (fun n layer shape -> n +. one layer shape) 0.0 layers (results given shapes) *. float_of_int (Certified.entries given + 1)
+
+(* layer by layer what magnitudes.v asks of the numbers of a network *)
+let summaries cursor =
+  let layer convolution = Certified.(summarise convolution.from convolution.kernels convolution.biases) in
+  each_layer (fun index -> layer (convolution exact cursor index)) cursor
 
 (* two networks over the rational numbers: wholly where that is affordable, else modulo random primes *)
-let equal certificate second a b =
+let equal certificate second ended steps =
   let given = certificate.shapes in
-  if work a given +. work b given <= certificate.affordable then
-    if Certified.whole (fst a) (fst b) given then Ok "for every input, over the rational numbers"
+  let sums cursor = summaries (again cursor) in
+  let gap = Z.to_float (Certified.gap (sums certificate.start) (sums second) (List.length given)) in
+  if (certificate.begun +. ended) *. Float.max 1.0 (gap /. 1000.0) <= certificate.affordable then
+    let read cursor which = let layers, _, _ = network exact (again cursor) given which in layers in
+    if Certified.whole (read certificate.start "the first network") (read second "the second network") given then
+      Ok "for every input, over the rational numbers"
     else Error "the two networks are different functions over the rational numbers"
   else begin
-    let gap = Z.to_float (Certified.gap (fst a) (fst b) given) in
     let odds = (gap /. 30.0 +. 1.0) /. primes +. 1.0 /. float_of_int least in
     if odds >= 0.5 then bad "the numbers of the networks have up to %.0f bits, too many for primes of 31 bits" gap;
     let trials = int_of_float (ceil (certificate.bits /. -. Float.log2 odds)) in
+    take certificate (float_of_int trials *. (certificate.steps +. steps));
     let rec go left =
       if left = 0 then
         Ok (Printf.sprintf "over the rational numbers; false with probability below 2^%.0f (%d primes, coefficients of at most %.0f bits)"
@@ -112,20 +130,11 @@ let equal certificate second a b =
     go trials
   end
 
-(* a part of the file is read twice: to refuse what is wrong with the file, and when it is decided *)
-let nothing = { small = (fun _ _ _ -> ()); large = (fun _ _ _ -> ()) }
-let twice cursor first second =
-  let here = again cursor in
-  ignore (first cursor);
-  fun () -> second (again here)
-
+(* where the second network is, its layers without their numbers, and the decision *)
 let over_the_rationals certificate cursor =
-  let first () = network exact (again certificate.start) certificate.shapes "the first network" in
-  twice cursor (fun cursor -> network nothing cursor certificate.shapes "the second network")
-    (fun cursor ->
-      let second = again cursor in
-      let b = network exact cursor certificate.shapes "the second network" in
-      fst b, fun () -> equal certificate second (first ()) b)
+  let second = again cursor in
+  let layers, shapes, steps = network nothing cursor certificate.shapes "the second network" in
+  second, layers, fun () -> equal certificate second (work (layers, shapes) certificate.shapes) steps
 
 let modulo_prime certificate cursor number bytes =
   let p = count cursor "the modulus" in
@@ -134,9 +143,10 @@ let modulo_prime certificate cursor number bytes =
   let wanted = named_prime bytes number in
   if p <> wanted then bad "the modulus of claim %d is %d; the file's hash names %d" number p wanted;
   let second = again cursor in
-  ignore (network (modulo p) cursor certificate.shapes "the second network");
+  let _, _, steps = network (modulo p) cursor certificate.shapes "the second network" in
   let points = max 1 (int_of_float (ceil (certificate.bits /. Float.log2 (float_of_int p)))) in
   fun () ->
+    take certificate (float_of_int points *. (certificate.steps +. steps));
     if agree certificate p second points then
       Ok (Printf.sprintf "modulo %d; false with probability below 2^-%.0f (%d points)" p
         (float_of_int points *. Float.log2 (float_of_int p)) points)
@@ -184,26 +194,33 @@ let with_floats what equal pairs = match near [] pairs with
       let furthest = List.fold_left (fun n (_, m) -> max n m) min_int found in
       Ok (Printf.sprintf "%s; the floats are %s, all but %d correctly rounded, these no further than 2^%d" holds what loose furthest)
 
+(* the second network's layers with their numbers *)
+let in_full certificate second =
+  let layers, _, _ = network exact (again second) certificate.shapes "the second network" in
+  layers
+
 (* the floats are the exact numbers of the second network, a single layer: W and B *)
 let rounded certificate cursor number =
-  let decide = over_the_rationals certificate cursor in
-  let layer, equal = match decide () with
-    | [layer], equal -> layer, equal
+  let second, layers, equal = over_the_rationals certificate cursor in
+  let layer = match layers with
+    | [layer] -> layer
     | _ -> bad "claim %d rounds a network that is not a single layer" number in
   let rows = List.length layer.Certified.kernel and columns = List.length (List.hd layer.Certified.kernel) in
   let read cursor =
     let distance = max_int, furthest cursor number in
     let kernel = floats cursor number distance rows columns "the rounded kernel" in
     kernel, floats cursor number distance rows 1 "the rounded bias" in
-  let again = twice cursor read read in
+  let here = again cursor in
+  ignore (read cursor);
   fun () ->
-    let kernel, bias = again () in
+    let kernel, bias = read (again here) in
+    let layer = List.hd (in_full certificate second) in
     with_floats "W and B" equal [layer.Certified.kernel, kernel; List.map (fun k -> [k]) layer.Certified.bias, bias]
 
 (* the second network's layers, with floats in the place of some of their numbers, which are long *)
 let held certificate cursor number =
   let certificate = { certificate with affordable = certificate.affordable /. 50. } in
-  let decide = over_the_rationals certificate cursor in
+  let second, sketch, equal = over_the_rationals certificate cursor in
   let read layers cursor =
     let some index part numbers =
       let what = Printf.sprintf "the %s that layer %d holds" part index in
@@ -219,13 +236,11 @@ let held certificate cursor number =
       kernel @ some index "bias" (List.map (fun k -> [k]) each.Certified.bias) in
     List.concat (List.mapi layer layers) in
   let here = again cursor in
-  ignore (read (fst (decide ())) cursor);
-  fun () ->
-    let layers, equal = decide () in
-    with_floats "those of these layers" equal (read layers (again here))
+  ignore (read sketch cursor);
+  fun () -> with_floats "those of these layers" equal (read (in_full certificate second) (again here))
 
 let claim certificate cursor number bytes = match below 4 cursor "the kind of a claim" with
-  | 0 -> let decide = over_the_rationals certificate cursor in fun () -> snd (decide ()) ()
+  | 0 -> let _, _, equal = over_the_rationals certificate cursor in equal
   | 1 -> modulo_prime certificate cursor number bytes
   | 2 -> rounded certificate cursor number
   | _ -> held certificate cursor number
@@ -236,9 +251,11 @@ let region cursor values index options =
   if given = [] then bad "region %d is given nothing" index;
   let shapes = List.map (List.nth values) given in
   let draw, bits, affordable = options in
-  let certificate = { start = again cursor; shapes; draw; bits; affordable } in
-  let layers, all = network nothing cursor shapes "the first network" in
-  let bytes = String.sub cursor.text certificate.start.at (cursor.at - certificate.start.at) in
+  let start = again cursor in
+  let layers, all, steps = network nothing cursor shapes "the first network" in
+  let certificate =
+    { start; begun = work (layers, all) shapes; steps; allowed = cursor.allowed; shapes; draw; bits; affordable } in
+  let bytes = String.sub cursor.text start.at (cursor.at - start.at) in
   let made = if layers = [] then bad "region %d has no layers" index else List.nth all (List.length all - 1) in
   let n = many cursor 4 "the claims" in
   if n = 0 then bad "the file claims nothing of region %d" index;
@@ -256,10 +273,10 @@ let call cursor values index =
   made, Printf.sprintf "A call %S" first,
   [fun () -> if from && first = second then Ok "in name, in what it is given" else Error "the calls are not the same"]
 
-let recheck path seed bits affordable =
-  let cursor = opened path in
+let recheck path seed bits most per_byte =
+  let cursor = opened path per_byte in
   let statement = header cursor in
-  let options = draw seed, bits, affordable in
+  let options = draw seed, bits, Float.min most (5e6 +. 2500.0 *. float_of_int cursor.stop) in
   let inputs = list (many cursor 12 "the inputs") (fun () -> shape cursor "an input") in
   if statement <> "" then Printf.printf "The file says: %S\n" statement;
   let steps = many cursor 16 "the steps" in
@@ -282,15 +299,16 @@ let recheck path seed bits affordable =
   if not same then print_endline "The two networks return other values.";
   if same && List.for_all Fun.id verdicts then 0 else 1
 
-let usage = "acnn-recheck FILE [--seed N] [--bits B] [--modulo]
+let usage = "acnn-recheck FILE [--seed N] [--bits B] [--work S] [--modulo]
 Re-check the claims of a certificate. Exit code 0: all hold; 1: one is false; 2: bad input.
   --seed N   repeat the random choices of an earlier run (default: from the system)
   --bits B   let a false claim pass with probability below 2^-B, where chance plays a part (default: 80)
+  --work S   let the claims take S steps for every byte of the file, beside 10^8 (default: 500000)
   --modulo   decide equality over the rational numbers modulo random primes, however small the networks are"
 
 let () =
   Gc.set { (Gc.get ()) with minor_heap_size = 1 lsl 20; space_overhead = 120 };
-  let path = ref None and seed = ref None and bits = ref 80.0 and affordable = ref 2e8 in
+  let path = ref None and seed = ref None and bits = ref 80.0 and affordable = ref 2e8 and work = ref 5e5 in
   let refuse message = prerr_endline message; exit 2 in
   let rec options = function
     | [] -> ()
@@ -298,13 +316,15 @@ let () =
     | "--seed" :: n :: rest when int_of_string_opt n <> None -> seed := int_of_string_opt n; options rest
     | "--bits" :: n :: rest when (match int_of_string_opt n with Some n -> n > 0 && n <= 4096 | None -> false) ->
       bits := float_of_string n; options rest
+    | "--work" :: n :: rest when (match int_of_string_opt n with Some n -> n > 0 | None -> false) ->
+      work := float_of_string n; options rest
     | file :: rest when !path = None && file <> "" && file.[0] <> '-' -> path := Some file; options rest
     | _ -> refuse usage in
   options (List.tl (Array.to_list Sys.argv));
   match !path with
   | None -> refuse usage
   | Some path ->
-    (match recheck path !seed !bits !affordable with
+    (match recheck path !seed !bits !affordable !work with
     | code -> exit code
     | exception Bad message -> refuse ("error: " ^ message)
     | exception (Stack_overflow | Out_of_memory) -> refuse "error: the networks are too large for this machine")

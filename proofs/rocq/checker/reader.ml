@@ -6,14 +6,24 @@
 exception Bad of string
 let bad form = Printf.ksprintf (fun message -> raise (Bad message)) form
 
-type cursor = { text : string; mutable at : int; stop : int }
+(* how much may still be made of a file: its size allows so many list cells, and so many steps of the evaluator *)
+type allowance = { mutable cells : float; mutable steps : float }
+
+type cursor = { text : string; mutable at : int; stop : int; allowed : allowance }
 
 (* what is made of a number: of a small one, of a large one *)
 type 'r maker = { small : int -> int -> int -> 'r; large : Z.t -> int -> int -> 'r }
 
+(* numbers that are read for their places alone *)
+let nothing = { small = (fun _ _ _ -> ()); large = (fun _ _ _ -> ()) }
+
 let magic = "ACNNCERT"
 let version = 2
 
+let again cursor = { cursor with allowed = { cells = infinity; steps = infinity } }
+let made cursor cells what =
+  cursor.allowed.cells <- cursor.allowed.cells -. cells;
+  if cursor.allowed.cells < 0.0 then bad "%s is too large for a file of %d bytes" what cursor.stop
 let left cursor = cursor.stop - cursor.at
 
 let skip cursor n what =
@@ -87,12 +97,12 @@ let tensor maker cursor rows columns what =
   | 1 -> room 8; each (fun () -> let m, e = get64 cursor what in maker.small m e divisor)
   | 2 ->
     let e = signed cursor what in
-    if abs e > 1 lsl 24 then bad "the exponent of %s is %d" what e;
+    if abs e > 1 lsl 20 then bad "the exponent of %s is %d" what e;
     room 4; each (fun () -> maker.large (get_large cursor what) e divisor)
   | 3 -> room 4; each (fun () -> maker.small (count cursor what) 0 divisor)
   | _ ->
     (* the same number everywhere *)
-    if n > 1 lsl 22 then bad "%d numbers are announced of %s" n what;
+    made cursor (float_of_int n) what;
     let m, e = get64 cursor what in
     let k = maker.small m e divisor in
     list rows (fun () -> list columns (fun () -> k))
@@ -134,29 +144,59 @@ let convolution maker cursor index =
   let biases = List.concat (tensor maker cursor outputs 1 (what "the bias")) in
   { Certified.from; padding; vertical; horizontal; split; kernels; biases }
 
-let convolutions maker cursor =
+let each_layer item cursor =
   let n = many cursor 60 "the layers" in
   let index = ref (-1) in
-  list n (fun () -> incr index; convolution maker cursor !index)
+  list n (fun () -> incr index; item !index)
 
-(* how many steps a layer takes at a point, at the most: it looks for every number that a tap meets along its row *)
-let most_steps = 2e9
-let steps layer ((outputs, rows), columns) =
-  let taps = float_of_int (List.length (List.hd layer.Certified.kernel)) in
-  let furthest = List.fold_left (List.fold_left (fun n -> function Some i -> max n i | None -> n)) 1 in
-  let walk = float_of_int (furthest layer.Certified.rows / max 1 columns + furthest layer.Certified.cols) in
-  let met = taps *. float_of_int (layer.Certified.groups * rows * columns) in
-  met *. walk +. taps *. float_of_int (outputs * rows * columns)
+(* list cells of a pattern along an axis of n positions, and steps to walk along it: back where places go back *)
+let pattern n mode walk =
+  let cells = float_of_int (Certified.span walk) *. float_of_int (Certified.outputs n walk) in
+  let n = float_of_int n in
+  cells, match walk with
+  | Certified.Walk a ->
+    let back = match mode with Certified.Reflect -> float_of_int (a.before + a.after) | _ -> 1.0 in
+    float_of_int a.extent *. (1.0 +. back) *. n
+  | Certified.Given taps ->
+    let walked (steps, at) = function
+      | None -> steps, at
+      | Some i -> steps +. float_of_int (if i < at then i else i - at), i in
+    List.fold_left (fun steps tap -> fst (List.fold_left walked (steps, 0) tap)) 0.0 taps
 
-(* the layers of a network and the shapes of its values, from well-formed convolutions *)
-let made given shapes = List.filteri (fun i _ -> i >= List.length given) shapes
+(* the steps of convolutions at a point; refused if they take too many cells.  No list but those of numbers is made yet. *)
+let steps cursor given layers which =
+  let shapes = Hashtbl.create 64 in
+  List.iteri (Hashtbl.add shapes) given;
+  let size ((c, h), w) = float_of_int c *. float_of_int h *. float_of_int w in
+  let layer (at, steps) l =
+    let (c, h), w = match l.Certified.from with
+      | (k, _) :: _ -> Option.value (Hashtbl.find_opt shapes k) ~default:((1, 1), 1)
+      | [] -> (1, 1), 1 in
+    let axis n walk =
+      if not (Certified.serves l.padding n walk) then bad "%s is not well-formed: layer %d does not fit" which (at - List.length given);
+      pattern n l.padding walk in
+    let rows, down = axis h l.vertical in
+    let columns, across = axis w l.horizontal in
+    let outputs = List.length l.kernels in
+    let met = float_of_int c *. (down *. float_of_int (Certified.span l.horizontal) +. rows *. (1.0 +. across +. columns)) in
+    let result = (outputs, Certified.outputs h l.vertical), Certified.outputs w l.horizontal in
+    made cursor (rows +. columns +. size result) which;
+    let cells = float_of_int c *. rows *. columns in
+    if cells > cursor.allowed.cells then bad "%s is too large for a file of %d bytes" which cursor.stop;
+    Hashtbl.add shapes at result;
+    let taps = match l.kernels with row :: _ -> float_of_int (List.length row) | [] -> 0.0 in
+    let fed = float_of_int (List.length l.from + 1) *. size ((c, h), w) in
+    at + 1, steps +. met +. fed +. (taps +. 1.0) *. size result in
+  snd (List.fold_left layer (List.length given, 0.0) layers)
+
+(* the layers of a network, the shapes of its values, its steps at a point; from well-formed convolutions *)
+let results given shapes = List.filteri (fun i _ -> i >= List.length given) shapes
 let network maker cursor given which =
-  match Certified.network given (convolutions maker cursor) with
+  let convolutions = each_layer (convolution maker cursor) cursor in
+  let steps = steps cursor given convolutions which in
+  match Certified.network given convolutions with
   | None -> bad "%s is not well-formed: a list of a wrong length, a feed from a later value, or a kernel that does not fit" which
-  | Some (layers, shapes) ->
-    if List.fold_left2 (fun n layer shape -> n +. steps layer shape) 0.0 layers (made given shapes) > most_steps then
-      bad "%s is too large for this checker" which;
-    layers, shapes
+  | Some (layers, shapes) -> layers, shapes, steps
 
 let text cursor what =
   let length = many cursor 1 what in
@@ -176,6 +216,7 @@ let shape cursor what =
   let w = side "the columns" in
   if c = 0 || h = 0 || w = 0 then bad "a side of %s is 0" what;
   if c * h * w > 1 lsl 22 then bad "an input of %d x %d x %d numbers is too large" c h w;
+  made cursor (float_of_int (c * h * w)) what;
   (c, h), w
 let sizes ((c, h), w) = Printf.sprintf "%d x %d x %d" c h w
 
@@ -187,7 +228,7 @@ let same_numbers cursor values what =
   first, first = second
 
 (* the whole file, its last 16 bytes being the MD5 of the others *)
-let opened path =
+let opened path per_byte =
   let text = match open_in_bin path with
     | exception Sys_error message -> bad "%s" message
     | channel ->
@@ -198,4 +239,5 @@ let opened path =
   let stop = String.length text - 16 in
   if stop < 0 then bad "the file has %d bytes, too few" (String.length text);
   if Digest.substring text 0 stop <> String.sub text stop 16 then bad "the file is damaged: its sum is not that of its bytes";
-  { text; at = 0; stop }
+  let bytes = float_of_int stop in
+  { text; at = 0; stop; allowed = { cells = 2e7 +. 1e3 *. bytes; steps = 1e8 +. per_byte *. bytes } }

@@ -15,7 +15,7 @@
 From mathcomp Require Import all_ssreflect all_algebra.
 From Coq Require List PeanoNat.
 From AlgebraicCNN Require Import linear_cnn flatten pattern padding correlation cnn.
-From AlgebraicCNN.checker Require Import evaluator patterns shapes bridge sums theory layers values.
+From AlgebraicCNN.checker Require Import evaluator patterns shapes bridge sums theory layers values notations.
 Set Implicit Arguments.
 Unset Strict Implicit.
 Unset Printing Implicit Defensive.
@@ -24,10 +24,6 @@ Local Open Scope ring_scope.
 
 Section Run.
 Variable K : comRingType.
-Local Notation num l i := (List.nth i l (0 : K)).
-Local Notation row l i := (List.nth i l nil).
-Local Notation plus := (fun a b : K => a + b).
-Local Notation mult := (fun k v : K => k * v).
 Local Notation tensor := (list (list (list K))).
 Local Notation run := (evaluator.forward (0 : K) 1 plus mult).
 

@@ -45,7 +45,7 @@ Lemma taps_regular (l : layer R) (im : list (list V)) : regular l ->
 Proof.
 intros [HR HC]. apply Forall_forall. intros t I. unfold taps in I.
 apply in_flat_map in I as [rs [Ir I]]. apply in_map_iff in I as [cs [<- Ic]].
-rewrite Forall_forall in HR, HC. unfold tap. rewrite (uniform_length _ (length cs)).
+rewrite Forall_forall in HR, HC. rewrite tapP, (uniform_length _ (length cs)).
 - now rewrite (HR _ Ir), (HC _ Ic).
 - intros [i|]; simpl; apply map_length.
 Qed.

@@ -9,7 +9,7 @@
 (******************************************************************************)
 From mathcomp Require Import all_ssreflect all_algebra.
 From Coq Require List PeanoNat.
-From AlgebraicCNN.checker Require Import evaluator patterns shapes bridge.
+From AlgebraicCNN.checker Require Import evaluator patterns shapes bridge notations.
 Set Implicit Arguments.
 Unset Strict Implicit.
 Unset Printing Implicit Defensive.
@@ -73,10 +73,6 @@ Section Sums.
 Variable K : comRingType.
 Local Notation image := (list (list K)).
 Local Notation tensor := (list image).
-Local Notation num l i := (List.nth i l (0 : K)).
-Local Notation row l i := (List.nth i l nil).
-Local Notation plus := (fun a b : K => a + b).
-Local Notation mult := (fun k v : K => k * v).
 Implicit Types (l : layer K) (im : image) (x y : tensor).
 
 Definition entry x c i j : K := num (row (row x c) i) j.
@@ -94,11 +90,11 @@ Qed.
 Lemma tap_pixel rs cs im u v : (u < length rs)%N -> (v < length cs)%N ->
   num (tap 0 rs cs im) (u * length cs + v)%N = pixel im (List.nth u rs None) (List.nth v cs None).
 Proof.
-move=> uN vN; rewrite /tap (nth_flat (n := length cs) _ None) //; last by case=> [i|]; rewrite /= List.map_length.
+move=> uN vN; rewrite tapP (nth_flat (n := length cs) _ None) //; last by case=> [i|]; rewrite /= List.map_length.
 case: (List.nth u rs None) => [i|] /=; rewrite (nth_maps _ None) //.
 Qed.
 Lemma length_tap rs cs im : length (tap (0 : K) rs cs im) = (length rs * length cs)%N.
-Proof. by rewrite /tap (uniform_length _ (length cs)) // => -[i|] /=; rewrite List.map_length. Qed.
+Proof. by rewrite tapP (uniform_length _ (length cs)) // => -[i|] /=; rewrite List.map_length. Qed.
 Lemma nth_taps l im a b : (a < length (rows l))%N -> (b < length (cols l))%N ->
   row (taps 0 l im) (a * length (cols l) + b)%N = tap 0 (row (rows l) a) (row (cols l) b) im.
 Proof.

@@ -12,7 +12,7 @@
 From mathcomp Require Import all_ssreflect all_algebra.
 From Coq Require List PeanoNat.
 From AlgebraicCNN Require Import flatten pattern padding correlation.
-From AlgebraicCNN.checker Require Import evaluator patterns shapes bridge sums.
+From AlgebraicCNN.checker Require Import evaluator patterns shapes bridge sums notations.
 Set Implicit Arguments.
 Unset Strict Implicit.
 Unset Printing Implicit Defensive.
@@ -37,10 +37,6 @@ Proof. exact: (insubT (fun i => i < n)%N kn). Qed.
 
 Section Theory.
 Variable K : comRingType.
-Local Notation num l i := (List.nth i l (0 : K)).
-Local Notation row l i := (List.nth i l nil).
-Local Notation plus := (fun a b : K => a + b).
-Local Notation mult := (fun k v : K => k * v).
 
 Definition image_of c h w (x : list (list (list K))) (p : 'I_c * 'I_h * 'I_w) : K := entry x p.1.1 p.1.2 p.2.
 Definition kernel_of co cg kh kw (ks : list (list K)) (o : 'I_co) (i : 'I_cg) (a : 'I_kh) (b : 'I_kw) : K :=
@@ -87,7 +83,7 @@ Qed.
 End Layer.
 
 (* what enters a layer *)
-Lemma entry_scale c h w k x i r s : shaped_as (c, h, w) x -> (i < c)%N -> (r < h)%N -> (s < w)%N ->
+Lemma entry_scale c h w (k : K) x i r s : shaped_as (c, h, w) x -> (i < c)%N -> (r < h)%N -> (s < w)%N ->
   entry (tscale mult k x) i r s = k * entry x i r s.
 Proof.
 move=> [Lx F] ic rh sw; have [Li Fi] : length (row x i) = h /\ List.Forall (fun q => length q = w) (row x i).
@@ -95,7 +91,7 @@ move=> [Lx F] ic rh sw; have [Li Fi] : length (row x i) = h /\ List.Forall (fun 
 have Lr : length (row (row x i) r) = w by move/List.Forall_forall: Fi; apply; apply: nth_in; rewrite Li.
 by rewrite /entry /tscale (nth_maps _ nil) ?Lx // (nth_maps _ nil) ?Li // (nth_maps _ 0) ?Lr.
 Qed.
-Lemma entry_add c h w x y i r s : shaped_as (c, h, w) x -> shaped_as (c, h, w) y ->
+Lemma entry_add c h w (x y : list (list (list K))) i r s : shaped_as (c, h, w) x -> shaped_as (c, h, w) y ->
   (i < c)%N -> (r < h)%N -> (s < w)%N -> entry (tadd plus x y) i r s = entry x i r s + entry y i r s.
 Proof.
 have part (z : list (list (list K))) : shaped_as (c, h, w) z -> (i < c)%N -> (r < h)%N ->

@@ -10,7 +10,7 @@
 From mathcomp Require Import all_ssreflect all_algebra.
 From Coq Require List PeanoNat.
 From AlgebraicCNN Require Import flatten pattern padding correlation.
-From AlgebraicCNN.checker Require Import evaluator patterns shapes bridge sums.
+From AlgebraicCNN.checker Require Import evaluator patterns shapes bridge sums notations.
 Set Implicit Arguments.
 Unset Strict Implicit.
 Unset Printing Implicit Defensive.
@@ -65,10 +65,6 @@ Qed.
 
 Section Run.
 Variable K : comRingType.
-Local Notation num l i := (List.nth i l (0 : K)).
-Local Notation row l i := (List.nth i l nil).
-Local Notation plus := (fun a b : K => a + b).
-Local Notation mult := (fun k v : K => k * v).
 Local Notation tensor := (list (list (list K))).
 Local Notation run := (evaluator.forward (0 : K) 1 plus mult).
 
