@@ -242,10 +242,10 @@ ILL_FORMED = {
     "no output": one_layer(kernel=Coefficients.all(1.0, 0), bias=Coefficients.all(0.0, 0)),
     "groups that do not divide": one_layer(groups=2),
     "no groups": one_layer(groups=0),
-    "a kernel beyond the image": one_layer(kernel=Coefficients.all(1.0, 1, 2), rows=file.Axis(extent=2)),
-    "no stride": one_layer(rows=file.Axis(stride=0)),
-    "a mirror as long as the image": one_layer(rows=file.Axis(before=1), mode="reflect"),
-    "a circle longer than the image": one_layer(rows=file.Axis(before=2), mode="circular"),
+    "a kernel beyond the image": one_layer(kernel=Coefficients.all(1.0, 1, 2), rows=file.Window(extent=2)),
+    "no stride": one_layer(rows=file.Window(stride=0)),
+    "a mirror as long as the image": one_layer(rows=file.Window(before=1), mode="reflect"),
+    "a circle longer than the image": one_layer(rows=file.Window(before=2), mode="circular"),
 }
 
 
