@@ -54,3 +54,14 @@ def test_the_tables_of_the_figures_are_those_of_the_records() -> None:
 def test_the_tables_of_public_networks_are_those_of_the_records() -> None:
     found = in_markdown(recorded(DOCS / "records" / "zoo.jsonl"))
     assert "\n".join(found) in (DOCS / "results.md").read_text()
+
+
+def test_the_nodes_of_onnx_files_are_those_of_the_records() -> None:
+    records = read_records(DOCS / "records" / "onnx.jsonl")
+    page = (DOCS / "howto" / "collapse.md").read_text()
+    rows = re.findall(r"^\| (\S+) (\S+), `(\S+)` \| (\d+) \| (\d+) \| (\d+) \|$", page, re.M)
+    shown = [(r["package"], r["version"], r["file"], r["given"], r["onnxslim"], r["collapse"]) for r in records]
+    assert [(*row[:3], *map(int, row[3:])) for row in rows] == shown
+    assert f" {len(rows)} files of public packages" in page
+    more = [r["file"] for r in records if r["collapse"] > r["onnxslim"]]
+    assert more == ["ch_PP-OCRv4_rec_infer.onnx"]

@@ -23,6 +23,9 @@ Length = int | str | None
 #: Constants with more numbers say no shapes.
 _FEW = 64
 
+#: Operators of others that give the shapes of one of ONNX's own, and how many inputs that has.
+_LIKE = {("com.microsoft", "DynamicQuantizeLSTM"): ("LSTM", 8)}
+
 #: How far a file may count while its shapes are inferred.
 _FAR = 2**24
 
@@ -122,6 +125,10 @@ def _light(model: Any, free: set[str]) -> Any:
             light.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, dims))
     light.graph.output.extend(onnx.ValueInfoProto(name=value.name) for value in model.graph.output)
     for node in light.graph.node:
+        if (node.domain, node.op_type) in _LIKE:
+            node.op_type, count = _LIKE[node.domain, node.op_type]
+            node.domain = ""
+            del node.input[count:]
         for inner in subgraphs(node):
             _bare(inner)
     return light
