@@ -91,7 +91,7 @@ lednet_cityscapes icnet_resnetd50b_cityscapes esnet_cityscapes jasperdr10x5_en q
 
 
 #: Words in the names of networks that take images of their own size alone.
-_WHOLE = ("inception", "squeeze", "nasnet", "polynet", "pose", "cityscapes", "voc", "celeb")
+_WHOLE = ("darknet_", "inception", "squeeze", "nasnet", "polynet", "pose", "cityscapes", "voc", "celeb")
 
 
 def pytorchcv(providers: Any, name: str) -> Made:
