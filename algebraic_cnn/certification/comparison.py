@@ -92,10 +92,11 @@ def compare(
     if bodies is not None and bodies.found:
         second = named_model(bodies.model, collapsed, agreed(onnx_shapes(original), onnx_shapes(collapsed)))
     networks, free, words = _at_one_size((first.network, aligned(first, second)), example)
-    _require_comparable(networks, asked.level)
-    shown = None if claim is None or second.choices is None else claim(second.choices)
     torn = _torn(first, second, asked.level)
-    certificate = _decided(Check(*networks, claim=shown, free=free, **vars(asked)), torn)
+    if torn is None:
+        _require_comparable(networks, asked.level)
+    shown = None if claim is None or second.choices is None else claim(second.choices)
+    certificate = torn or _decided(Check(*networks, claim=shown, free=free, **vars(asked)))
     certificate = certificate if bodies is None else bodies.told(certificate)
     proven = certificate.networks and free  # then the statement itself says for which sizes
     words = _at_sizes(first, second) if not words else "" if proven else words
@@ -111,10 +112,10 @@ def compare(
     )
 
 
-def _decided(check: Check, torn: Certificate | None) -> Certificate:
-    """What the level finds, unless something that it does not see differs; where it finds nothing, what is refuted."""
-    certificate = _unlike(check) or torn or LEVELS[check.level](check)
-    if certificate.undecided and torn is None and check.level != "auto" and check.box is None:
+def _decided(check: Check) -> Certificate:
+    """What the level finds; where it finds nothing, what real inputs refute."""
+    certificate = _unlike(check) or LEVELS[check.level](check)
+    if certificate.undecided and check.level != "auto" and check.box is None:
         return refuted(certificate, check) or certificate
     return certificate
 
