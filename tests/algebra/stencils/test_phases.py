@@ -25,7 +25,8 @@ REALS = Float()
 
 def grouped(form: Form, x: np.ndarray) -> np.ndarray:
     """What the taps make of x, by one convolution whose channels are the phases."""
-    d, groupings = len(form.axes), [Grouping.of(axis) for axis in form.axes]
+    d, groupings = len(form.axes), [Grouping.of(axis.unrolled) for axis in form.axes]
+    x = np.pad(x, [(0, 0), *(axis.around for axis in form.axes)], mode="wrap")
     axes, befores = zip(*(each.covering() for each in groupings), strict=True)
     weight = channels(form.taps(REALS), form, groupings)
     rules = [
