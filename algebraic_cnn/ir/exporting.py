@@ -162,7 +162,8 @@ def _arguments(model: Any, example: Any, *, training: bool) -> tuple[Tensor, ...
 def _require_unpacked(model: torch.nn.Module) -> None:
     """Integers that torch's eager quantisation packed are no tensors, and torch.export knows no call on them."""
     for name, module in model.named_modules():
-        if any(isinstance(value, torch.ScriptObject) for value in vars(module).values()):
+        compiled = isinstance(module, torch.jit.ScriptModule)  # of which the refusal has words of its own
+        if not compiled and any(isinstance(value, torch.ScriptObject) for value in vars(module).values()):
             what = "torch's quantisation has packed the weights, and torch.export takes no such module"
             expected = "the model before quantize_dynamic or convert"
             where = f"module {name.removesuffix('._packed_params')!r}"
