@@ -29,7 +29,6 @@ LONGEST = 350
 ASK = {
     "certification.recheck.spelling": (3, "spells a network in the language of the extracted checker"),
     "collapsing.lifting": (4, "reads calls that we wrote ourselves"),
-    "collapsing.strips": (3, "which pieces run on a part of an image"),
     "derivation.function_space": (1, "a sum of two values that both carry letters"),
 }
 

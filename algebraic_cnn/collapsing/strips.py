@@ -24,20 +24,10 @@ from ..algebra.stencils.moves import keeps_axes
 from ..algebra.stencils.phases import Grouping, channels
 from ..algebra.stencils.pieces import Array, Atom, Offset, Piece, atoms, form
 from ..ir.graph import Call, Ref
+from ..ops.registry import traits
 from ..rings.ring import Ring
 from .building import Emit, GraphBuilder
 from .realisation import interleaved
-
-#: Calls that run on a part of the image as they do on the whole.
-_SIZE_FREE = frozenset(
-    [
-        "batch_norm",
-        *(f"{name}{n}d" for name in ("conv", "conv_transpose", "avg_pool") for n in (1, 2, 3)),
-        *(f"{name}_pad{n}d" for name in ("reflection", "replication") for n in (1, 2, 3)),
-        "pixel_shuffle",
-        "pixel_unshuffle",
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -106,12 +96,7 @@ def _free(piece: Piece) -> bool:
         return False
     if not all(map(_uncropped, piece.form.axes)):
         return False
-    if piece.call is None or piece.call.op in _SIZE_FREE:
-        return True
-    if piece.call.op.startswith("upsample"):
-        return bool(piece.call.bound().get("scale_factors"))
-    padded = piece.call.op in ("pad", "constant_pad_nd") and not any(axis.circle for axis in piece.form.axes)
-    return padded and min(piece.call.bound()["pad"]) >= 0
+    return piece.call is None or traits(piece.call.op).local(piece.call.bound())
 
 
 def _uncropped(axis: AxisForm) -> bool:

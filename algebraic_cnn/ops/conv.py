@@ -31,7 +31,7 @@ from . import imaging
 from .op import Arguments, CallSite, Op, Sample, as_deep
 from .reading import Reading, biases, float64
 from .source import Source, atom_of
-from .traits import Prices, length
+from .traits import Prices, always_local, length
 
 #: Inputs of at most so many pixels are convolved by a matrix product.
 _FEW_PIXELS = 64
@@ -168,9 +168,11 @@ _CONV = Op(
     work=_work,
 )
 
+_NAMED = replace(_CONV, local=always_local)
+
 OPS: dict[str, Op] = {
-    **{f"{kind}{n}d": _CONV for kind in ("conv", "conv_transpose") for n in (1, 2, 3)},
-    **{f"conv_transpose{n}d": replace(_CONV, overload="input") for n in (2, 3)},
+    **{f"{kind}{n}d": _NAMED for kind in ("conv", "conv_transpose") for n in (1, 2, 3)},
+    **{f"conv_transpose{n}d": replace(_NAMED, overload="input") for n in (2, 3)},
     "convolution": _CONV,
 }
 

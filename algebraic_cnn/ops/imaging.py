@@ -1,4 +1,4 @@
-"""Affine calls as maps of images of every size: what an entry of the registry says as its ``operator``.
+"""The operator of a call, its map of images of every size: what an entry of the registry says as its ``operator``.
 
 A reader is given the arguments of a call with operators where values depend on the network's input, batch first,
 channels second; it returns the operator of the result, a list of them for a tuple, or None where the call is none.
@@ -6,7 +6,7 @@ channels second; it returns the operator of the result, a list of them for a tup
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
@@ -16,9 +16,7 @@ from ..algebra.operators import layers
 from ..algebra.operators.blocks import Numbers
 from ..algebra.operators.operator import Operator
 from ..ir.graph import Call
-from .source import Source
-
-Arguments = Mapping[str, Any]
+from .source import Arguments, Source
 
 
 def given(a: Arguments) -> Operator:
@@ -88,7 +86,7 @@ def _vector(source: Source, call: Call, constant: Any, channels: int) -> Numbers
     return lambda ring: np.broadcast_to(numbers(ring).reshape(-1), (channels,))
 
 
-def summed(self_sign: int, other_sign: int, scaled: str = "other") -> Callable[..., Operator | None]:
+def added(self_sign: int, other_sign: int, scaled: str = "other") -> Callable[..., Operator | None]:
     """The reader of ``self_sign self + other_sign other``, the one that is ``scaled`` times alpha."""
 
     def read(source: Source, call: Call, a: Arguments) -> Operator | None:

@@ -29,7 +29,7 @@ from ..toeplitz.selection import NOTHING
 from . import imaging
 from .op import Apart, Arguments, Join, Op, Sample, along, always, kernel, never, not_if, regrouped
 from .reading import Reading, float64
-from .source import Source, atom_of, same
+from .source import Source, atom_of, unmoved
 
 
 def _regroup(source: Source, call: Call, a: Arguments) -> Piece | None:
@@ -39,7 +39,7 @@ def _regroup(source: Source, call: Call, a: Arguments) -> Piece | None:
 
 
 def _reshaped(source: Source, call: Call, a: Arguments) -> Piece | None:
-    return same(source, call, a) or _regroup(source, call, a)
+    return unmoved(source, call, a) or _regroup(source, call, a)
 
 
 def _permuted(source: Source, call: Call, a: Arguments) -> Piece | None:
@@ -152,10 +152,10 @@ _regrouping = partial(_shape, ordered=True)
 _COPY: dict[str, Any] = {"copies": True, "ordered": True}
 
 OPS: dict[str, Op] = {
-    **dict.fromkeys(("clone", "lift_fresh_copy"), _move(always, same, operator=imaging.same, **_COPY)),
-    **dict.fromkeys(("contiguous", "alias"), _view(always, same, operator=imaging.same, **_COPY)),
+    **dict.fromkeys(("clone", "lift_fresh_copy"), _move(always, unmoved, operator=imaging.same, **_COPY)),
+    **dict.fromkeys(("contiguous", "alias"), _view(always, unmoved, operator=imaging.same, **_COPY)),
     # autograd would stop there, the network does not
-    "detach": _view(always, same, evaluate=lambda site: site["self"], operator=imaging.same, detaches=True, **_COPY),
+    "detach": _view(always, unmoved, evaluate=lambda site: site["self"], operator=imaging.same, detaches=True, **_COPY),
     "view": _regrouping(regrouped, _reshaped, operator=imaging.same, accepts=not_if("dtype", "it reinterprets bits")),
     "_unsafe_view": _regrouping(regrouped, _reshaped, operator=imaging.same),
     "reshape": _regrouping(regrouped, _reshaped, operator=imaging.same, called=""),
@@ -174,7 +174,7 @@ OPS: dict[str, Op] = {
     "index_select": _move(along("dim"), repeats=True, chooses=True),
     **dict.fromkeys(("flip", "roll", "rot90"), _move(along("dims"), bijective=True)),
     "diagonal": _view(along("dim1", "dim2")),
-    "expand": _view(stencil=same, repeats=True),
+    "expand": _view(stencil=unmoved, repeats=True),
     **dict.fromkeys(("repeat", "tile"), _move(repeats=True)),
     **dict.fromkeys(("repeat_interleave", "index"), _move(repeats=True, chooses=True)),
     **dict.fromkeys(

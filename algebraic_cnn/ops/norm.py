@@ -29,6 +29,7 @@ from .denominators import Denominator, dyadic
 from .op import Arguments, CallSite, Op, Sample, always, not_if
 from .reading import Reading, biases
 from .source import Numbers, Source, atom_of
+from .traits import always_local
 
 
 def batch_norm_scale(raw: Arguments) -> Tensor:
@@ -126,6 +127,7 @@ OPS: dict[str, Op] = {
         denominators=_denominators,
         placed=lambda kernel, shape, a: np.diag(kernel.repeat(math.prod(shape[1:]))),
         normalises=True,
+        local=always_local,
         start=lambda prices: prices.norm,
     ),
     "_native_batch_norm_legit_no_training": Op(

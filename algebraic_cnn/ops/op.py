@@ -5,7 +5,28 @@
     CallSite  a call about to be evaluated: carriers for what depends on the input, ring elements for constants
     Sample    a small call of the kind; the property tests of an entry are made from it
 
-A new affine call is one entry in the file of its family, and a sample.
+A new affine call is one entry in the file of its family, and a sample.  Who reads which field, and what is lost where
+an entry leaves it out:
+
+    evaluate, affine_in, accepts        evaluate                    must be right: what is affine, and computed how
+    contraction, bilinear, broadcasts   sums                        must be right where products are summed: no overflow
+    window, roundings                   sums                        must be right where numbers are summed, or rounded
+    counts, denominators                derivation/magnitudes       must be right where it divides, or scales
+    stencil, joins                      derivation/definitions      it is not merged with its neighbours
+    operator                            derivation/images           it has no map of images of every size
+    layer                               derivation/extract          it is no part of the paper's recursion
+    placed                              derivation/function_space   its weight has no letters there
+    apart                               derivation/samples          it is taken to mix the samples of a batch
+    exact, repeats                      sums, certification/check   it is taken to round; its copies are not counted
+
+Some names stand elsewhere as well, as ``ir`` and ``precision`` are below the registry and may not ask it, and others
+write a language of their own.  A call of such a kind has a line there too; without it, it is refused or left as it is:
+
+    precision                           whose constants torch rounds, whose added constants may round on purpose
+    ir/trace                            which argument says "training"; which calls refuse a mixture of dtypes
+    ir/canonical, ir/composites         which spellings are one call
+    ir/onnx/spelling                    the calls that are written as nodes of ONNX
+    certification/recheck/spelling      the calls that the extracted checker knows
 """
 
 from __future__ import annotations
@@ -23,10 +44,8 @@ from ..ir.graph import Call, Size
 from ..rings.ring import Ring
 from .denominators import Denominators, of_arguments
 from .reading import Reading
-from .source import Source
+from .source import Arguments, Source
 from .traits import Traits
-
-Arguments = Mapping[str, Any]
 
 #: A function of x and constants, the shape of x without batch axis, the shapes of the constants.
 Sample = tuple[Callable[..., Any], tuple[int, ...], Sequence[tuple[int, ...]]]

@@ -1,4 +1,8 @@
-"""Calls that are not affine, of which something is known all the same."""
+"""Calls that are not affine, of which something is known all the same: each word of ``Traits``, and whose it is.
+
+An affine call says its traits in its own entry; of a call that is in neither place nothing is known.  All are asked for
+in one way, ``registry.traits``.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,6 @@ _FACTS = {
     "tame": "sigmoid tanh erf atan arctan sign softmax _softmax",
     "guards": "isnan isinf isfinite isposinf isneginf nan_to_num nansum nanmean nanmedian nanquantile",
 }
-
 
 
 def _known(name: str) -> Traits:

@@ -15,6 +15,7 @@ from .moves import moved
 from .op import Arguments, CallSite, Op, Sample, as_deep, kernel
 from .rows import read_as
 from .source import Source
+from .traits import always_local
 
 
 def _padded(site: CallSite) -> Tensor:
@@ -45,7 +46,12 @@ def _after_the_batch(a: Arguments, given: Size, y: Size) -> bool:
     return len(a["pad"]) < 2 * len(given)
 
 
-_PAD = {"operator": imaging.padded, "layer": moved, "apart": _after_the_batch}
+def _outwards(a: Arguments) -> bool:
+    """Nothing is cropped, and nothing comes from the other end of the image."""
+    return min(a["pad"], default=0) >= 0 and a.get("mode") != "circular"
+
+
+_PAD = {"operator": imaging.padded, "layer": moved, "apart": _after_the_batch, "local": _outwards}
 
 OPS: dict[str, Op] = {
     "constant_pad_nd": Op(_padded, stencil=_CONSTANT, called="pad", **_PAD),
@@ -60,6 +66,7 @@ OPS: dict[str, Op] = {
             apart=as_deep,
             exact=True,
             repeats=True,
+            local=always_local,
         )
         for kind in ("reflection", "replication")
         for n in (1, 2, 3)

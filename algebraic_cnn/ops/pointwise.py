@@ -27,7 +27,7 @@ from .denominators import of_arguments
 from .op import Arguments, CallSite, Join, Op, Sample, always, as_deep, not_if
 from .precision import taken
 from .reading import Reading
-from .source import Source, same
+from .source import Source, unmoved
 
 
 def _evaluated_sum(sign: int, factor: str = "other") -> Callable[[CallSite], Tensor]:
@@ -143,7 +143,7 @@ def _shifted(source: Source, call: Call, shape: Size, constant: Ref, factors: tu
     return at(place == "last") if place in ("first", "last") else Scaling(at, shape, shape, call)
 
 
-def _summed_layer(self_sign: int, other_sign: int, scaled: str = "other") -> Callable[..., Combination]:
+def _added_layer(self_sign: int, other_sign: int, scaled: str = "other") -> Callable[..., Combination]:
     def read(reading: Reading, call: Call, a: Arguments) -> Combination:
         shape, work = reading.shape(call), reading.assembly
         factors = {"self": Fraction(self_sign), "other": Fraction(other_sign)}
@@ -191,7 +191,7 @@ def _op_of_sum(
 
 
 _DROPOUT = {
-    "stencil": same,
+    "stencil": unmoved,
     "operator": imaging.same,
     "layer": lambda reading, call, a: a["input"],
     "apart": always,
@@ -204,20 +204,20 @@ OPS: dict[str, Op] = {
     "add": _op_of_sum(
         _evaluated_sum(1),
         _moved(1),
-        imaging.summed(1, 1),
-        _summed_layer(1, 1),
+        imaging.added(1, 1),
+        _added_layer(1, 1),
         joins=partial(_joined, 1),
         overload="Tensor",
         called="bias map",
     ),
     "sub": _op_of_sum(
-        _evaluated_sum(-1), _moved(-1), imaging.summed(1, -1), _summed_layer(1, -1), joins=partial(_joined, -1)
+        _evaluated_sum(-1), _moved(-1), imaging.added(1, -1), _added_layer(1, -1), joins=partial(_joined, -1)
     ),
     "rsub": _op_of_sum(
         _evaluated_sum(-1, "self"),
         _moved(-1, scaled="self"),
-        imaging.summed(-1, 1, "self"),
-        _summed_layer(-1, 1, scaled="self"),
+        imaging.added(-1, 1, "self"),
+        _added_layer(-1, 1, scaled="self"),
     ),
     "neg": Op(
         lambda site: site.ring.negate(site["self"]),

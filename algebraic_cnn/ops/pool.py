@@ -29,10 +29,10 @@ from .op import Arguments, CallSite, Op, Sample, along, as_deep, summed
 from .reading import Reading
 from .rows import read_as
 from .source import Reader, Source, atom_of
-from .traits import Prices, length
+from .traits import Prices, always_local, length
 
 
-def _summed(site: CallSite) -> Tensor:
+def _total(site: CallSite) -> Tensor:
     dims = site.raw.get("dim")
     x = site["self"]
     dims = dims if dims else list(range(x.ndim))
@@ -40,7 +40,7 @@ def _summed(site: CallSite) -> Tensor:
 
 
 def _averaged(site: CallSite) -> Tensor:
-    total = _summed(site)
+    total = _total(site)
     count = site["self"].numel() // max(total.numel(), 1)
     return site.ring.divide(total, torch.tensor(float(count), device=total.device))
 
@@ -195,14 +195,14 @@ def _adaptive_counts(call: Call, shapes: Mapping[str, Size]) -> int:
 
 def _work(prices: Prices, call: Call, a: Arguments, shapes: Mapping[str, Size], batch: int) -> float:
     outputs, inputs = length(call.shape, batch), length(shapes[a["self"].name], batch)
-    return prices.lone * max(outputs * math.prod(a.get("kernel_size", ())), inputs)
+    return prices.lone * max(outputs * math.prod(_kernel(call, shapes) if "kernel_size" in a else ()), inputs)
 
 
 _WINDOWED = {"apart": as_deep, "averages": True, "work": _work}
 
 OPS: dict[str, Op] = {
     "sum": Op(
-        _summed,
+        _total,
         stencil=_axes(mean=False),
         operator=imaging.over_axes(mean=False),
         layer=_axes_layer(mean=False),
@@ -227,6 +227,7 @@ OPS: dict[str, Op] = {
             layer=_pool_layer,
             window=_kernel,
             counts=_pool_counts,
+            local=always_local,
             **_WINDOWED,
         )
         for n in (1, 2, 3)

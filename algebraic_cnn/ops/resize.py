@@ -175,11 +175,16 @@ def _moved(reading: Reading, call: Call, a: Arguments) -> Any:
     return moved(reading, call, a, dtype=working_dtype(call, reading.graph))
 
 
+def _by_factors(a: Arguments) -> bool:
+    """The ratio of its sizes is an argument: a part of the image is resized as the whole is."""
+    return bool(a.get("scale_factors"))
+
+
 _READ = {"stencil": read_as(_operator, alike=True), "operator": _operator}
 _NEAREST = {**_READ, "layer": _moved, "apart": always, "exact": True, "repeats": True}
 
 OPS: dict[str, Op] = {
-    **{f"upsample_nearest{n}d": Op(_nearest, ("self", "input"), **_NEAREST) for n in (1, 2, 3)},
+    **{f"upsample_nearest{n}d": Op(_nearest, ("self", "input"), local=_by_factors, **_NEAREST) for n in (1, 2, 3)},
     **{f"_upsample_nearest_exact{n}d": Op(_nearest, ("self", "input"), **_NEAREST) for n in (1, 2, 3)},
     **dict.fromkeys(
         ("upsample_linear1d", "upsample_bilinear2d", "upsample_bicubic2d", "upsample_trilinear3d"),
@@ -190,6 +195,7 @@ OPS: dict[str, Op] = {
             layer=_layers,
             window=lambda call, shapes: [4] * (len(call.shape) - 2),
             denominators=_denominators,
+            local=_by_factors,
         ),
     ),
 }

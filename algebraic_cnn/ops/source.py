@@ -1,7 +1,9 @@
 """Where a reader of calls looks up shapes and constants, and how it builds an atom.
 
 Source     a graph, its shapes, what depends on the input, its constants over any ring
+Arguments  of a call, by name
 Reader     function from (Source, call, arguments) to a piece, or None if the call is no stencil
+unmoved    the reader of calls that return their argument
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from ..ir.graph import Call, Graph, Ref, Size
 from ..rings.ring import Ring
 from .precision import taken
 
+#: The arguments of a call by name.
 Arguments = Mapping[str, Any]
 Numbers = Callable[[Ring], Array]
 
@@ -91,7 +94,7 @@ def atom_of(source: Source, call: Call, x: Ref, blocks: Blocks, **more: Any) -> 
     return Atom(Form(blocks, tuple(sizes), last, kind), shape, call.shape, offset, call=call, **more)
 
 
-def same(source: Source, call: Call, a: Arguments) -> Piece | None:
+def unmoved(source: Source, call: Call, a: Arguments) -> Piece | None:
     """A call that returns its argument, up to axes of length 1 after the channels."""
     x = next(value for value in a.values() if source.varies(value))
     before, after = source.shape(x), call.shape

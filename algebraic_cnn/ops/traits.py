@@ -58,6 +58,7 @@ class Traits:
         convolves: whether a kernel walks over an image.
         normalises: whether it is a BatchNorm.
         averages: whether it takes means over windows.
+        local: whether it runs on a part of an image as on the whole, these being its arguments.
         unit: whether it is linear for positive and for negative numbers, each entry by itself.
         activation: whether it is a function of each entry by itself that is no polynomial.
         power: the exponent, where it is a power of each entry; else 0.
@@ -81,6 +82,7 @@ class Traits:
     convolves: bool = False
     normalises: bool = False
     averages: bool = False
+    local: Callable[[Mapping[str, Any]], bool] = lambda a: False
     unit: bool = False
     activation: bool = False
     power: Callable[[Mapping[str, Any]], int] = lambda a: 0
@@ -92,6 +94,11 @@ class Traits:
     called: str | Callable[[Mapping[str, Any], Mapping[str, Size]], str] | None = None
     start: Callable[[Prices], float] = lambda prices: 0.0
     work: Work = lambda prices, call, a, shapes, batch: 0.0
+
+
+def always_local(a: Mapping[str, Any]) -> bool:
+    """A call that runs on a part of an image as on the whole, whatever its arguments are."""
+    return True
 
 
 def length(shape: Iterable[int | None], batch: int) -> int:

@@ -22,6 +22,7 @@ from algebraic_cnn.ir.trace import trace
 from algebraic_cnn.ops.evaluate import Evaluator, affine_obstacle
 from algebraic_cnn.ops.registry import OPS, SAMPLES
 from algebraic_cnn.ops.sums import terms
+from algebraic_cnn.ops.traits import Prices
 from algebraic_cnn.rings.prime_field import PrimeField
 from algebraic_cnn.rings.primes import random_prime
 
@@ -167,3 +168,32 @@ def test_a_python_number_is_what_torch_makes_of_it(dtype: torch.dtype, tenth: An
     ]
     inverse = field.divide(np.ones(1), np.array([np.float64(tenth)]))
     assert results == [residue.item(), field.reduce(1 + residue).item(), inverse.item(), residue.item()]
+
+
+@pytest.mark.parametrize("kernel", [[3], [3, 3], 3], ids=str)
+def test_a_window_of_one_length_is_a_square(kernel: Any) -> None:
+    """By hand: two channels, 9 - 3 + 1 = 7 windows along each axis, 3 x 3 numbers in each."""
+    graph = trace(Function(lambda x: F.avg_pool2d(x, kernel, 1)), whole(1, 2, 9, 9))
+    (call,) = (call for call in graph.calls if call.op == "avg_pool2d")
+    work = OPS["avg_pool2d"].work(Prices(lone=1.0), call, call.bound(), graph.shapes(), 1)
+    assert work == 2 * 7 * 7 * 9
+
+
+@pytest.mark.parametrize(
+    ("function", "local"),
+    [
+        (lambda x: F.conv2d(x, torch.ones(2, 4, 3, 3).double()), True),
+        (lambda x: F.pad(x, (1, 1, 0, 0), mode="reflect"), True),
+        (lambda x: F.pad(x, (1, 1, 0, 0), mode="circular"), False),
+        (lambda x: F.interpolate(x, scale_factor=2), True),
+        (lambda x: F.interpolate(x, size=4), False),
+        (lambda x: F.adaptive_avg_pool2d(x, 3), False),
+    ],
+)
+def test_a_call_runs_on_a_part_of_an_image_as_on_the_whole_if_it_says_so(function: Any, local: bool) -> None:
+    """On the left half with what is read beyond it, the outputs of the left are those of the whole, by torch."""
+    x = torch.arange(4.0 * 36).double().reshape(1, 4, 6, 6) ** 2
+    graph = trace(Function(function), x)
+    (call,) = (call for call in graph.calls if call.name in graph.dependent())
+    assert OPS[call.op].local(call.bound()) is local
+    assert torch.equal(function(x[..., :5])[..., :3], function(x)[..., :3]) is local
