@@ -219,3 +219,11 @@ def test_no_small_file_takes_long(name: str, tmp_path: Path) -> None:
     reasons = "too large for a file of|more steps than|an input of|too large for this machine"
     assert found == "yes" or re.search(reasons, found), found
     assert after.children_user + after.children_system - before.children_user - before.children_system < 8
+
+
+def test_who_allows_less_work_gets_no_answer(tmp_path: Path) -> None:
+    """The same file gets a yes within the work that is allowed unasked."""
+    path = tmp_path / "moves.cert"
+    path.write_bytes(LARGE["to and fro"]())
+    with pytest.raises(DataError, match="more steps than a file of this size may"):
+        recheck(path, work=1)

@@ -18,6 +18,9 @@ def recheck_command(
     seed: Annotated[int | None, typer.Option(help="Repeats a run; default: drawn from the system.", min=0)] = None,
     bits: Annotated[int, typer.Option(help="A false claim passes at most once in 2^BITS.", min=1, max=4096)] = 80,
     modulo: Annotated[bool, typer.Option(help="Modulo random primes, however small the networks are.")] = False,
+    work: Annotated[
+        int | None, typer.Option(help="Steps for every byte of the file; default: 500,000.", min=1, max=2**62 - 1)
+    ] = None,
     model: Annotated[Path | None, typer.Option(help="A .pt2 file whose weights the certificate has to carry.")] = None,
     device: Annotated[str, on_cpu("The checker runs on the cpu.")] = "cpu",
     json: AsJson = False,
@@ -31,7 +34,7 @@ def recheck_command(
     from ...certification.recheck.program import recheck
     from ...certification.recheck.weights import origins
 
-    found = recheck(certificate, seed=seed, bits=bits, modulo=modulo)
+    found = recheck(certificate, seed=seed, bits=bits, modulo=modulo, work=work)
     weights = None if model is None else origins(certificate, model)
     ok = found.ok and (weights is None or weights.ok)
     lines = [*found.lines, *([] if weights is None else [str(weights)])]

@@ -53,7 +53,14 @@ def checker() -> Path:
     return Path(found).absolute()
 
 
-def recheck(path: str | os.PathLike[str], *, seed: int | None = None, bits: int = 80, modulo: bool = False) -> Recheck:
+def recheck(
+    path: str | os.PathLike[str],
+    *,
+    seed: int | None = None,
+    bits: int = 80,
+    modulo: bool = False,
+    work: int | None = None,
+) -> Recheck:
     """Has the checker that was extracted from the proof decide the claims of a file.
 
     Args:
@@ -61,6 +68,7 @@ def recheck(path: str | os.PathLike[str], *, seed: int | None = None, bits: int 
         seed: repeats the random choices of an earlier run; default: from the system.
         modulo: whether equality over the rational numbers is decided modulo random primes, however small the networks.
         bits: where chance plays a part, a false claim passes with probability below 2^(-bits).
+        work: steps that the claims may take for every byte of the file; default: the checker's own 500,000.
 
     Returns:
         What it found.
@@ -75,6 +83,7 @@ def recheck(path: str | os.PathLike[str], *, seed: int | None = None, bits: int 
     command = [str(checker()), os.fspath(path), "--bits", str(bits)]
     command += [] if seed is None else ["--seed", str(seed)]
     command += ["--modulo"] if modulo else []
+    command += [] if work is None else ["--work", str(work)]
     run = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if run.returncode not in (0, 1):
         reason = run.stderr.strip().removeprefix("error: ") or f"exit status {run.returncode}"
