@@ -72,15 +72,15 @@ class Asked:
     progress: Progress = silent
 
     def __post_init__(self) -> None:
-        chosen("method", self.method, ("auto", *METHODS), where="certify")
+        chosen("method", self.method, ("auto", *METHODS), where="method")
         if not isinstance(self.points, int) or self.points < 1:
             got = repr(self.points)
-            raise ShapeError("a check needs points", expected="an integer from 1 on", got=got, where="certify")
+            raise ShapeError("a check needs points", expected="an integer from 1 on", got=got, where="points")
         if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
-            raise ShapeError("a seed is an integer", expected="0, 1, ...", got=repr(self.seed), where="certify")
+            raise ShapeError("a seed is an integer", expected="0, 1, ...", got=repr(self.seed), where="seed")
         if self.inputs is not None and not isinstance(self.inputs, Tensor):
             got = type(self.inputs).__name__
-            raise ShapeError("inputs are no tensor", expected="(N, *in_shape)", got=got, where="certify")
+            raise ShapeError("inputs are no tensor", expected="(N, *in_shape)", got=got, where="inputs")
         bytes_allowed(self.memory_budget)
 
 

@@ -84,7 +84,7 @@ def compare(
         DataError, MissingExtraError, TooLargeError, NonFiniteError: likewise.
     """
     asked = asked or Asked()
-    chosen("level", asked.level, LEVELS, where="certify")
+    chosen("level", asked.level, LEVELS, where="level")
     start = time.perf_counter()
     first, second = _pair(original, collapsed, example)
     prints = (fingerprint(first.network), fingerprint(aligned(first, second)))
@@ -98,18 +98,28 @@ def compare(
     shown = None if claim is None or second.choices is None else claim(second.choices)
     certificate = torn or _decided(Check(*networks, claim=shown, free=free, **vars(asked)))
     certificate = certificate if bodies is None else bodies.told(certificate)
-    proven = certificate.networks and free  # then the statement itself says for which sizes
-    words = _at_sizes(first, second) if not words else "" if proven else words
-    said = certificate.statement + words + _notes(networks)
     return replace(
         certificate,
-        statement=said + (_UNCLAIMED if shown is not None and certificate.bound is not None else ""),
+        statement=_statement(certificate, words or _at_sizes(first, second), free is not None, shown, networks),
         fingerprints=prints,
         points=asked.points,
         seed=asked.seed,
         seconds=time.perf_counter() - start,
         networks=certificate.networks or networks,
     )
+
+
+def _statement(
+    certificate: Certificate, sizes: str, free: bool, claim: Claim | None, networks: Sequence[Network]
+) -> str:
+    """What a certificate says, and what it must say as well.
+
+    At which sizes the networks were, unless the certificate is of those whose sizes are free: it then says so itself;
+    what the networks themselves note; and, where rounding was bounded, that it is not the collapse that it claims.
+    """
+    spoken = certificate.networks and free
+    unclaimed = claim is not None and certificate.bound is not None
+    return certificate.statement + ("" if spoken else sizes) + _notes(networks) + (_UNCLAIMED if unclaimed else "")
 
 
 def _decided(check: Check) -> Certificate:
@@ -193,9 +203,11 @@ def _torn(first: Named, second: Named, level: str) -> Certificate | None:
     if first.taken == second.taken:
         return None
     pairs = zip(first.taken, second.taken, strict=False)
-    found = next((one for one, other in pairs if one != other), (*first.taken, *second.taken)[0]).split()[0]
-    what = f"nodes whose shapes are not known, {found} among them, are not the same in both, or not given the same."
-    what = "an input that need not be given is then another number in the one." if found == "usually" else what
+    found = next((one for one, other in pairs if one != other), (*first.taken, *second.taken)[0])
+    what = "an input that need not be given is then another number in the one."
+    if found.kind != "usual":
+        what = f"nodes whose shapes are not known, {found.title} among them, are not the same in both, "
+        what += "or not given the same."
     return Certificate(what, level, False, undecided=True)
 
 

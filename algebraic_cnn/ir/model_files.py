@@ -22,7 +22,7 @@ from ..errors import UnknownNameError
 from .choices import Choices, carrying, choices_of
 from .graph import Graph
 from .onnx.branches import with_branches
-from .onnx.cuts import taken_out
+from .onnx.cuts import TakenOut, taken_out
 from .onnx.inputs import agreed, onnx_shapes
 from .onnx.model import read_model
 from .onnx.network import network
@@ -42,7 +42,7 @@ class Named:
         inputs: a name for every input.
         outputs: a name for every output.
         sizes: the sizes at which it is looked at, in words, where the file takes others as well.
-        taken: what the nodes of an ONNX file are that no call of the network is, as ``taken_out`` says it.
+        taken: what of an ONNX file no call of the network is.
         choices: of the collapse that made it, as far as it carries them.
     """
 
@@ -50,7 +50,7 @@ class Named:
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     sizes: str = ""
-    taken: tuple[str, ...] = ()
+    taken: tuple[TakenOut, ...] = ()
     choices: Choices | None = None
 
 

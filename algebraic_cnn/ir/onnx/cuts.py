@@ -1,6 +1,7 @@
 """What the nodes are that were taken out of the graph of an ONNX file, in words that two files can be compared by.
 
-    taken_out   OnnxGraph -> one text for each such node, and one for each output of the file that only they know
+    TakenOut    such a node, an output that only they know, or the number that an input is if it is not given
+    taken_out   OnnxGraph -> all of them
 
 A node that was taken out is no call of the graph: what it is given is an output there, and what it gives an input.
 Two files of equal graphs are the same function only where these nodes are the same too, and are wired alike; and where
@@ -10,7 +11,8 @@ an input that need not be given is the same number in both if it is not.
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,8 +28,26 @@ from .values import Size, Value
 _FEW = 64
 
 
-def taken_out(read: OnnxGraph) -> tuple[str, ...]:
-    """One text for each node that was taken out, in their order, and for each output that is not in the graph."""
+@dataclass(frozen=True)
+class TakenOut:
+    """Something of a file that its graph does not say.
+
+    Attributes:
+        kind: what it is: a node, an input's usual number, or an output.
+        text: all that is known of it; two files say the same where these are equal.
+    """
+
+    kind: Literal["node", "usual", "output"]
+    text: str
+
+    @property
+    def title(self) -> str:
+        """What to call it: of a node, its operator."""
+        return self.text.split()[0] if self.kind == "node" else self.kind
+
+
+def taken_out(read: OnnxGraph) -> tuple[TakenOut, ...]:
+    """Each node that was taken out, in their order, usual numbers, and each output that is not in the graph."""
     nodes = [read.model.graph.node[place] for place in read.cut]
     made = {name: f"{k}.{j}" for k, node in enumerate(nodes) for j, name in enumerate(node.output) if name}
     graph = read.model.graph
@@ -50,9 +70,13 @@ def taken_out(read: OnnxGraph) -> tuple[str, ...]:
         return f"value {shown.get(value.name, value.name)}"
 
     found = [f"{_text(read, node)} given {_given(node, wired)} gives {_gives(read, node, inputs)}" for node in nodes]
-    usual = [f"usually {name} {stored[name]}" for name in read.given if name in stored]
-    lost = [name for name in read.returned if name not in read.shown]
-    return (*found, *usual, *(f"output {name} is {wired(name)}" for name in sorted(lost)))
+    usual = [f"{name} {stored[name]}" for name in read.given if name in stored]
+    lost = sorted(name for name in read.returned if name not in read.shown)
+    return (
+        *(TakenOut("node", text) for text in found),
+        *(TakenOut("usual", text) for text in usual),
+        *(TakenOut("output", f"{name} is {wired(name)}") for name in lost),
+    )
 
 
 def _digest(tensor: Any) -> str:
