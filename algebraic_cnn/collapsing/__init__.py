@@ -11,7 +11,7 @@ From the ground up:
     kept                                     what must stay as it was, and why
     validation, exactly                      the proof that the new network is the same function; without chance
     sizes                                    how many numbers are kept
-    measurement, contest                     the last word, by the clock: of regions, and of the whole
+    measurement, contest, stopwatch          the last word, by the clock: of regions, of the whole; laps with names
     report, result, any_size                 what was done; what is given back; all image sizes at once
     infinities                               where infinite numbers may come, and must spread as they did
     job, pipeline                            one collapse; collapse

@@ -11,10 +11,8 @@ region right (validation.py), and only then hand it over.  A network that is one
 
 from __future__ import annotations
 
-import itertools
-import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -50,6 +48,7 @@ from .measurement import Race, doubtful, race, runner, timed, values_of
 from .report import report_of
 from .result import Collapse
 from .rewriting import Rewrite
+from .stopwatch import Stopwatch
 from .validation import changed, parameters, vanishing
 
 #: What a form must be good at.
@@ -119,63 +118,110 @@ def collapse(
     chosen("preference", prefer, PREFERENCES, where="prefer")
     asked = {"method": method, "level": _level(method, certify), "prefer": prefer, "prices": prices or Prices()}
     dtype, memory_budget = None if dtype is None else floating(dtype), bytes_allowed(memory_budget)
-    clock = [time.perf_counter()]
+    watch = Stopwatch()
     traced = trace(model, example, dynamic_shapes=dynamic_shapes)
     graph, bound = plain(traced), left_bound(model, example, dynamic_shapes, traced)
     sample = None if graph.sizes is None else sampled(graph)
     graph = graph if sample is None else sample.here
-    clock.append(time.perf_counter())
+    watch.lap("trace")
     job = Job.of(graph, dtype or graph.dtype, sample=sample, memory_budget=memory_budget, **asked)
     written, careful = job.rewritten(), frozenset[str]()
-    found = None
     if sample is None and not bound and job.is_dense(written) and _takes_every_batch(graph):
-        found = _densely(job, written, measure, progress, clock)
-        careful = frozenset() if found else frozenset(written.network.affine)
-        written = job.rewritten(careful) if careful else written
-        del clock[2:]
-    return _printed(found or _partly(job, written, careful, model if measure else None, bound, clock), traced)
+        found = _densely(job, written, traced, measure, progress, watch)
+        if found is not None:
+            return found
+        # The network is one region, whose form was slower or cannot be derived.  As with every region that loses its
+        # race, what takes its place must spend more of nothing, so that it needs no race of its own.
+        careful = frozenset(written.network.affine)
+        written = job.rewritten(careful)
+    return _partly(job, written, traced, careful, model if measure else None, bound, watch)
+
+
+@dataclass(frozen=True, eq=False)
+class _Attempt:
+    """A network whose regions stood their races.
+
+    Attributes:
+        job: what was asked for, with what has to stay.
+        written: the network rewritten.
+        after: the same with numbers.
+        careful: values for which only forms count that spend more of nothing.
+        races: those that were run, by the names of the region.
+    """
+
+    job: Job
+    written: Rewrite
+    after: Graph
+    careful: frozenset[str]
+    races: Mapping[frozenset[str], Race]
+
+
+#: (samples, names) -> these values of a network.
+_Values = Callable[[int, Any], Any]
 
 
 def _partly(
-    job: Job, written: Rewrite, careful: frozenset[str], model: Any, bound: str, clock: list[float]
+    job: Job, written: Rewrite, traced: Graph, careful: frozenset[str], model: Any, bound: str, watch: Stopwatch
 ) -> Collapse:
-    """The network with its regions rewritten, raced against the model if there is one."""
-    graph, sample = job.graph, job.sample
-    values = lru_cache(lambda batch, names: values_of(graph, names, batch))
-    pairs = doubtful(changed(written), written.rewritten.shell(), job.prices) if model is not None else []
-    clock.append(time.perf_counter())
+    """The network with its regions rewritten, raced against the model if there is one.
+
+    Where the whole is slower than the model all the same, every affine call stays as it is.  Nothing is changed then,
+    and nothing is left that could lose: one more attempt is enough.
+    """
+    values: _Values = lru_cache(lambda batch, names: values_of(job.graph, names, batch))
+    found = _attempted(job, written, careful, values, watch, measure=model is not None)
+    if model is not None and job.prefer == "speed" and changed(found.written):
+        why = slower(model, emit(found.after), job.graph, doubtful=bool(found.races))
+        if why:
+            job = replace(found.job, kept={**found.job.kept, **dict.fromkeys(found.written.network.affine, why)})
+            found = _attempted(job, job.rewritten(), found.careful, values, watch, measure=False)
+    watch.lap("measure")
+    return _handed_over(found, traced, model, values, bound, watch)
+
+
+def _attempted(
+    job: Job, written: Rewrite, careful: frozenset[str], values: _Values, watch: Stopwatch, *, measure: bool
+) -> _Attempt:
+    """The regions in forms that stand their races, in numbers that the dtype can hold."""
+    pairs = doubtful(changed(written), written.rewritten.shell(), job.prices) if measure else []
+    watch.lap("derive")
     races: Sequence[Race] = ()
     if pairs:
-        tried = written.rewritten.over(Float(), dtype=graph.dtype)
+        tried = written.rewritten.over(Float(), dtype=job.graph.dtype)
         races = timed(pairs, tried, values(1, written.network.starts))
     times = {pair.region.names: race for pair, race in zip(pairs, races, strict=True)}
     slow = {name for names, race in times.items() if race.lost for name in names}
     careful |= slow
     job, written, after = settled(job, careful, None if slow else written)
-    after = replace(after, parameters=parameters(written))
-    raced = model is not None and job.prefer == "speed" and changed(written)
-    if raced and (why := slower(model, emit(after), graph, doubtful=bool(pairs))):
-        kept = {**job.kept, **dict.fromkeys(written.network.affine, why)}
-        del clock[2:]
-        job = replace(job, kept=kept)
-        return _partly(job, job.rewritten(), careful, model, bound, clock)
-    clock.append(time.perf_counter())
+    return _Attempt(job, written, replace(after, parameters=parameters(written)), careful, times)
+
+
+def _handed_over(
+    found: _Attempt, traced: Graph, model: Any, values: _Values, bound: str, watch: Stopwatch
+) -> Collapse:
+    """An attempt that stood, certified, reported and written as a module."""
+    job, written, after, graph, sample = found.job, found.written, found.after, found.job.graph, found.job.sample
     sizes, certificate = job.certificate(written, lambda batch: values(batch, written.network.starts))
-    certificate = _noting(certificate, vanishing(written, after))
+    lost = vanishing(written, after)
     after = after if sample is None else replace(after, input_shapes=sample.free.input_shapes, sizes=sizes)
-    clock.append(time.perf_counter())
-    seconds = _spans(clock, ("trace", "derive", "measure", "certify"))
+    watch.lap("certify")
     taken = ", ".join(text for text in (str(sizes or ""), sample.bound if sample else "", bound) if text)
-    report = replace(report_of(written, times, job.method, seconds), sizes=taken)
+    report = replace(report_of(written, found.races, job.method, watch.seconds()), sizes=taken)
     if certificate is not None:
-        prints = ("", fingerprint(in_dtype(after, job.dtype)))
+        prints = (fingerprint(traced), fingerprint(in_dtype(after, job.dtype)))
         speaks = (graph, after) if sample is None else None
-        certificate = replace(certificate, fingerprints=prints, networks=speaks, recipes=written.rewritten.recipes)
+        certificate = replace(
+            certificate,
+            statement=_statement(certificate, lost, traced),
+            fingerprints=prints,
+            networks=speaks,
+            recipes=written.rewritten.recipes,
+        )
     same = job.dtype == graph.dtype and not changed(written) and comparable(model, graph)
     module = as_given(model) if same else None
     if module is None:
         module = emit(after, dtype=None if job.dtype == graph.dtype else job.dtype)
-        carrying(module, job.choices(careful))
+        carrying(module, job.choices(found.careful))
     return Collapse(module, report, certificate, graph, job.method, job.memory_budget, sizes, job.kept)
 
 
@@ -185,7 +231,7 @@ def _takes_every_batch(graph: Graph) -> bool:
 
 
 def _densely(
-    job: Job, written: Rewrite, measure: bool, progress: Progress | None, clock: list[float]
+    job: Job, written: Rewrite, traced: Graph, measure: bool, progress: Progress | None, watch: Stopwatch
 ) -> Collapse | None:
     """The whole network as one ``Dense`` module; None if a race finds that it is slower, or no float64 derives it."""
     graph, device = job.graph, device_of(job.graph)
@@ -193,13 +239,13 @@ def _densely(
     dense = Dense.of(affine, dtype=job.dtype, device=device).requires_grad_(any(graph.parameters.values()))
     if not all(bool(parameter.isfinite().all()) for parameter in dense.parameters()):
         return None
-    clock.append(time.perf_counter())
+    watch.lap("derive")
     if measure:
         x = [torch.zeros(graph.batch or 1, *dense.in_shape, dtype=graph.dtype, device=device)]
         same = dense if job.dtype == graph.dtype else Dense.of(affine, dtype=graph.dtype, device=device)
         if race(runner(emit(graph), x), runner(same, x)).lost:
             return None
-    clock.append(time.perf_counter())
+    watch.lap("measure")
     certificate = None
     if job.level is not None:
         example = dense.weight.new_zeros(graph.batch or 1, *dense.in_shape)
@@ -209,36 +255,19 @@ def _densely(
             return None  # the numbers of the map cancel too far to be derived in float64
         required(certificate)
         W, b = (torch.from_numpy(np.asarray(array, dtype=np.float64)) for array in (affine.to("dense").W, affine.b))
-        certificate = _noting(certificate, out_of_range(torch.cat([W.flatten(), b]), job.dtype))
-    clock.append(time.perf_counter())
-    method = cheapest(graph) if job.method == "auto" else job.method
-    seconds = _spans(clock, ("trace", "derive", "measure", "certify"))
-    report = report_of(written, {}, method, seconds)
-    result = Collapse(dense, report, certificate, graph, job.method, job.memory_budget)
-    result.__dict__["affine"] = affine
-    return result
-
-
-def _printed(result: Collapse, traced: Graph) -> Collapse:
-    """The result, its certificate with the fingerprint of the network as ``trace`` gives it."""
-    certificate = result.certificate
-    if certificate is not None:
+        said = _statement(certificate, out_of_range(torch.cat([W.flatten(), b]), job.dtype), traced)
         prints = (fingerprint(traced), certificate.fingerprints[1])
-        said = " ".join(text for text in (certificate.statement, traced.note) if text)
-        object.__setattr__(result, "certificate", replace(certificate, statement=said, fingerprints=prints))
-    return result
+        certificate = replace(certificate, statement=said, fingerprints=prints)
+    watch.lap("certify")
+    method = cheapest(graph) if job.method == "auto" else job.method
+    report = report_of(written, {}, method, watch.seconds())
+    return Collapse(dense, report, certificate, graph, job.method, job.memory_budget, derived=affine)
 
 
-def _noting(certificate: Certificate | None, lost: str) -> Certificate | None:
-    """The certificate, and in its statement which numbers are below the dtype of the result."""
-    if certificate is None or not lost:
-        return certificate
-    return replace(certificate, statement=f"{certificate.statement} Of the new numbers, {lost}.")
-
-
-def _spans(clock: list[float], names: tuple[str, ...]) -> dict[str, float]:
-    spans = [after - before for before, after in itertools.pairwise(clock)]
-    return dict(zip(names, spans, strict=True))
+def _statement(certificate: Certificate, lost: str, traced: Graph) -> str:
+    """What a certificate says, which new numbers are beyond the dtype of the result, and what the network notes."""
+    beyond = f"Of the new numbers, {lost}." if lost else ""
+    return " ".join(text for text in (certificate.statement, beyond, traced.note) if text)
 
 
 def _level(method: str, level: str | None) -> str | None:
