@@ -22,6 +22,8 @@ from ..algebra.stencils.phases import Grouping
 from ..algebra.stencils.pieces import Atom, Branches, Chain, Form, Move, Piece, Scaling, Tangle, chained, form, settled
 from ..derivation.samples import apart
 from ..ir.graph import Call, Graph, Ref, Size
+from ..ops.registry import traits
+from ..ops.sums import roundings_of
 from ..ops.traits import Prices
 from .building import LIKE, Emit, GraphBuilder
 from .cost import Expense, expense
@@ -42,6 +44,10 @@ _MANY = 32
 #: A matrix of more numbers than the calls that it replaces hold takes memory, and long to derive and to certify: from
 #: so many entries on, it must take at most so much of their time.
 _LARGE, _WORTH = 2**16, 0.5
+
+#: A mean and a sum after it, in one sum, have as many terms as the product of both lengths, and as many roundings; a
+#: form may have so many times those of the calls that it replaces.
+_ROUNDINGS = 4
 
 
 def _entries(piece: Piece) -> int:
@@ -132,6 +138,12 @@ class Cutter:
         """Whether a form keeps more numbers than the calls that it replaces, where that matters."""
         return self.small and _kept(builder) > _kept(self._tried(piece, self.given(piece)))
 
+    def _rounds_more(self, piece: Piece, builder: GraphBuilder) -> bool:
+        """Whether a form draws the terms of a mean into a sum that rounds far more often than the network's calls."""
+        if not any(traits(call.op).averages for call in leaves(piece)):
+            return False
+        return _roundings(builder) > _ROUNDINGS * _roundings(self._tried(piece, self.given(piece)))
+
     def _expense(self, builder: GraphBuilder) -> Expense:
         item = self.graph.dtype.itemsize
         return expense(builder.calls, builder.shapes, batch=self.batch, item=item, prices=self.prices)
@@ -214,7 +226,7 @@ class Cutter:
         before = self._spent(piece, self.given(piece)) if before is None else before
         after = self._expense(builder)
         sure = after.within(before)
-        if (self.sure and not sure) or self._grows(piece, builder):
+        if (self.sure and not sure) or self._grows(piece, builder) or self._rounds_more(piece, builder):
             return NEVER
         merger = Merger(name or name_of(builder), tuple(leaves(piece)), before.total, after.total)
         return Plan(after.total, emit, (merger,), sure=sure)
@@ -263,7 +275,8 @@ class Cutter:
             return NEVER
         if many.priced(piece, matrix).cost > many.priced(piece, given).cost or (self.sure and not after.within(before)):
             return NEVER
-        if self._grows(piece, self._tried(piece, matrix)):
+        written = self._tried(piece, matrix)
+        if self._grows(piece, written) or self._rounds_more(piece, written):
             return NEVER
         if not apart(alone(self.graph, piece, given, LIKE), self.graph.device):
             return NEVER
@@ -299,6 +312,12 @@ class Cutter:
             tuple(item for _, plan in groups for item in getattr(plan, name)) for name in ("mergers", "refusals")
         )
         return replace(plan, mergers=mergers, refusals=refusals)
+
+
+def _roundings(builder: GraphBuilder) -> int:
+    """How many rounded operations a number meets in the calls of a builder, at most."""
+    names = builder.graph.dependent() | {"x"} | {call.name for call in builder.calls}
+    return sum(roundings_of(builder.calls, builder.shapes, names).values())
 
 
 def _kept(builder: GraphBuilder) -> int:

@@ -2,7 +2,7 @@
 
 call_terms       products that one element of a call's output, or of its gradient, sums
 terms            the most of them in a network: what a modulus must leave room for
-call_roundings   rounded operations that a product meets in a call
+call_roundings   rounded operations that a product meets in a call; roundings_of: of calls outside a graph
 roundings        N, their sum over a network
 gamma            what N of them make of a number: |computed - exact| <= gamma |majorant| (Higham 2002, Lemma 3.1)
 """
@@ -10,7 +10,7 @@ gamma            what N of them make of a number: |computed - exact| <= gamma |m
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 
 from ..ir.graph import Call, Graph, Ref, Size
 from .op import Op
@@ -46,18 +46,18 @@ def call_terms(graph: Graph) -> dict[str, int]:
 
     1 for a call that is no contraction.
     """
-    shapes = {name: tuple(n or 1 for n in shape) for name, shape in graph.shapes().items()}
     dependent = graph.dependent()
+    return _longest([call for call in graph.calls if call.name in dependent], graph.shapes(), dependent)
+
+
+def _longest(calls: Iterable[Call], shapes: Mapping[str, Size], dependent: Set[str]) -> dict[str, int]:
     return {
         call.name: max((_terms(size, call.op) for size in _factor_sizes(call, shapes, dependent)), default=1)
-        for call in graph.calls
-        if call.name in dependent
+        for call in calls
     }
 
 
-def _factor_sizes(
-    call: Call, shapes: dict[str, tuple[int, ...]], dependent: frozenset[str]
-) -> Iterator[tuple[int, ...]]:
+def _factor_sizes(call: Call, shapes: Mapping[str, Size], dependent: Set[str]) -> Iterator[tuple[int, ...]]:
     """Shapes of the constants whose products with the input the call sums."""
     op = OPS.get(call.op)
     if op is not None and op.contraction:
@@ -65,7 +65,7 @@ def _factor_sizes(
         for name in {op.contraction, *(op.affine_in if op.bilinear else ())}:
             value = arguments[name]
             if isinstance(value, Ref) and value.name not in dependent:
-                yield shapes[value.name]
+                yield tuple(n or 1 for n in shapes[value.name])
 
 
 def _terms(size: tuple[int, ...], op: str) -> int:
@@ -99,8 +99,20 @@ def call_roundings(graph: Graph) -> dict[str, int]:
 
     0 for a call that only moves entries.  A BatchNorm rounds its scale and shift as well, as does its reference.
     """
-    shapes, sums = graph.shapes(), call_terms(graph)
-    return {call.name: _roundings(call, sums[call.name], shapes) for call in graph.calls if call.name in sums}
+    return roundings_of(graph.calls, graph.shapes(), graph.dependent())
+
+
+def roundings_of(calls: Iterable[Call], shapes: Mapping[str, Size], dependent: Set[str]) -> dict[str, int]:
+    """The same for calls that need not be a graph yet.
+
+    Args:
+        calls: in order.
+        shapes: of the values that they name.
+        dependent: names of the values that depend on the input.
+    """
+    calls = [call for call in calls if call.name in dependent]
+    sums = _longest(calls, shapes, dependent)
+    return {call.name: _roundings(call, sums[call.name], shapes) for call in calls}
 
 
 def _roundings(call: Call, longest: int, shapes: Mapping[str, Size]) -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from algebraic_cnn import collapse
+from algebraic_cnn.algebra.forms import Dense
 from algebraic_cnn.collapsing import averages
 from tests.collapsed import ops, randomised, relative_error
 
@@ -76,3 +79,28 @@ def test_where_it_would_be_wrong_or_dearer_nothing_moves(name: str, monkeypatch:
     result = collapse(model, x, measure=False)
     assert not any(found)
     assert relative_error(model, result.model, x) <= 1e-12
+
+
+def squeeze(channels: int, out: int) -> nn.Module:
+    """The mean of every channel and a map of channels, as squeeze-and-excitation blocks begin."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels, out, 1)).eval()
+
+
+@pytest.mark.parametrize(("size", "together"), [(16, False), (2, True)])
+def test_a_mean_and_the_sum_after_it_stay_two_short_sums(size: int, together: bool, monkeypatch) -> None:
+    """In one sum a number would meet 256 * 48 roundings, and met 256 + 48; of four pixels, 4 * 48 beside 4 + 48."""
+    model, x = squeeze(48, 2), torch.rand(1, 48, size, size)
+    result = collapse(model, x, measure=False)
+    assert isinstance(result.model, Dense) == together
+    assert result.certificate.ok
+    assert float32_error(result.model, model, x) <= 4 * max(float32_error(model, model, x), 2.0**-23)
+    monkeypatch.setattr("algebraic_cnn.collapsing.cut._ROUNDINGS", float("inf"))
+    assert isinstance(collapse(model, x, measure=False).model, Dense)
+
+
+def float32_error(run: nn.Module, model: nn.Module, x: Tensor) -> float:
+    """How far float32 outputs are from those of the model in float64, over the largest of these."""
+    with torch.no_grad():
+        truth = deepcopy(model).double()(x.double())
+        return float((run(x).double() - truth).abs().max() / truth.abs().max())

@@ -28,7 +28,7 @@ def zoo_bench(
     only: Annotated[str, typer.Option(help="Only architectures whose names hold this text.")] = "",
     records: Annotated[Path, typer.Option(help="File of records; what it has is not run again.")] = Path("zoo.jsonl"),
     seconds: Annotated[float, typer.Option(help="For the latency of each network; 0 for none.", min=0)] = 0.5,
-    limit: Annotated[float, typer.Option(help="Seconds that one network may take.", min=1)] = 300.0,
+    limit: Annotated[float, typer.Option(help="Seconds of processor time that one network may take.", min=1)] = 300.0,
     memory: Annotated[float, typer.Option(help="GiB that one network may take.", min=1)] = 5.0,
     seed: Annotated[int, typer.Option(help="Of weights and inputs.", min=0)] = 0,
     device: Annotated[str, on_cpu("The networks run on the cpu.")] = "cpu",

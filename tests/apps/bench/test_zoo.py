@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -132,3 +133,20 @@ def test_a_network_of_timm_in_a_process_of_its_own(tmp_path: Path) -> None:
     (found,) = swept(["timm"], tmp_path / "zoo.jsonl", only="lcnet_050")
     assert found.worked
     assert found.norms[1] == 0
+
+
+def test_a_limit_is_of_processor_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(*asked: object, **more: object) -> None:
+        while True:
+            pass
+
+    def waiting(*asked: object, **more: object) -> None:
+        time.sleep(1.5)
+        raise ValueError("awake")
+
+    found = {}
+    for made in (busy, waiting):
+        monkeypatch.setattr(keeper, "subject", made)
+        record = keeper._watched("own", "net", 0, 0.0, keeper.Limits(1.0))
+        found[made.__name__] = (record["stage"], record["cause"])
+    assert found == {"busy": ("limit", "more than 1 s"), "waiting": ("build", "ValueError: awake")}

@@ -11,10 +11,12 @@ than many a network.
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import multiprocessing
 import multiprocessing.connection
 import os
 import resource
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -33,13 +35,16 @@ from .trial import Trial, peak, tried
 
 Progress = Callable[[str, int, int], None]
 
+#: A network that waits for others, or for ever, is ended after so many times its seconds by the clock.
+_WAITS = 10
+
 
 @dataclass(frozen=True)
 class Limits:
     """What one network may take.
 
     Attributes:
-        seconds: by the clock.
+        seconds: of processor time, which does not depend on what else the machine does; by the clock ten times as many.
         bytes: of memory of its own.
     """
 
@@ -169,12 +174,14 @@ def _watched(package: str, name: str, seed: int, seconds: float, limits: Limits)
         process.start()
     there.close()
     try:
-        if here.poll(limits.seconds):
+        if here.poll(_WAITS * limits.seconds):
             return here.recv()
-        return asdict(Trial(**about, stage="limit", cause=f"more than {limits.seconds:g} s"))
+        return asdict(Trial(**about, stage="limit", cause=f"more than {_WAITS * limits.seconds:g} s by the clock"))
     except EOFError:
         process.join()
-        return asdict(Trial(**about, stage="limit", cause=f"the process ended with {process.exitcode}"))
+        spent = process.exitcode == -signal.SIGXCPU
+        cause = f"more than {limits.seconds:g} s" if spent else f"the process ended with {process.exitcode}"
+        return asdict(Trial(**about, stage="limit", cause=cause))
     finally:
         process.kill()
         process.join()
@@ -182,6 +189,7 @@ def _watched(package: str, name: str, seed: int, seconds: float, limits: Limits)
 
 def _one(reports: multiprocessing.connection.Connection, about: dict[str, Any], seconds: float, limits: Limits) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limits.bytes, limits.bytes))
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(limits.seconds), math.ceil(limits.seconds) + 1))
     low = peak()
     try:
         network, inputs = subject(about["package"], about["name"], seed=about["seed"])
