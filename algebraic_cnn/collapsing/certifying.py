@@ -27,7 +27,7 @@ from ..rings.primes import entropy
 from ..toeplitz.arguments import bytes_allowed
 from .any_size import starts_of
 from .building import in_dtype
-from .job import Job, settled
+from .job import Job, fitted
 from .validation import validated
 
 
@@ -104,7 +104,7 @@ def again(choices: Choices, check: Check) -> Certificate | None:
         return None
     try:
         job, careful = Job.repeating(choices, before, check.memory_budget)
-        job, written, made = settled(job, careful)
+        job, written, made = fitted(job, careful)
         found = None
         if job.sample is None:
             found = validated(written, starts_of(written), seed=check.seed, error=2.0 ** (-10 * check.points))

@@ -29,7 +29,7 @@ from .building import LIKE, Emit, GraphBuilder
 from .cost import Expense, expense
 from .dense import alone, dense
 from .elsewhere import Elsewhere
-from .lifting import Sheet, lifted
+from .lifting import Writing, lifted
 from .plans import NEVER, Merger, Plan
 from .realisation import realise, runs
 from .strips import ringed
@@ -186,14 +186,14 @@ class Cutter:
 
     def _everywhere(self, piece: Piece, plan: Plan, before: Expense | None) -> Plan:
         """A plan that takes all image sizes, or one of infinite cost."""
-        sheets = [Sheet.of(self.graph, piece, plan.emit)]
+        writings = [Writing.of(self.graph, piece, plan.emit)]
         for source, there in self.elsewhere.family(piece) if self.elsewhere else ():
             other = replace(self, graph=source.graph, shapes=dict(source.shapes), sure=False, elsewhere=None)
             found = other._merged_here(there) if there else NEVER
             if math.isinf(found.cost) or there is None:
                 return NEVER
-            sheets.append(Sheet.of(source.graph, there, found.emit))
-        emit = lifted(sheets)
+            writings.append(Writing.of(source.graph, there, found.emit))
+        emit = lifted(writings)
         return self._form(piece, emit, before, plan.mergers[0].form) if emit else NEVER
 
     def _merged_here(self, piece: Piece, before: Expense | None = None) -> Plan:

@@ -1,7 +1,7 @@
 """A map of channels before a fork, such as a BatchNorm that two layers read: done in both readers where they absorb it.
 
-tail      the maps of one channel each, and the moves between them, with which a piece ends
-spread    every tail before a fork moved behind it, where that is cheaper
+tail        the maps of one channel each, and the moves between them, with which a piece ends
+past_forks  every tail before a fork moved behind it, where that is cheaper
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .averages import averaged_definition
 from .cut import Cutter
 
 
-def spread(network: AffinePart, cutter: Cutter) -> AffinePart:
+def past_forks(network: AffinePart, cutter: Cutter) -> AffinePart:
     """The network with every map of channels behind the fork that reads it, where the readers then cost less."""
     place = {call.name: at for at, call in enumerate(network.graph.calls)}
     readers = network.readers()

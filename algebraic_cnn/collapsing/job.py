@@ -2,8 +2,8 @@
 
 Job        what ``collapse`` was asked for, or what a result says that it was made by
 Said       the choices that a result carries, as plain data
-settled    the network rewritten, in numbers that its dtype can hold
-required   a certificate that says yes
+fitted     the network rewritten, in numbers that its dtype can hold
+affirmed   a certificate that says yes
 """
 
 from __future__ import annotations
@@ -163,12 +163,12 @@ class Job:
         """
         if self.sample is not None:
             sizes, certificate = proven(self.sample, written, self._judge, few=self.level == "rational")
-            return sizes, required(certificate) if self.level else None
+            return sizes, affirmed(certificate) if self.level else None
         if self.level is None:
             return None, None
         if self.level == "modular":
-            return None, required(validated(written, starts))
-        return None, required(self._judge(written))
+            return None, affirmed(validated(written, starts))
+        return None, affirmed(self._judge(written))
 
     def _judge(self, written: Rewrite) -> Certificate:
         """The certificate of one image size; modular where none was asked for, as sizes depend on it."""
@@ -189,7 +189,7 @@ class Job:
         return stated(written.rewritten.over(Float(), dtype=self.graph.dtype), self.memory_budget) is not None
 
 
-def settled(job: Job, careful: Set[str], written: Rewrite | None = None) -> tuple[Job, Rewrite, Graph]:
+def fitted(job: Job, careful: Set[str], written: Rewrite | None = None) -> tuple[Job, Rewrite, Graph]:
     """The network rewritten, with its numbers in the result's dtype.
 
     Regions stay where these would be beyond it, where an infinite number may reach them and would spread otherwise, or
@@ -220,7 +220,7 @@ def _cut(written: Rewrite) -> PassReport:
     return PassReport("cut", does, sum(bool(plan.mergers) for plan in plans), tuple(missed))
 
 
-def required(certificate: Certificate) -> Certificate:
+def affirmed(certificate: Certificate) -> Certificate:
     """The certificate, if it says yes.
 
     Raises:

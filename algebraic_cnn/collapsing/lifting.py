@@ -1,9 +1,9 @@
 """A form that is written for several image sizes, as one that takes them all.
 
-    Sheet       what a form writes at one image size
+    Writing     what a form writes at one image size
     lifted      the same form written at many sizes -> calls whose numbers do not depend on the size, or None
 
-What the sheets have in common stays.  A number that differs is understood in three cases: a bound of a slice is
+What the writings have in common stays.  A number that differs is understood in three cases: a bound of a slice is
 counted from the far end, a length of a reshape is asked of the value that is reshaped, a bias map is a small one
 whose middle is repeated.  In any other case the form speaks of one size, and is none.
 """
@@ -38,7 +38,7 @@ class _SizeBound(Exception):
 
 
 @dataclass(frozen=True, eq=False)
-class Sheet:
+class Writing:
     """What a form writes at one image size.
 
     Attributes:
@@ -52,8 +52,8 @@ class Sheet:
     out: Ref
 
     @classmethod
-    def of(cls, graph: Graph, piece: Piece, emit: Emit) -> Sheet:
-        """The form of a piece, on a sheet of its own."""
+    def of(cls, graph: Graph, piece: Piece, emit: Emit) -> Writing:
+        """The form of a piece, on a writing of its own."""
         builder = GraphBuilder(graph, ChainMap({"x": piece.source}, graph.shapes()))
         return cls(piece, builder, emit(builder, Ref("x"), LIKE))
 
@@ -62,22 +62,22 @@ class Sheet:
         return self.builder.shapes[value.name]
 
 
-def lifted(sheets: Sequence[Sheet]) -> Emit | None:
+def lifted(writings: Sequence[Writing]) -> Emit | None:
     """Writes a form for every image size, or None if it speaks of one.
 
     Args:
-        sheets: the form at several sizes, first the one where costs are compared.
+        writings: the form at several sizes, first the one where costs are compared.
     """
-    first = sheets[0]
-    plans = {(tuple(call.op for call in sheet.builder.calls), sheet.out.name) for sheet in sheets}
+    first = writings[0]
+    plans = {(tuple(call.op for call in writing.builder.calls), writing.out.name) for writing in writings}
     if len(plans) > 1 or any(map(_counts_lengths, leaves(first.piece))):
         return None
 
     def emit(builder: GraphBuilder, x: Ref, like: Call) -> Ref:
-        return _Lift(sheets, builder, like, {"x": x}).all()
+        return _Lift(writings, builder, like, {"x": x}).all()
 
     try:
-        Sheet.of(first.builder.graph, first.piece, emit)
+        Writing.of(first.builder.graph, first.piece, emit)
     except _SizeBound:
         return None
     return emit
@@ -90,33 +90,33 @@ def _counts_lengths(call: Call) -> bool:
 
 @dataclass(eq=False)
 class _Lift:
-    """Sheets on their way into a builder.
+    """Writings on their way into a builder.
 
     Attributes:
-        sheets: the form at several sizes.
+        writings: the form at several sizes.
         builder: where the calls go.
         like: the call whose place they take.
-        values: what the builder calls the values of the sheets.
+        values: what the builder calls the values of the writings.
     """
 
-    sheets: Sequence[Sheet]
+    writings: Sequence[Writing]
     builder: GraphBuilder
     like: Call
     values: dict[str, Ref]
 
     def all(self) -> Ref:
         """Writes every call; the value of the last."""
-        for calls in zip(*(sheet.builder.calls for sheet in self.sheets), strict=True):
+        for calls in zip(*(writing.builder.calls for writing in self.writings), strict=True):
             arguments = [(call.args, dict(call.kwargs)) for call in calls]
             args, kwargs = self._joint(arguments, calls)
             call = calls[0]
             place = {"where": call.where or self.like.where, "module": call.module or self.like.module}
             new = replace(call, args=args, kwargs=kwargs, **place)
             self.values[call.name] = self.builder.repeat(replace(new, name=self.builder.fresh(self.like.name)), {})
-        return self.values[self.sheets[0].out.name]
+        return self.values[self.writings[0].out.name]
 
     def _joint(self, items: Sequence[Any], calls: Sequence[Call]) -> Any:
-        """An argument that stands for those of all sheets."""
+        """An argument that stands for those of all writings."""
         first = items[0]
         if isinstance(first, Ref):
             return self._value(items, calls)
@@ -136,11 +136,11 @@ class _Lift:
             raise _SizeBound
         if name in self.values:
             return self.values[name]
-        sheet = self.sheets[0]
-        if name not in sheet.builder.recipes:
+        writing = self.writings[0]
+        if name not in writing.builder.recipes:
             return items[0]
-        recipe, shape = sheet.builder.recipes[name], sheet.builder.shapes[name]
-        if len({each.builder.shapes[name] for each in self.sheets}) > 1:
+        recipe, shape = writing.builder.recipes[name], writing.builder.shapes[name]
+        if len({each.builder.shapes[name] for each in self.writings}) > 1:
             if calls[0].op != "add":
                 raise _SizeBound
             return self._map(recipe, calls)
@@ -157,7 +157,7 @@ class _Lift:
         return behind.pop() or sys.maxsize
 
     def _lengths(self, calls: Sequence[Call], axis: int) -> list[int]:
-        shapes = [sheet.shape(call.args[0]) for sheet, call in zip(self.sheets, calls, strict=True)]
+        shapes = [writing.shape(call.args[0]) for writing, call in zip(self.writings, calls, strict=True)]
         return [int(shape[axis] or 0) if axis < len(shape) else 0 for shape in shapes]
 
     def _length(self, items: Sequence[int], calls: Sequence[Call]) -> Ref:
@@ -183,7 +183,7 @@ class _Lift:
 
     def _map(self, recipe: Callable[[Ring], Array], calls: Sequence[Call]) -> Ref:
         """A bias map as a small one, its middle repeated as often as the value is long to which it is added."""
-        whole, along = form(self.sheets[0].piece), _ends([form(sheet.piece) for sheet in self.sheets])
+        whole, along = form(self.writings[0].piece), _ends([form(writing.piece) for writing in self.writings])
         if whole is None or whole.last or along is None:
             raise _SizeBound
         kept = [each.kept(axis.m) for each, axis in zip(along, whole.axes, strict=True)]

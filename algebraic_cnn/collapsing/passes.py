@@ -15,7 +15,7 @@ from ..derivation.definitions import AffinePart, joined
 from .addends import distributed
 from .averages import averaged
 from .cut import Cutter
-from .forks import spread
+from .forks import past_forks
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ _JOIN = Pass("join", "chains, and branches that meet again, become one map", lam
 PASSES = (
     _JOIN,
     Pass("distribute", "a map of channels after a sum is done in every term, where that costs less", distributed),
-    Pass("spread", "a map of channels before a fork is done in every reader, where that costs less", spread),
+    Pass("spread", "a map of channels before a fork is done in every reader, where that costs less", past_forks),
     _JOIN,
     Pass("average", "averages go before maps of channels, where that costs less", averaged),
 )

@@ -43,7 +43,7 @@ from ..toeplitz.arguments import bytes_allowed
 from .any_size import sampled
 from .building import in_dtype
 from .contest import as_given, comparable, slower
-from .job import Job, required, settled
+from .job import Job, affirmed, fitted
 from .measurement import Race, doubtful, race, runner, timed, values_of
 from .report import report_of
 from .result import Collapse
@@ -192,7 +192,7 @@ def _attempted(
     times = {pair.region.names: race for pair, race in zip(pairs, races, strict=True)}
     slow = {name for names, race in times.items() if race.lost for name in names}
     careful |= slow
-    job, written, after = settled(job, careful, None if slow else written)
+    job, written, after = fitted(job, careful, None if slow else written)
     return _Attempt(job, written, replace(after, parameters=parameters(written)), careful, times)
 
 
@@ -253,7 +253,7 @@ def _densely(
         certificate = compare(graph, dense, example, asked)
         if not certificate.ok and certificate.witness is None:
             return None  # the numbers of the map cancel too far to be derived in float64
-        required(certificate)
+        affirmed(certificate)
         W, b = (torch.from_numpy(np.asarray(array, dtype=np.float64)) for array in (affine.to("dense").W, affine.b))
         said = _statement(certificate, out_of_range(torch.cat([W.flatten(), b]), job.dtype), traced)
         prints = (fingerprint(traced), certificate.fingerprints[1])

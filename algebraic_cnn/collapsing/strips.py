@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..algebra.operators.forms import AxisForm
-from ..algebra.stencils.folding import offset, required
+from ..algebra.stencils.folding import offset, sure_form
 from ..algebra.stencils.moves import keeps_axes
 from ..algebra.stencils.phases import Grouping, channels
 from ..algebra.stencils.pieces import Array, Atom, Offset, Piece, atoms, form
@@ -107,7 +107,7 @@ def _uncropped(axis: AxisForm) -> bool:
 
 def _inside(builder: GraphBuilder, x: Ref, piece: Piece, bands: Sequence[Band], like: Call) -> Ref:
     """One convolution without padding, from exactly what its outputs read; phases are channels, then interleaved."""
-    fp = required(piece)
+    fp = sure_form(piece)
     groupings = [Grouping.of(axis) for axis in fp.axes]
     ranges = [each.groups(band.first, band.stop) for each, band in zip(groupings, bands, strict=True)]
     starts, ends = zip(*(each.reads(*pair) for each, pair in zip(groupings, ranges, strict=True)), strict=True)
@@ -125,7 +125,7 @@ def _inside(builder: GraphBuilder, x: Ref, piece: Piece, bands: Sequence[Band], 
 
 def _value_at(piece: Piece, place: Sequence[int]) -> Callable[[Ring], Array]:
     """f(0) at the phases that begin at one output, which is f(0) in the whole interior."""
-    fp = required(piece)
+    fp = sure_form(piece)
     ups = [axis.up for axis in fp.axes]
     phases = tuple(slice(first, first + up) for first, up in zip(place, ups, strict=True))
 

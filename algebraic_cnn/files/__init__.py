@@ -3,7 +3,7 @@
 whole_file      a hidden name to write to, renamed when all of it is on the disk
 write_bytes     bytes -> file; formats are made in memory first, so that a full disk meets one call only
 read_bytes      file -> bytes, if it is a regular file and not too large
-apart           refuse to write onto a file that is read
+distinct        refuse to write onto a file that is read
 
 Beside this file, from the ground up:
 
@@ -114,7 +114,7 @@ def read_bytes(path: str | os.PathLike[str], *, limit: int, expected: str | None
     return content
 
 
-def apart(read: Iterable[str | os.PathLike[str] | None], written: Iterable[str | os.PathLike[str] | None]) -> None:
+def distinct(read: Iterable[str | os.PathLike[str] | None], written: Iterable[str | os.PathLike[str] | None]) -> None:
     """Refuse to write onto a file that the same command reads, or two results onto one another.
 
     Args:
@@ -124,8 +124,8 @@ def apart(read: Iterable[str | os.PathLike[str] | None], written: Iterable[str |
     Raises:
         DataError: if two of them are one file, by whatever names.
 
-    >>> apart(["a.pt2"], ["b.pt2", None])
-    >>> apart(["a.pt2"], ["folder/../a.pt2"])
+    >>> distinct(["a.pt2"], ["b.pt2", None])
+    >>> distinct(["a.pt2"], ["folder/../a.pt2"])
     Traceback (most recent call last):
     algebraic_cnn.errors.DataError: would be written over an input of the same command [at folder/../a.pt2]
     """

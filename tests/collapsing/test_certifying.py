@@ -15,7 +15,7 @@ from algebraic_cnn import AffineMap, certify, collapse
 from algebraic_cnn.apps.cli import app
 from algebraic_cnn.certification.check import Check
 from algebraic_cnn.collapsing.certifying import again
-from algebraic_cnn.collapsing.job import Job, settled
+from algebraic_cnn.collapsing.job import Job, fitted
 from algebraic_cnn.derivation.definitions import network_of
 from algebraic_cnn.errors import DataError
 from algebraic_cnn.ir.choices import carrying, choices_of
@@ -69,7 +69,7 @@ def test_where_races_were_lost_is_said_and_made_again() -> None:
     net = network()
     job = Job(trace(net, X), torch.float32, "auto", None, Prices(), 2**30)
     careful = frozenset(network_of(job.graph).affine)
-    _, _, made = settled(job, careful)
+    _, _, made = fitted(job, careful)
     model = emit(made)
     carrying(model, job.choices(careful))
     assert certify(net, model, X, level="modular").ok

@@ -34,7 +34,7 @@ def offset(piece: Piece, ring: Ring) -> Array | None:
             values = [offset(part, ring) for part in parts]
             if all(value is None for value in values):
                 return None
-            channels = [required(part).c_out for part in parts]
+            channels = [sure_form(part).c_out for part in parts]
             values = [np.zeros(c) if value is None else value for value, c in zip(values, channels, strict=True)]
             sizes = max((value.shape[1:] for value in values), key=len)
             return np.concatenate([_spread(value, sizes) for value in values])
@@ -45,7 +45,7 @@ def _image(piece: Piece, value: Array | None, ring: Ring) -> Array | None:
     """The linear part of a piece on an image that is zero, constant along each channel, or any."""
     if value is None:
         return None
-    whole = required(piece)
+    whole = sure_form(piece)
     if value.ndim > 1 or not whole.keeps_constants:
         return linear(piece, _spread(value, whole.sizes), ring)
     taps = whole.taps(ring)[(0,) * len(whole.axes)]
@@ -72,7 +72,7 @@ def linear(piece: Piece, x: Array, ring: Ring) -> Array:
     raise ShapeError("the piece is no map of images", got=piece, where="pieces")
 
 
-def required(piece: Piece) -> Form:
+def sure_form(piece: Piece) -> Form:
     """The form of a piece.
 
     Raises:

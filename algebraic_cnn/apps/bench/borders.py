@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...algebra.stencils.folding import offset, required
+from ...algebra.stencils.folding import offset, sure_form
 from ...algebra.stencils.pieces import Form, settled
 from ...collapsing.pipeline import collapse
 from ...derivation.definitions import joined, network_of
@@ -98,7 +98,7 @@ def naive(model: nn.Module, x: Tensor) -> Tensor:
     """What the kernel composed of all layers makes of x with zeros around it, plus the bias that it has inside."""
     (definition,) = joined(network_of(plain(trace(model, x)))).definitions.values()
     piece = settled(definition.operands[0][1])
-    y = _convolved(required(piece), x)
+    y = _convolved(sure_form(piece), x)
     shift = offset(piece, Float())
     if shift is not None and shift.ndim > 1:
         shift = shift[:, shift.shape[1] // 2, shift.shape[2] // 2]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...errors import NotAffineError, chosen
-from ...files import apart
+from ...files import distinct
 from .options import LEVELS, AsJson, Device, MemoryBudget, Seed, bytes_of, device_of
 from .report_table import show_report
 from .screen import print_json
@@ -75,7 +75,7 @@ def collapse_command(
         chosen("dtype", dtype, DTYPES)
     files = {"model": out, "map": map, "certificate": certificate, "picture": picture, "onnx": onnx}
     _require_endings(files)
-    apart([model], files.values())
+    distinct([model], files.values())
 
     import torch
 
@@ -109,7 +109,7 @@ def certify_command(
     Exit code 0: equal, or equal but for rounding (it says which). 1: different. 2: undecided, or bad input.
     """
     chosen("level", level, LEVELS)
-    apart([original, other, check], [save, cert])
+    distinct([original, other, check], [save, cert])
 
     from ...certification.certificate import Certificate
     from ...collapsing.certifying import certify

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from ...errors import ShapeError, UnknownNameError
-from ...files import apart
+from ...files import distinct
 from .options import sizes
 from .screen import print_json
 
@@ -45,7 +45,7 @@ def collapse_onnx_command(
         from ..plots import require_picture
 
         require_picture(files["picture"])
-    apart([model], files.values())
+    distinct([model], files.values())
     result = collapse_onnx(model, shapes=dict(map(_shape, shapes)), **how)
     written = {kind: str(path) for kind, path in _write(result, files, model.stem)}
     _show(result, written, as_json=as_json)

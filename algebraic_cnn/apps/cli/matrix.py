@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ...errors import GeometryError, UnknownNameError
-from ...files import apart
+from ...files import distinct
 from .options import AsJson, Device, MemoryBudget, bytes_of, device_of, per_axis, sizes
 from .screen import print_json
 
@@ -41,7 +41,7 @@ def toeplitz_command(
     """Write a convolution as the doubly block Toeplitz matrix that it is."""
     input_shape = _input_shape(shape, groups)
     _require(device, out)
-    apart([weight], [out, picture])
+    distinct([weight], [out, picture])
     axes = len(input_shape) - 1
     values = _weight(weight, out_channels, input_shape[0] // groups, per_axis(kernel, axes, "the kernel"), axes, seed)
     how: dict[str, Any] = {

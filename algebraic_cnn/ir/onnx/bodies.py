@@ -4,7 +4,7 @@ Body        one such graph: its node, the attribute, and where in the file it is
 bodies_of   the bodies of a file that can be read as files
 as_model    a body as a ModelProto: what it reads from outside is its input, or a constant
 put_back    a body's nodes and numbers in the place of the old ones, under names that nothing has
-settled     branches whose condition is known, in the place of their node
+decided     branches whose condition is known, in the place of their node
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def put_back(model: Any, body: Body, new: Any, taken: set[str]) -> None:
         field.extend(values)
 
 
-def settled(model: Any, conditions: Mapping[str, bool]) -> Any:
+def decided(model: Any, conditions: Mapping[str, bool]) -> Any:
     """The file where every branch whose condition is known stands in the place of its node; None where none is.
 
     Args:

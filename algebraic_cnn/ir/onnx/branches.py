@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from .bodies import settled
+from .bodies import decided
 from .network import OnnxGraph, network
 from .values import Value
 
@@ -34,7 +34,7 @@ def with_branches(
             and value.constant is not None
             and value.constant.numel() == 1
         }
-        model = settled(read.model, conditions) if conditions else None
+        model = decided(read.model, conditions) if conditions else None
         if model is None:
             return read
         read = network(model, shapes, where)

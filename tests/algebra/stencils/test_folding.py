@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from algebraic_cnn.algebra.stencils.folding import linear, offset, required
+from algebraic_cnn.algebra.stencils.folding import linear, offset, sure_form
 from algebraic_cnn.algebra.stencils.pieces import Piece, settled
 from algebraic_cnn.derivation.definitions import joined, network_of
 from algebraic_cnn.errors import ShapeError
@@ -89,7 +89,7 @@ def test_offset_and_linear_part_are_those_of_the_network(name: str) -> None:
 def test_what_is_no_map_of_images_has_no_taps_and_no_linear_part() -> None:
     piece = piece_of(nn.Flatten().double().eval(), torch.zeros(1, 2, 3, 3, dtype=torch.float64))
     with pytest.raises(ShapeError, match="no map of images"):
-        required(piece)
+        sure_form(piece)
     with pytest.raises(ShapeError, match="no map of images"):
         linear(piece, np.zeros((2, 3, 3)), F)
     assert offset(piece, F) is None
@@ -123,7 +123,7 @@ def test_chains_around_a_circle_are_one_convolution_around_it(name: str) -> None
     model = whole(nn.Sequential(*make()))
     x = torch.from_numpy(np.random.default_rng(2).integers(-4, 5, (1, 2, 4, 4)).astype(float))
     piece = piece_of(model, x)
-    found = required(piece)
+    found = sure_form(piece)
     assert ([axis.around for axis in found.axes] if found.exact else None) == expected
     if expected is not None:
         longer = np.pad(x[0].numpy(), [(0, 0), *expected], mode="wrap")
