@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from algebraic_cnn import load_digits
-from algebraic_cnn.certification.recheck.layers import Axis, Layer, Program, Walk
+from algebraic_cnn.certification.recheck.layers import Convolution, Program, Walk, Window
 from algebraic_cnn.certification.recheck.maps import mapped
 from algebraic_cnn.certification.recheck.spelling import spelled
 from algebraic_cnn.derivation.exact import exact_map
@@ -103,7 +103,7 @@ def rocq(name: str, program: Program) -> str:
     return f"Definition {name} : list (convolution number) := [\n{layers}].\n"
 
 
-def _layer(layer: Layer) -> str:
+def _layer(layer: Convolution) -> str:
     feeds = _list(f"({k}%nat, {_number(Fraction(t))})" for k, t in layer.feeds)
     values, columns = layer.kernel.fractions(), layer.kernel.shape[1]
     rows = [values[at : at + columns] for at in range(0, len(values), columns)]
@@ -114,7 +114,7 @@ def _layer(layer: Layer) -> str:
 
 
 def _axis(axis: Walk) -> str:
-    if not isinstance(axis, Axis):
+    if not isinstance(axis, Window):
         raise TypeError("the layers of a classifier of digits walk in steps")
     return f"(Axis {axis.before} {axis.after} {axis.extent} {axis.stride} {axis.dilation})"
 

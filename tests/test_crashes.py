@@ -67,7 +67,7 @@ def test_a_crash_is_a_failure_and_not_the_end(session: subprocess.CompletedProce
 
 
 def test_examples_are_added_up_over_processes(session: subprocess.CompletedProcess[str]) -> None:
-    assert re.search(r"Hypothesis profile dev: 50 examples =+\n +50  test_small.py\n", session.stdout), session.stdout
+    assert re.search(r"Hypothesis profile dev: 30 examples =+\n +30  test_small.py\n", session.stdout), session.stdout
 
 
 def test_without_processes_the_crash_is_the_end(tmp_path: Path) -> None:

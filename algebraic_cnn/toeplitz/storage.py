@@ -119,7 +119,8 @@ class Storage:
     @cached_property
     def _small(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Columns and beginnings of rows of a matrix that is so small that calls, and not entries, take the time."""
-        return self._indices(np.int32), self._indptr(np.int32)
+        columns = np.int32 if self.pattern.shape[1] < 2**31 else np.int64
+        return self._indices(columns), self._indptr(np.int32)
 
     def _indices(self, dtype: DTypeLike) -> NDArray[Any]:
         groups, (outputs, inputs) = self.pattern.groups, self.pattern.channels

@@ -44,7 +44,7 @@ def test_zeros_keep_their_signs(read: str) -> None:
 
 @pytest.mark.parametrize("read", ["reciprocal", "over"])
 def test_without_the_rule_a_sign_is_lost(read: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("algebraic_cnn.collapsing.pipeline.watched", lambda graph, affine: {})
+    monkeypatch.setattr("algebraic_cnn.collapsing.job.watched", lambda graph, affine: {})
     model, x = Signs(read).eval(), torch.tensor([[0.0, -0.0, 1.0]])
     assert not torch.equal(model(x), collapse(model, x, measure=False).model(x))
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from algebraic_cnn import certify, collapse
-from algebraic_cnn.collapsing import pipeline as collapsing
+from algebraic_cnn.collapsing import job
 from algebraic_cnn.ir.emission import emit
 from algebraic_cnn.ir.graph import Submodule
 from algebraic_cnn.ir.trace import trace
@@ -92,7 +92,7 @@ def gradient(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 def test_taking_detach_for_the_identity_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collapsing, "watched", lambda graph, affine: {})
+    monkeypatch.setattr(job, "watched", lambda graph, affine: {})
     model, x = model_of(frozen), torch.ones(2, 4, dtype=torch.float64)
     new = collapse(model, x, measure=False).model
     assert not torch.equal(*(cast("Tensor", gradient(each, x)[1]) for each in (new, model)))

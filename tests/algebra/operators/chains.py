@@ -89,8 +89,9 @@ def padding(draw: Any, d: int, c: int) -> Drawn:
 
     def torch_s(x: Any) -> Any:
         cropped = [n + min(a, 0) + min(b, 0) for n, (a, b) in zip(x.shape[2:], pairs, strict=True)]
-        if min(cropped) < 1:  # of nothing, torch makes a circle of numbers that nobody wrote
-            raise RuntimeError("nothing is left")
+        beyond = mode == "circular" and any(max(pair) > n for pair, n in zip(pairs, cropped, strict=True))
+        if min(cropped) < 1 or beyond:
+            raise RuntimeError("too little is left: torch makes a circle of numbers that nobody wrote")
         return F.pad(x, flat, "constant" if mode == "zeros" else mode, value or None)
 
     return Drawn(f"pad {pairs} {mode} {value}", torch_s, layers.pad(c, pairs, mode, value))
