@@ -6,6 +6,7 @@ From the ground up:
     strips, elsewhere, lifting               what a border needs, and the same form at every image size
     cost, plans, cut                         which form is cheapest, by a model of time
     averages, forks, addends                 maps of channels moved to where they cost less
+    dead, pruning                            channels that are 0, and the network without them
     passes                                   the passes of a collapse, in their order
     rewriting, region, tangles               the new network, its regions, and those that overlap
     kept                                     what must stay as it was, and why

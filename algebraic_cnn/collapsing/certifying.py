@@ -116,4 +116,5 @@ def again(choices: Choices, check: Check) -> Certificate | None:
     except AlgebraicError:
         return None
     speaks = {"networks": (before, made), "recipes": written.rewritten.recipes}
-    return replace(found, rounded=True, **speaks) if found.ok else None
+    less = "" if job.pruned is None else job.pruned.statement
+    return replace(found, statement=found.statement + less, rounded=True, **speaks) if found.ok else None

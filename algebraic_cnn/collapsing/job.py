@@ -37,6 +37,7 @@ from .exactly import exactly
 from .infinities import staying
 from .kept import require_finite, watched
 from .passes import PassReport, arranged
+from .pruning import Pruned, pruned
 from .rewriting import Rewrite, rewrite
 from .sizes import grown
 from .tangles import untangled
@@ -60,6 +61,7 @@ class Said:
         prefer: what a form must be good at.
         free: axes that stayed free beside the batch.
         example: the shapes of the inputs at which forms were then chosen.
+        pruned: whether dead channels went first.
     """
 
     dtype: str
@@ -70,11 +72,12 @@ class Said:
     prefer: str = "speed"
     free: tuple[FreeAxis, ...] = ()
     example: tuple[tuple[int, ...], ...] = ()
+    pruned: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """What ``collapse`` was asked for."""
+    """What ``collapse`` was asked for; of a network whose dead channels went, ``pruned`` is how."""
 
     graph: Graph
     dtype: torch.dtype
@@ -86,6 +89,17 @@ class Job:
     kept: Mapping[str, str] = field(default_factory=dict)
     prefer: str = "speed"
     images: bool = False
+    pruned: Pruned | None = None
+
+    @property
+    def less(self) -> Pruned | None:
+        """How dead channels went, if any did."""
+        return self.pruned if self.pruned is not None and self.pruned.gone else None
+
+    @property
+    def given(self) -> Graph:
+        """The network with all its channels."""
+        return self.less.before if self.less else self.graph
 
     @classmethod
     def of(cls, graph: Graph, dtype: torch.dtype, **asked: Any) -> Job:
@@ -119,6 +133,8 @@ class Job:
         method = said.method if said.method in METHODS else "auto"
         asked = {"method": method, "prices": said.prices, "memory_budget": budget, "prefer": said.prefer}
         graph, dtype = plain(traced), floating(said.dtype)
+        less = pruned(graph) if said.pruned else Pruned(graph, graph)
+        graph, asked["pruned"] = less.graph, less
         if graph.sizes is None:
             return cls.of(graph, dtype, level=None, **asked), frozenset(said.careful)
         fits = [len(shape) for shape in said.example] == [len(shape) for shape in graph.input_shapes]
@@ -130,7 +146,7 @@ class Job:
         dtype = str(self.dtype).removeprefix("torch.")
         free = () if self.sample is None else free_axes(self.sample.asked, self.sample.free.inputs)
         example = () if self.sample is None else self.sample.here.example_shapes
-        more = (tuple(sorted(careful)), self.prefer, free, example)
+        more = (tuple(sorted(careful)), self.prefer, free, example, self.less is not None)
         return spelled(Said(dtype, self.method, self.memory_budget, self.prices, *more))
 
     def rewritten(self, careful: Set[str] = frozenset()) -> Rewrite:
@@ -143,9 +159,10 @@ class Job:
         written = rewrite(network, cutter, careful)
         simpler = untangled(written, cutter, careful)
         written = written if simpler is None else rewrite(simpler, cutter, careful)
+        report = (self.less.report,) if self.less else ()
         tangles = 0 if simpler is None else len(network.definitions) - len(simpler.definitions)
         does = "regions whose skips overlap become one matrix, where that costs less"
-        return replace(written, passes=(*passes, PassReport("untangle", does, tangles), _cut(written)))
+        return replace(written, passes=(*report, *passes, PassReport("untangle", does, tangles), _cut(written)))
 
     def is_dense(self, written: Rewrite) -> bool:
         """Whether the whole network became one matrix."""

@@ -45,6 +45,7 @@ from .building import in_dtype
 from .contest import as_given, comparable, slower
 from .job import Job, affirmed, fitted
 from .measurement import Race, doubtful, race, runner, timed, values_of
+from .pruning import pruned
 from .report import report_of
 from .result import Collapse
 from .rewriting import Rewrite
@@ -120,11 +121,12 @@ def collapse(
     dtype, memory_budget = None if dtype is None else floating(dtype), bytes_allowed(memory_budget)
     watch = Stopwatch()
     traced = trace(model, example, dynamic_shapes=dynamic_shapes)
-    graph, bound = plain(traced), left_bound(model, example, dynamic_shapes, traced)
+    less, bound = pruned(plain(traced)), left_bound(model, example, dynamic_shapes, traced)
+    graph = less.graph
     sample = None if graph.sizes is None else sampled(graph)
     graph = graph if sample is None else sample.here
     watch.lap("trace")
-    job = Job.of(graph, dtype or graph.dtype, sample=sample, memory_budget=memory_budget, **asked)
+    job = Job.of(graph, dtype or graph.dtype, sample=sample, memory_budget=memory_budget, pruned=less, **asked)
     written, careful = job.rewritten(), frozenset[str]()
     if sample is None and not bound and job.is_dense(written) and _takes_every_batch(graph):
         found = _densely(job, written, traced, measure, progress, watch)
@@ -170,10 +172,12 @@ def _partly(
     """
     values: _Values = lru_cache(lambda batch, names: values_of(job.graph, names, batch))
     found = _attempted(job, written, careful, values, watch, measure=model is not None)
-    if model is not None and job.prefer == "speed" and changed(found.written):
+    if model is not None and job.prefer == "speed" and (changed(found.written) or found.job.less):
         why = slower(model, emit(found.after), job.graph, doubtful=bool(found.races))
         if why:
-            job = replace(found.job, kept={**found.job.kept, **dict.fromkeys(found.written.network.affine, why)})
+            kept = {**found.job.kept, **dict.fromkeys(found.written.network.affine, why)}
+            job = replace(found.job, kept=kept, graph=found.job.given, pruned=None)
+            values = lru_cache(lambda batch, names: values_of(job.graph, names, batch))
             found = _attempted(job, job.rewritten(), found.careful, values, watch, measure=False)
     watch.lap("measure")
     return _handed_over(found, traced, model, values, bound, watch)
@@ -206,23 +210,23 @@ def _handed_over(
     after = after if sample is None else replace(after, input_shapes=sample.free.input_shapes, sizes=sizes)
     watch.lap("certify")
     taken = ", ".join(text for text in (str(sizes or ""), sample.bound if sample else "", bound) if text)
-    report = replace(report_of(written, found.races, job.method, watch.seconds()), sizes=taken)
+    report = replace(report_of(written, found.races, job.method, watch.seconds(), job.given), sizes=taken)
     if certificate is not None:
         prints = (fingerprint(traced), fingerprint(in_dtype(after, job.dtype)))
-        speaks = (graph, after) if sample is None else None
+        speaks = (job.given, after) if sample is None else None
         certificate = replace(
             certificate,
-            statement=_statement(certificate, lost, traced),
+            statement=_statement(certificate, lost, traced) + (job.less.statement if job.less else ""),
             fingerprints=prints,
             networks=speaks,
             recipes=written.rewritten.recipes,
         )
-    same = job.dtype == graph.dtype and not changed(written) and comparable(model, graph)
+    same = job.dtype == graph.dtype and not (changed(written) or job.less) and comparable(model, graph)
     module = as_given(model) if same else None
     if module is None:
         module = emit(after, dtype=None if job.dtype == graph.dtype else job.dtype)
         carrying(module, job.choices(found.careful))
-    return Collapse(module, report, certificate, graph, job.method, job.memory_budget, sizes, job.kept)
+    return Collapse(module, report, certificate, job.given, job.method, job.memory_budget, sizes, job.kept)
 
 
 def _takes_every_batch(graph: Graph) -> bool:

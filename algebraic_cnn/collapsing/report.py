@@ -145,6 +145,9 @@ class Report:
         """What it came to, in a line."""
         before, after = self.calls
         line = f"{counted(before, 'affine call')} in {counted(len(self.regions), 'region')} became {after:,}"
+        if after > before:
+            cost, cost_after = (nanoseconds / 1000 for nanoseconds in self.cost)
+            line += f", which take {cost_after:,.0f} us against {cost:,.0f} us by the model"
         if self.bytes[0]:
             parameters = f"{counted(self.parameters[0], 'parameter')} became {self.parameters[1]:,}"
             line += f"; {parameters}, {self.bytes[0]:,} bytes {self.bytes[1]:,}"
@@ -159,6 +162,7 @@ class Report:
             lines.append(f"{calls} between them {'is' if calls == '1 call' else 'are'} not affine: {', '.join(kinds)}.")
         for reason, calls in itertools.groupby(sorted(self.missed, key=lambda b: b.reason), lambda b: b.reason):
             lines.append(f"{', '.join(sorted({b.call for b in calls}))}: {GIVEN}, as {reason}.")
+        lines += [f"{p.does[0].upper()}{p.does[1:]}." for p in self.passes if p.name == "prune"]
         lines += [f"It takes {self.sizes}."] if self.sizes else []
         return "\n".join(lines)
 
@@ -185,7 +189,9 @@ def _row(group: Sequence[RegionReport]) -> str:
 Times = Mapping[frozenset[str], Race]
 
 
-def report_of(written: Rewrite, times: Times, method: str, seconds: dict[str, float]) -> Report:
+def report_of(
+    written: Rewrite, times: Times, method: str, seconds: dict[str, float], original: Graph | None = None
+) -> Report:
     """The report of a rewritten network.
 
     Args:
@@ -193,6 +199,7 @@ def report_of(written: Rewrite, times: Times, method: str, seconds: dict[str, fl
         times: the races that were run, by the names of a region's values.
         method: how dense maps were derived.
         seconds: how long each step took.
+        original: the network before dead channels went, if any did.
     """
     network = written.network
     pairs = {pair.region.names: pair for pair in changed(written)}
@@ -226,7 +233,7 @@ def report_of(written: Rewrite, times: Times, method: str, seconds: dict[str, fl
         for calls in (network.boundaries, network.missed)
     )
     report = Report(tuple(found), boundaries, method, seconds, missed=missed, passes=written.passes)
-    return replace(report, parameters=counts(written), bytes=stored(written))
+    return replace(report, parameters=counts(written, original), bytes=stored(written, original))
 
 
 def _cost(graph: Graph, calls: Sequence[Call]) -> int:

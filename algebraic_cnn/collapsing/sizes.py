@@ -17,15 +17,15 @@ from .rewriting import Rewrite
 from .validation import changed, parameters
 
 
-def counts(written: Rewrite) -> tuple[int, int]:
+def counts(written: Rewrite, original: Graph | None = None) -> tuple[int, int]:
     """Parameters of the network and of the rewritten one; what shares its memory counts once."""
-    before, after = written.network.graph, written.rewritten.shell()
+    before, after = original or written.network.graph, written.rewritten.shell()
     return _entries(before, before.parameters), _entries(after, parameters(written))
 
 
-def stored(written: Rewrite) -> tuple[int, int]:
+def stored(written: Rewrite, original: Graph | None = None) -> tuple[int, int]:
     """Bytes of all numbers of the network and of the rewritten one, new numbers in the network's dtype."""
-    graph = written.network.graph
+    graph = original or written.network.graph
     return _bytes(graph, graph), _bytes(written.rewritten.shell(), graph)
 
 

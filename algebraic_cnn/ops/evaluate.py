@@ -27,7 +27,7 @@ from ..ir.interpreter import interpret
 from ..rings.ring import Float, Ring
 from .op import CallSite
 from .precision import NOT_FINITE, disturbance, holds, is_place, is_scalar, taken, working_dtype
-from .registry import OPS
+from .registry import OPS, traits
 from .sums import terms
 
 #: Told of long work: (passes done, passes in all).
@@ -244,7 +244,9 @@ def obstacle(call: Call, graph: Graph, dependent: frozenset[str], dtypes: Mappin
         return "the number of samples of a batch enters its own"
     op = OPS.get(call.op)
     if op is None:
-        return "the table of affine calls does not have it"
+        about = traits(call.op)
+        what = "it is an activation" if about.activation else "it takes the largest of several numbers"
+        return what if about.activation or about.largest else "the table of affine calls does not have it"
     if call.dtype is not None and not call.dtype.is_floating_point:
         return f"its numbers are {_name(call.dtype)}, not real floating-point ones"
     arguments = call.bound()

@@ -6,6 +6,7 @@ in one way, ``registry.traits``.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -30,13 +31,29 @@ _FACTS = {
         "logaddexp logcumsumexp cumprod prod true_divide divide"
     ),
     "tame": "sigmoid tanh erf atan arctan sign softmax _softmax",
+    "channelwise": (
+        "celu elu gelu hardsigmoid hardswish hardtanh leaky_relu log_sigmoid mish relu relu6 selu sigmoid silu "
+        "softplus tanh threshold clamp clamp_min max_pool1d max_pool2d max_pool3d"
+    ),
     "guards": "isnan isinf isfinite isposinf isneginf nan_to_num nansum nanmean nanmedian nanquantile",
 }
 
+#: Which calls give one number for all that are below it, and the argument that is this number; "" for 0.
+_FLOORS = {"relu": "", "relu6": "", "hardtanh": "min_val", "clamp": "min", "clamp_min": "min"}
 
 def _known(name: str) -> Traits:
     facts: dict[str, Any] = {fact: True for fact, names in _FACTS.items() if name in names.split()}
-    return Traits(**facts)
+    return Traits(**facts, floor=_floor(_FLOORS[name])) if name in _FLOORS else Traits(**facts)
+
+
+def _floor(least: str) -> Callable[[Mapping[str, Any]], float | None]:
+    def floor(a: Mapping[str, Any]) -> float | None:
+        low = a[least] if least else 0.0
+        high = a.get("max", a.get("max_val"))
+        ordered = isinstance(low, int | float) and (high is None or (isinstance(high, int | float) and low <= high))
+        return float(low) if ordered else None
+
+    return floor
 
 
 OTHERS: dict[str, Traits] = {name: _known(name) for names in _FACTS.values() for name in names.split()}

@@ -198,6 +198,7 @@ _DROPOUT = {
     "exact": True,
     "idle": True,
     "ordered": True,
+    "channelwise": True,
 }
 
 OPS: dict[str, Op] = {

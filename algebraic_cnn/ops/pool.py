@@ -198,7 +198,7 @@ def _work(prices: Prices, call: Call, a: Arguments, shapes: Mapping[str, Size], 
     return prices.lone * max(outputs * math.prod(_kernel(call, shapes) if "kernel_size" in a else ()), inputs)
 
 
-_WINDOWED = {"apart": as_deep, "averages": True, "work": _work}
+_WINDOWED = {"apart": as_deep, "averages": True, "channelwise": True, "work": _work}
 
 OPS: dict[str, Op] = {
     "sum": Op(

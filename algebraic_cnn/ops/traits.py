@@ -66,6 +66,8 @@ class Traits:
         poles: whether ordinary numbers may become infinite in it.
         tame: whether it gives finite numbers for infinite ones.
         guards: whether it looks for NaN or infinity.
+        channelwise: whether every channel of an image goes by itself: no other one enters it.
+        floor: the number that it gives for every smaller one, if there is one.
         overload: torch's overload of it that is written into new networks.
         called: what a report calls it, with the arguments and shapes of the call; None for its name.
         start: what it costs before its first number, beside the dispatch of any call.
@@ -90,6 +92,8 @@ class Traits:
     poles: bool = False
     tame: bool = False
     guards: bool = False
+    channelwise: bool = False
+    floor: Callable[[Mapping[str, Any]], float | None] = lambda a: None
     overload: str = "default"
     called: str | Callable[[Mapping[str, Any], Mapping[str, Size]], str] | None = None
     start: Callable[[Prices], float] = lambda prices: 0.0

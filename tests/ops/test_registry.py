@@ -106,7 +106,7 @@ def test_no_op_is_without_a_sample() -> None:
 
 
 REFUSED: dict[str, tuple[Callable[..., Tensor], str]] = {
-    "relu": (lambda x: F.relu(x), "relu is not affine in the input: the table"),
+    "relu": (lambda x: F.relu(x), "relu is not affine in the input: it is an activation"),
     "max_pool2d": (lambda x: F.max_pool2d(x, 2), "max_pool2d"),
     "x * x": (lambda x: x * x, "two of its factors depend"),
     "x @ x": (lambda x: x @ x, "two of its factors depend"),
