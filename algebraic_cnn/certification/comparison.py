@@ -22,7 +22,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -35,7 +34,6 @@ from ..ir.choices import Choices, choices_of, dynamic_shapes
 from ..ir.graph import Graph
 from ..ir.model_files import Named, aligned, load_network, load_pair, named_model
 from ..ir.onnx.inputs import agreed, onnx_shapes
-from ..ir.onnx.model import read_model
 from ..ir.resizing import at
 from ..ir.sized import sized
 from ..ir.trace import trace
@@ -88,7 +86,7 @@ def compare(
     start = time.perf_counter()
     first, second = _pair(original, collapsed, example)
     prints = (fingerprint(first.network), fingerprint(aligned(first, second)))
-    bodies = _bodies(original, collapsed, replace(asked, inputs=None, box=None))
+    bodies = _bodies(first.model, second.model, replace(asked, inputs=None, box=None))
     if bodies is not None and bodies.found:
         second = named_model(bodies.model, collapsed, agreed(onnx_shapes(original), onnx_shapes(collapsed)))
     networks, free, words = _at_one_size((first.network, aligned(first, second)), example)
@@ -142,12 +140,11 @@ def _pair(original: Any, collapsed: Any, example: Any) -> tuple[Named, Named]:
     return _named(original, example), _named(collapsed, example)
 
 
-def _bodies(original: Any, collapsed: Any, asked: Asked) -> Inside | None:
+def _bodies(first: Any, second: Any, asked: Asked) -> Inside | None:
     """What is inside the nodes of two ONNX files; None where they are no files."""
-    paths = [each for each in (original, collapsed) if isinstance(each, str | os.PathLike)]
-    if len(paths) < 2 or any(Path(path).suffix != ".onnx" for path in paths):
+    if first is None or second is None:
         return None
-    return inside(read_model(paths[0]), read_model(paths[1]), lambda one, other: compare(one, other, asked=asked))
+    return inside(first, second, lambda one, other: compare(one, other, asked=asked))
 
 
 _FREE = " The free sizes were those of the inputs {}."

@@ -110,10 +110,10 @@ def _compared(
     if None in models or any(name in own for name in more for own in held):
         return None
     try:
-        found = inside(models[0], models[1], compared)
-        pairs = (models[0], ours), (found.model, theirs)
-        one, other = (_by_place(named_model(model, body.name), body) for model, body in pairs)
-        return found.told(compared(one, other))
+        one, other = (named_model(model, body.name) for model, body in zip(models, (ours, theirs), strict=True))
+        found = inside(one.model, other.model, compared)
+        other = named_model(found.model, theirs.name) if found.found else other
+        return found.told(compared(_by_place(one, ours), _by_place(other, theirs)))
     except AlgebraicError:  # a body that cannot be read, or not at the sizes that were tried
         return None
 

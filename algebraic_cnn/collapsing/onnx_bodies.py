@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import NonFiniteError, ShapeError, TooLargeError, TraceError
+from ..errors import DataError, NonFiniteError, ShapeError, TooLargeError, TraceError
 from ..extras import required
 from ..ir.onnx.bodies import as_model, bodies_of, names_of, put_back
 from ..ir.onnx.network import inferred
@@ -42,7 +42,7 @@ def with_bodies(model: Any, collapsed: Callable[[Any, str], Any]) -> tuple[Any, 
             continue
         try:
             result = collapsed(inner, body.name)
-        except (TraceError, ShapeError, TooLargeError, NonFiniteError):  # it stays as it is
+        except (DataError, TraceError, ShapeError, TooLargeError, NonFiniteError):  # it stays as it is
             continue
         certain = result.certificate is None or result.certificate.ok
         if certain and nodes_in(result.model.graph) < nodes_in(body.graph):

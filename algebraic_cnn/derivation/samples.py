@@ -3,7 +3,8 @@
     apart       calls that the registry knows to act on each sample: most networks have no others
     doubtful    any other: a flip, a mean, a reshape over the first axis, a number that depends on the batch size
     decided     a network with doubtful calls is run modulo a random prime, on two batches that share one sample and
-                differ in their sizes, in its place and in its companions: the sample's output must be the same
+                differ in their sizes, in its place and in its companions: the sample's output must be the same; and on
+                the first of them with every sample in the place of the next: so must be the outputs
 
 The exact run says "mixed" only of networks that do mix, and misses one with probability about 1/p.
 """
@@ -94,9 +95,17 @@ def doubtful(graph: Graph, rows: Mapping[str, int] = _NONE) -> Call | None:
                 continue  # each sample's entries stand together before and after
             told = a.values() if apart not in (regrouped, as_deep) or None in call.shape[1:] else _own(a)
             counted = any(shapes.get(ref.name, ()) == () and ref.name not in graph.constants for ref in _refs(told))
-            if not fits or counted or not apart(a, shapes[varying[0]], call.shape):
+            if not fits or counted or _uneven(graph, call, a) or not apart(a, shapes[varying[0]], call.shape):
                 return call
     return None
+
+
+def _uneven(graph: Graph, call: Call, a: Arguments) -> bool:
+    """Whether a call of a graph that is bound to a batch size takes other numbers for each sample."""
+    if graph.batch is None or OPS[call.op].apart is not as_deep:
+        return False
+    numbers = [graph.constants[ref.name] for ref in _refs(a.values()) if ref.name in graph.constants]
+    return any(x.ndim == len(call.shape) and len(x) == graph.batch and bool((x != x[:1]).any()) for x in numbers)
 
 
 def rows_of(graph: Graph) -> dict[str, int]:
@@ -142,20 +151,24 @@ def _mixed(graph: Graph, device: torch.device | str) -> bool:
 def _mixed_modulo(
     field: PrimeField, graph: Graph, sizes: Sequence[int], rng: np.random.Generator, device: torch.device | str
 ) -> bool:
-    run, rows = Evaluator(graph, field, device), []
+    run, own = Evaluator(graph, field, device), 0 if graph.batch is not None else sizes[1] - 1
     shared = [_residues(field, 1, shape, rng) for shape in graph.input_shapes]
-    for size, place in zip(sizes, (0, sizes[1] - 1), strict=True):
-        batches = []
-        for sample, shape in zip(shared, graph.input_shapes, strict=True):
-            batch = _residues(field, size, shape, rng)
+    given = []
+    for size, place in zip(sizes, (0, own), strict=True):
+        given.append([_residues(field, size, shape, rng) for shape in graph.input_shapes])
+        for sample, batch in zip(shared, given[-1], strict=True):
             batch[place] = sample[0]
-            batches.append(batch.to(device))
-        with torch.no_grad():
-            outputs = [y for y in run.run(batches) if isinstance(y, Tensor)]
-        if any(y.ndim == 0 or len(y) != size for y in outputs):
-            return True
-        rows.append([y[place] for y in outputs])
-    return not all(torch.equal(y, z) for y, z in zip(*rows, strict=True))
+    given.append([batch.roll(1, 0) for batch in given[0]])
+    found = []
+    with torch.no_grad():
+        for batches in given:
+            found.append([y for y in run.run([batch.to(device) for batch in batches]) if isinstance(y, Tensor)])
+            if any(y.ndim == 0 or len(y) != len(batches[0]) for y in found[-1]):
+                return True
+    return not all(
+        torch.equal(one[0], other[own]) and torch.equal(one.roll(1, 0), moved)
+        for one, other, moved in zip(*found, strict=True)
+    )
 
 
 def _residues(field: PrimeField, count: int, shape: Size, rng: np.random.Generator) -> Tensor:

@@ -44,6 +44,7 @@ class Named:
         sizes: the sizes at which it is looked at, in words, where the file takes others as well.
         taken: what of an ONNX file no call of the network is.
         choices: of the collapse that made it, as far as it carries them.
+        model: the ONNX file that was read, branches that are taken in the place of their nodes.
     """
 
     network: Graph | AffineMap
@@ -52,6 +53,7 @@ class Named:
     sizes: str = ""
     taken: tuple[TakenOut, ...] = ()
     choices: Choices | None = None
+    model: Any = None
 
 
 def load_pair(
@@ -130,7 +132,8 @@ def named_model(
     pairs = zip(read.inputs.names, graph.example_shapes, strict=False)
     words = ", ".join(f"{name} {'x'.join(map(str, shape[1:]))}" for name, shape in pairs) if free else ""
     given = tuple(name for name in read.given if read.values.get(name) is not None)
-    return Named(replace(graph, constants=constants), given, tuple(read.shown), words, taken_out(read))
+    shown = replace(graph, constants=constants)
+    return Named(shown, given, tuple(read.shown), words, taken_out(read), model=read.model)
 
 
 def aligned(first: Named, second: Named) -> Graph | AffineMap:

@@ -92,7 +92,7 @@ def _work(matrix: str, axis: int = 0) -> Work:
 
     def work(prices: Prices, call: Call, a: Arguments, shapes: Mapping[str, Size], batch: int) -> float:
         shape, outputs = shapes.get(a[matrix].name, ()) if isinstance(a[matrix], Ref) else (), length(call.shape, batch)
-        rows = outputs // int(call.shape[-1] or 1)
+        rows = outputs // int((call.shape or (1,))[-1] or 1)
         return outputs * int(shape[axis] or 1) * (prices.matrix if rows < 8 else prices.product)
 
     return work

@@ -139,6 +139,50 @@ def test_the_body_of_a_loop_is_collapsed(tmp_path: Path) -> None:
     assert not certify(path, mutant(new, tmp_path / "c.onnx", "body")).ok
 
 
+def test_the_body_of_a_scan_is_collapsed(tmp_path: Path) -> None:
+    """What was is one convolution more of itself and the next image: the sums are what comes out, one by one."""
+    nodes = [
+        helper.make_node("Conv", ["z", "w"], ["a"], pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["a", "v"], ["b"]),
+        helper.make_node("Add", ["b", "x_i"], ["c"]),
+        helper.make_node("Relu", ["c"], ["d"]),
+        helper.make_node("Identity", ["d"], ["e"]),
+    ]
+    image = [1, 2, 6, 6]
+    inputs, outputs = ([value(name, FLOAT, image) for name in names] for names in (("z", "x_i"), ("d", "e")))
+    body = helper.make_graph(nodes, "body", inputs, outputs)
+    scan = helper.make_node("Scan", ["s", "x"], ["last", "y"], name="turns", body=body, num_scan_inputs=1)
+    numbers = held(w=whole(40, 2, 3, 3), v=whole(2, 40, 1, 1, seed=1))
+    given, shown = ([value("s", FLOAT, image), value("x", FLOAT, ["T", *image])], [value("y", FLOAT, ["T", *image])])
+    graph = helper.make_graph([scan], "outer", given, shown, numbers)
+    path = tmp_path / "a.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    result = collapse_onnx(path)
+    assert result.inner["body of turns"].nodes[1] < result.inner["body of turns"].nodes[0]
+    new = result.save(tmp_path / "b.onnx")
+    onnx.checker.check_model(str(new), full_check=True)
+    for turns in (1, 3):
+        same(path, new, {"s": whole(1, 2, 6, 6, seed=turns), "x": whole(turns, *image, seed=2)})
+    assert certify(path, new).verdict == "equal"
+    assert not certify(path, mutant(new, tmp_path / "c.onnx", "body")).ok
+
+
+def test_branches_inside_a_branch_that_is_taken_are_compared(tmp_path: Path) -> None:
+    """The outer condition is known, the inner one is not: collapsed, the inner node stands alone."""
+    inner = onnx.load(branches(tmp_path / "inner.onnx", [], [value("c", BOOL, [])]))
+    taken = helper.make_graph(inner.graph.node, "taken", [], [value("y", FLOAT, IMAGE)])
+    other = helper.make_graph([helper.make_node("Neg", ["x"], ["n"])], "other", [], [value("n", FLOAT, IMAGE)])
+    node = helper.make_node("If", ["sure"], ["y"], name="outer", then_branch=taken, else_branch=other)
+    numbers = held(w=whole(40, 2, 3, 3), sure=np.array(True))  # inside and outside is a value called y
+    path = saved(tmp_path / "a.onnx", [node], [value("x", FLOAT, IMAGE), value("c", BOOL, [])], numbers)
+    new = collapse_onnx(path).save(tmp_path / "b.onnx")
+    assert [node.op_type for node in onnx.load(new).graph.node] == ["If", "Relu"]
+    for c in (True, False):
+        same(path, new, {"x": whole(3, 2, 6, 6, seed=5), "c": np.array(c)})
+    assert certify(path, new).verdict == "equal"
+    assert not certify(path, mutant(new, tmp_path / "c.onnx", "else_branch")).ok
+
+
 def test_a_body_that_reads_what_has_no_dtype_stays(tmp_path: Path) -> None:
     """What a node that nobody knows gives may be anything."""
     mystery = helper.make_node("Mystery", ["x"], ["m"], domain="somewhere.else")
@@ -185,6 +229,43 @@ def test_nodes_whose_shapes_nobody_knows_are_compared(tmp_path: Path) -> None:
     one, same_, other = (
         looked_up(tmp_path / f"{place}.onnx", words) for place, words in enumerate((["a", "b"], ["a", "b"], ["a", "c"]))
     )
+    assert certify(one, same_).ok
+    assert not certify(one, other).ok
+
+
+def places_of(path: Path, nodes: list[Any]) -> Path:
+    """What nodes make of the places of entries that are not zero: nobody knows how many there are."""
+    first = helper.make_node("NonZero", ["x"], ["p"])
+    graph = helper.make_graph([first, *nodes], "outer", [value("x", FLOAT, ["N"])], [value("y", INT), value("z", INT)])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def test_the_order_of_nodes_whose_shapes_nobody_knows_is_no_difference(tmp_path: Path) -> None:
+    """Nor are nodes that give what they are given; who is given what, is."""
+    one = [helper.make_node("Neg", ["p"], ["y"]), helper.make_node("Abs", ["p"], ["z"])]
+    same_ = [
+        helper.make_node("Identity", ["p"], ["q"]),
+        helper.make_node("Cast", ["q"], ["r"], to=INT),
+        helper.make_node("Abs", ["r"], ["z"]),
+        helper.make_node("Neg", ["q"], ["y"]),
+    ]
+    other = [helper.make_node("Neg", ["p"], ["z"]), helper.make_node("Abs", ["p"], ["y"])]
+    shortened = [helper.make_node("Cast", ["p"], ["q"], to=onnx.TensorProto.INT8)]
+    shortened += [helper.make_node("Cast", ["q"], ["r"], to=INT), helper.make_node("Abs", ["r"], ["z"]), one[0]]
+    paths = [places_of(tmp_path / f"{place}.onnx", nodes) for place, nodes in enumerate((one, same_, other, shortened))]
+    assert certify(paths[0], paths[1]).ok
+    assert not certify(paths[0], paths[2]).ok
+    assert not certify(paths[0], paths[3]).ok
+
+
+def test_numbers_drawn_once_and_twice_are_not_the_same(tmp_path: Path) -> None:
+    """x - x is nothing; the difference of two draws is something, however alike their nodes are."""
+    draws = [helper.make_node("Bernoulli", ["p"], [name], dtype=INT) for name in ("a", "b")]
+    shown = helper.make_node("Identity", ["p"], ["z"])
+    twice = [*draws, helper.make_node("Sub", ["a", "b"], ["y"]), shown]
+    once = [*draws, helper.make_node("Sub", ["a", "a"], ["y"]), shown]
+    one, same_, other = (places_of(tmp_path / f"{k}.onnx", nodes) for k, nodes in enumerate((twice, twice, once)))
     assert certify(one, same_).ok
     assert not certify(one, other).ok
 

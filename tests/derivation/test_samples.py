@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from algebraic_cnn import certify, derive, exact_map, exact_outputs
+from algebraic_cnn import certify, collapse, derive, exact_map, exact_outputs
 from algebraic_cnn.derivation.samples import doubtful, require_samples_apart
 from algebraic_cnn.errors import NotAffineError
 from algebraic_cnn.ir.trace import trace
@@ -82,6 +82,29 @@ def test_samples_that_are_apart_are_derived(name: str) -> None:
     assert torch.equal(derive(graph)(x), model(x))
     assert (doubtful(graph) is not None) == (name in APART_BUT_DOUBTFUL)
     assert certify(graph, graph, points=1).ok
+
+
+MIDDLE = torch.tensor([1.0, 2, 2, 1]).double()[:, None, None]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x * MIDDLE,
+        lambda x: x + MIDDLE,
+        lambda x: torch.cat([x[:1], x[2:3], x[1:2], x[3:]]).view(4, 2, 3),
+    ],
+    ids=["factors", "summands", "exchanged"],
+)
+def test_samples_in_the_middle_of_a_batch_are_seen(function: Callable[[Tensor], Tensor]) -> None:
+    """A collapse that nobody certifies leaves such a network as it is, or keeps what it does with each sample."""
+    graph = trace(Function(function).eval(), EXAMPLE)
+    assert graph.batch == 4
+    with pytest.raises(NotAffineError, match="samples of a batch"):
+        derive(graph)
+    x = torch.arange(24.0).double().reshape(4, 2, 3)
+    model = Function(lambda x: -function(2 * x)).eval()
+    assert torch.equal(collapse(model, EXAMPLE, certify=None).model(x), model(x))
 
 
 def test_a_batch_size_that_is_fixed_is_checked_at_that_size() -> None:

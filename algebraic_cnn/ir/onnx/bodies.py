@@ -137,15 +137,57 @@ def decided(model: Any, conditions: Mapping[str, bool]) -> Any:
     new = onnx.ModelProto()
     new.CopyFrom(model)
     del new.graph.node[:]
+    taken = _outside(model.graph, conditions)
     for node in model.graph.node:
         if node.op_type != "If" or node.input[0] not in conditions:
             new.graph.node.append(node)
             continue
         word = "then_branch" if conditions[node.input[0]] else "else_branch"
-        branch = next(a.g for a in node.attribute if a.name == word)
+        branch = onnx.GraphProto()
+        branch.CopyFrom(next(a.g for a in node.attribute if a.name == word))
+        _apart(branch, taken)
         new.graph.node.extend(branch.node)
         new.graph.initializer.extend(branch.initializer)
         new.graph.value_info.extend(branch.value_info)
         pairs = [(value.name, name) for value, name in zip(branch.output, node.output, strict=True) if name]
         new.graph.node.extend(onnx.helper.make_node("Identity", [one], [other]) for one, other in pairs)
     return new
+
+
+def _outside(graph: Any, conditions: Mapping[str, bool]) -> set[str]:
+    """The names of a graph without those of branches whose condition is known."""
+    shell = type(graph)()
+    shell.CopyFrom(graph)
+    for node in shell.node:
+        if node.op_type == "If" and node.input[0] in conditions:
+            del node.attribute[:]
+    return names_of(shell)
+
+
+def _apart(graph: Any, taken: set[str]) -> None:
+    """Give what a branch makes names that nothing else has: those of another branch may be the same."""
+    names: dict[str, str] = {}
+    for name in dict.fromkeys(_made(graph)):
+        names[name] = unused(name, taken)
+        taken.add(names[name])
+    _rename(graph, names)
+
+
+def _made(graph: Any) -> Iterator[str]:
+    """Names of values that are made in a graph, and inside it."""
+    yield from (value.name for value in (*graph.input, *graph.initializer))
+    for node in graph.node:
+        yield from filter(None, node.output)
+        for inner in subgraphs(node):
+            yield from _made(inner)
+
+
+def _rename(graph: Any, names: Mapping[str, str]) -> None:
+    """Give values other names, in graphs inside as well."""
+    for value in (*graph.input, *graph.initializer, *graph.output, *graph.value_info):
+        value.name = names.get(value.name, value.name)
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+        for inner in subgraphs(node):
+            _rename(inner, names)

@@ -18,17 +18,12 @@ import numpy as np
 from ...extras import required
 from .chains import CHAINS
 from .entries import Shapes
-from .opaque import captured, subgraphs
+from .opaque import captured, draws, subgraphs
 from .sheet import Sheet
 from .tidying import tidied
 
-#: Operators that give other numbers each time.
-_CHANCE = frozenset(
-    "Bernoulli Dropout Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike".split()
-)
-
-#: Domains whose operators are functions of what they are given; one of a file's own may draw numbers inside.
-_KNOWN = ("", "ai.onnx", "ai.onnx.ml")
+#: Domains of ONNX's own operators.
+_OWN = ("", "ai.onnx")
 
 #: ONNX's numbers for the integers that say shapes.
 _INTEGERS = {6: np.int32, 7: np.int64}
@@ -65,7 +60,7 @@ def _write_down(graph: Any) -> None:
     for node in list(graph.node):
         for inner in subgraphs(node):
             _write_down(inner)
-        if node.op_type != "Constant" or node.domain not in _KNOWN[:2] or node.output[0] in kept:
+        if node.op_type != "Constant" or node.domain not in _OWN or node.output[0] in kept:
             continue
         tensor = _tensor(node)
         if tensor is not None:
@@ -120,7 +115,7 @@ def _said(sheet: Sheet) -> bool:
     """Integers that say shapes: constants where all are known, and one value where they are the same."""
     shapes, first, changed = Shapes(sheet), {}, False
     for place, node in sheet:
-        if node.op_type == "Reshape" and node.domain in _KNOWN[:2]:
+        if node.op_type == "Reshape" and node.domain in _OWN:
             changed |= _in_numbers(sheet, shapes, place, node)
     found = [(place, node, shapes.entries(node.output[0])) for place, node in sheet if len(node.output) == 1]
     for place, node, entries in found:
@@ -160,7 +155,7 @@ def _chained(sheet: Sheet) -> bool:
     changed = False
     for place in range(len(sheet.nodes)):
         node = sheet.nodes[place]
-        if node is None or node.domain not in _KNOWN[:2] or node.op_type not in CHAINS:
+        if node is None or node.domain not in _OWN or node.op_type not in CHAINS:
             continue
         for rule in CHAINS[node.op_type]:
             if rule(sheet, place, node):
@@ -179,7 +174,7 @@ def _shared(sheet: Sheet) -> bool:
     first: dict[bytes, Any] = {}
     changed = False
     for place, node in sheet:
-        if node.domain not in _KNOWN or node.op_type in _CHANCE:
+        if draws(node):
             continue
         bare = type(node).FromString(node.SerializeToString())
         bare.name = bare.doc_string = ""

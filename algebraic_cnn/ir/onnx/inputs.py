@@ -4,6 +4,7 @@
     Rung         how free the sizes are that are tried: a file that does not take them is read again with less freedom
     rungs        the rungs, from all lengths to none
     inputs_of    ModelProto -> Inputs
+    symbols_of   ModelProto -> its free sizes
 
 The first axis is the batch where it is free.  Sizes of one name are one symbol; a size without a name is its own.
 """
@@ -26,7 +27,7 @@ from ..image_sizes import ImageSizes, Side
 from .builder import BATCHES, Builder
 from .model import read_model
 from .nodes import dtype_of
-from .values import Value
+from .values import Bound, Value
 
 #: Lengths of a free axis in the example, tried in this order: images, then signals; and what they are multiples of,
 #: where only that is taken.
@@ -146,7 +147,23 @@ def inputs_of(model: Any, shapes: Mapping[str, Sequence[int | None]], rung: Rung
     Raises:
         ShapeError: if a shape does not fit its input, or there is no such input.
         DataError: if an input is too large, or has a negative length.
+        Bound: if it is too large at lengths that nobody asked for.
     """
+    found = _inputs(model, shapes, rung)
+    _require_small(found, where)
+    return found
+
+
+def symbols_of(model: Any, shapes: Mapping[str, Sequence[int | None]]) -> list[str]:
+    """The free sizes of a model, as ``inputs_of`` calls them.
+
+    Raises:
+        ShapeError: if a shape does not fit its input, or there is no such input.
+    """
+    return list(_inputs(model, shapes, Rung()).lengths)
+
+
+def _inputs(model: Any, shapes: Mapping[str, Sequence[int | None]], rung: Rung) -> Inputs:
     constants = {tensor.name for tensor in model.graph.initializer} if model.ir_version < 4 else set()
     given = [value for value in model.graph.input if value.name not in constants]
     names = tuple(value.name for value in given)
@@ -163,7 +180,6 @@ def inputs_of(model: Any, shapes: Mapping[str, Sequence[int | None]], rung: Rung
             axes[value.name] = _axes(found, number, value, shapes.get(value.name), rung)
     found.axes, found.dtypes = axes, dtypes
     found.trials = 1 if not found.lengths else len(BATCHES)
-    _require_small(found, where)
     return found
 
 
@@ -243,6 +259,8 @@ def _require_small(found: Inputs, where: object) -> None:
         if any(isinstance(n, int) and n < 0 for n in axes):
             raise DataError(f"the input {name} has a negative length", got=tuple(axes), where=where)
         size = math.prod(n if isinstance(n, int) else max(found.lengths[n]) for n in axes)
+        if size * 8 > limits.SAMPLES and any(isinstance(n, str) for n in axes) and found.guessed:
+            raise Bound(f"the input {name} is too large at lengths that were tried: {tuple(axes)}")
         if size * 8 > limits.SAMPLES:
             expected = f"at most {limits.SAMPLES:,} bytes"
             raise DataError(f"the input {name} is too large", expected=expected, got=tuple(axes), where=where)

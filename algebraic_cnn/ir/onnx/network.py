@@ -27,7 +27,7 @@ from .builder import Builder
 from .dispatch import domain_of, function_of, read
 from .evaluating import Evaluation, missing
 from .functions import local, told
-from .inputs import EXAMPLES, Inputs, Rung, inputs_of, rungs
+from .inputs import EXAMPLES, Inputs, inputs_of, rungs, symbols_of
 from .lengths import counts_far
 from .nodes import Given, dtype_of
 from .opaque import NoShape, Opaque, captured
@@ -106,7 +106,7 @@ def network(
     known = inferred(model)
     why, best = Bound(""), None
     for example in EXAMPLES:
-        for rung in rungs(list(inputs_of(model, shapes or {}, Rung(), where).lengths), example):
+        for rung in rungs(symbols_of(model, shapes or {}), example):
             try:
                 found = _Reading(model, inputs_of(model, shapes or {}, rung, where), known).network()
             except Bound as error:

@@ -3,6 +3,7 @@
 Opaque      the node, as the target of a call
 captured    names that the subgraphs of a node read from outside
 repeats     whether a node does something as often as its numbers say
+draws       whether a node may give other numbers each time
 NoShape     the node does not say what shape it gives
 """
 
@@ -24,6 +25,12 @@ from .values import Unread, Value
 
 #: Tensors that have numbers; others are what torch traces a module with.
 _WITH_NUMBERS = (Tensor, nn.Parameter, nn.Buffer)
+#: Operators that give other numbers each time.
+_CHANCE = frozenset(
+    "Bernoulli Dropout Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike".split()
+)
+#: Domains whose operators are functions of what they are given; one of a file's own may draw numbers inside.
+_FIXED = ("", "ai.onnx", "ai.onnx.ml")
 #: Numbers of a constant that may say a shape, at most.
 _FEW = 4096
 
@@ -56,6 +63,13 @@ def _outside(graph: Any) -> Iterator[str]:
 def repeats(node: Any) -> bool:
     """Whether a node, or one inside it, does something as often as its numbers say."""
     return node.op_type in ("Loop", "Scan") or any(repeats(each) for graph in subgraphs(node) for each in graph.node)
+
+
+def draws(node: Any) -> bool:
+    """Whether a node, or one inside it, may give other numbers each time."""
+    if node.op_type in _CHANCE or node.domain not in _FIXED:
+        return True
+    return any(draws(each) for graph in subgraphs(node) for each in graph.node)
 
 
 class Opaque:
