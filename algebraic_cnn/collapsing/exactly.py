@@ -26,7 +26,7 @@ from ..rings.crt import primes_for
 from ..rings.prime_field import PrimeField
 from ..rings.ring import Majorant
 from .rewriting import Rewrite
-from .validation import Examples, Pair, batches, changed, height, unequal
+from .validation import Examples, Pair, batches, changed, every, height, unequal
 
 #: Entries of the inputs that are looked at together.
 _CHUNK = 2**22
@@ -56,7 +56,7 @@ def exactly(rewrite: Rewrite, examples: Examples, budget: int) -> Certificate:
             return _replaced(found, what, witness)
     if not pairs:
         return _replaced(found, "every call is as it was.")
-    what = f"each of the {len(pairs)} rewritten regions is the same function over the rational numbers as before: "
+    what = f"{every(pairs)} is the same function over the rational numbers as before: "
     what += "every coefficient was compared; its numbers then computed in float64 and rounded once."
     return _replaced(found, what)
 

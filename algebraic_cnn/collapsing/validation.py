@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -114,6 +114,11 @@ def parameters(rewrite: Rewrite) -> dict[str, bool]:
     return found
 
 
+def every(pairs: Sequence[Pair]) -> str:
+    """What a statement calls the rewritten regions."""
+    return "the one rewritten region" if len(pairs) == 1 else f"each of the {len(pairs)} rewritten regions"
+
+
 #: Values of the right shapes for the starts, by the length of a free batch axis.
 Examples = Callable[[int], Mapping[str, Tensor]]
 
@@ -164,7 +169,7 @@ def validated(rewrite: Rewrite, examples: Examples, *, seed: int | None = None, 
                 return replace(found, statement=what, ok=False, witness=witness, primes=tuple(primes))
     if not pairs:
         return replace(found, statement="every call is as it was.")
-    what = f"each of the {len(pairs)} rewritten regions is the same function over the rational numbers as before, "
+    what = f"{every(pairs)} is the same function over the rational numbers as before, "
     what += "its numbers then computed in float64 and rounded once."
     return replace(found, statement=what, error_probability=min(1.0, odds), primes=tuple(primes), points=len(primes))
 
