@@ -58,7 +58,7 @@ def names_of(graph: Any) -> set[str]:
 
 
 def as_model(model: Any, body: Body, infos: Mapping[str, Any], more: Sequence[str] = ()) -> Any:
-    """A body as a file; None where a value that it reads has no known dtype, or first axes may differ.
+    """A body as a file; None where a value has no known dtype or is no tensor, or first axes may differ.
 
     Args:
         model: the file.
@@ -73,7 +73,8 @@ def as_model(model: Any, body: Body, infos: Mapping[str, Any], more: Sequence[st
     if any(name not in infos or not infos[name].type.HasField("tensor_type") for name in read):
         return None
     inputs = [*body.graph.input, *(infos[name] for name in read)]
-    if not _one_batch(inputs):
+    others = (v for v in (*inputs, *body.graph.output) if v.type.WhichOneof("value") not in (None, "tensor_type"))
+    if any(others) or not _one_batch(inputs):
         return None
     graph = onnx.GraphProto()
     graph.CopyFrom(body.graph)
