@@ -97,7 +97,7 @@ def op(node: Node) -> str:
 
 def results(program: ExportedProgram) -> list[Any]:
     """The values that a program returns, flat; buffers that it changes are not among them."""
-    output = next(reversed(program.graph.nodes))
+    output = next(iter(reversed(program.graph.nodes)))
     values: Any = output.args[0]
     specs = program.graph_signature.output_specs
     return [value for spec, value in zip(specs, values, strict=True) if spec.kind.name == "USER_OUTPUT"]

@@ -19,6 +19,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.export.pt2_archive import constants
 
 from algebraic_cnn.errors import DataError, UnknownNameError
 from algebraic_cnn.ir.programs import load_program, save_program
@@ -26,6 +27,11 @@ from algebraic_cnn.ir.refusal import quiet as torch_is_quiet
 from algebraic_cnn.ir.trace import export
 
 from .forging import CONSTANTS, GRAPH, SAMPLES, WEIGHTS, Bomb, graph_changed, pickled, records, rewritten, stored
+
+archives_of_today = pytest.mark.skipif(
+    not hasattr(constants, "WEIGHTS_CONFIG_FILENAME_FORMAT"),
+    reason="this torch keeps all weights in one entry and no guards, so there is no such place to forge",
+)
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +171,7 @@ PROGRAMS: dict[str, tuple[Callable, tuple[Any, ...]]] = {
 }
 
 
+@archives_of_today
 @pytest.mark.parametrize("free", [False, True], ids=["fixed", "free"])
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_ordinary_programs_are_read_as_torch_reads_them(tmp_path: Path, name: str, free: bool) -> None:
@@ -220,6 +227,7 @@ def second_model(content: dict[str, bytes], mark: Path) -> None:
     content["models/other.json"] = content[GRAPH]
 
 
+@archives_of_today
 @pytest.mark.parametrize(
     "attack",
     [sample_inputs, bare_pickle, pickled_weight, old_weights, old_constants, custom_object, library, second_model],
@@ -236,6 +244,7 @@ def test_the_bomb_goes_off_when_it_is_unpickled(mark: Path) -> None:
     assert mark.exists()
 
 
+@archives_of_today
 @pytest.mark.parametrize("kind", ["a sample", "a size", "a guard", "a name"])
 def test_torch_itself_would_run_what_we_refuse(path: Path, mark: Path, kind: str) -> None:
     code = CODE.replace("{}", str(mark))
@@ -314,6 +323,7 @@ GUARDS = {
 }
 
 
+@archives_of_today
 @pytest.mark.parametrize("name", GUARDS)
 def test_a_guard_is_a_condition_on_sizes(path: Path, mark: Path, name: str) -> None:
     text = GUARDS[name].replace("{}", str(mark))
@@ -412,6 +422,7 @@ TEXTS: dict[str, Callable] = {
 }
 
 
+@archives_of_today
 @pytest.mark.parametrize("name", TEXTS)
 def test_every_text_is_what_it_may_be(path: Path, mark: Path, name: str) -> None:
     code = CODE.replace("{}", str(mark)) if "half" not in name else "\ud800"
@@ -468,6 +479,7 @@ WEIGHT_CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
 }
 
 
+@archives_of_today
 @pytest.mark.parametrize("name", WEIGHT_CHANGES)
 def test_a_weight_lies_within_its_bytes(path: Path, mark: Path, name: str) -> None:
     def change(table: dict[str, Any]) -> None:
@@ -477,12 +489,14 @@ def test_a_weight_lies_within_its_bytes(path: Path, mark: Path, name: str) -> No
     refused(path, mark)
 
 
+@archives_of_today
 @pytest.mark.parametrize("place", ["../../secret", "weight_99", "weight_0/../weight_0", "model_weights_config.json"])
 def test_a_weight_is_a_weight_of_the_archive(path: Path, mark: Path, place: str) -> None:
     graph_changed(path, lambda table: table["config"]["0.weight"].update(path_name=place), WEIGHTS)
     refused(path, mark)
 
 
+@archives_of_today
 def test_a_weight_without_bytes_takes_no_memory(path: Path, mark: Path) -> None:
     rewritten(path, lambda content: content.update({"data/weights/weight_0": b""}))
     refused(path, mark, "reaches beyond its 0 bytes")
@@ -591,6 +605,7 @@ def no_text(content: dict[str, bytes]) -> None:
     content[GRAPH] = content[GRAPH].replace(b"torch", b"\xfforch", 1)
 
 
+@archives_of_today
 @pytest.mark.parametrize("change", [deep, deep_objects, twice, no_number, beyond_floats, long_integer, no_text])
 def test_json_says_one_thing_within_bounds(path: Path, mark: Path, change: Callable) -> None:
     rewritten(path, change)
@@ -621,6 +636,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+@archives_of_today
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_refused_by_name(path: Path, mark: Path, damage: str) -> None:
     apply, words = DAMAGES[damage]
@@ -628,6 +644,7 @@ def test_a_damaged_file_is_refused_by_name(path: Path, mark: Path, damage: str) 
     refused(path, mark, words)
 
 
+@archives_of_today
 def test_a_changed_number_in_a_file_of_ours_is_noticed(program: torch.export.ExportedProgram, tmp_path: Path) -> None:
     path = save_program(program, tmp_path / "model.pt2")
     root, content = records(path)
