@@ -53,7 +53,7 @@ def test_equal_regions_are_one_line_that_says_where_what_and_at_what_cost() -> N
     assert float(before.split()[0]) > float(after.split()[0])
     ((count, where, what, why),) = cells(boundaries_table(report))
     assert (count, what) == ("3", "relu")
-    assert "not" in why
+    assert why == "it is an activation"
 
 
 def test_a_hundred_regions_fit_on_a_screen() -> None:

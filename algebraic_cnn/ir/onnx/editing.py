@@ -23,7 +23,7 @@ from ..graph import Call, Graph, Ref
 from .bodies import names_of
 from .network import OnnxGraph
 from .opaque import captured
-from .pen import Pen, Unwritten
+from .pen import Pen, Unwritten, tensor_proto
 from .spelling import SPELLINGS
 from .tidying import assembled
 from .values import Size, Value, plain_lengths
@@ -248,6 +248,9 @@ class _Edit:
         """What a tensor of the file is called now."""
         value = self.network.values.get(name)
         if value is None:
+            place = self.makers.get(name, -1)
+            if place >= 0 and place not in self.network.cut:  # an empty sequence: the graph has no such value
+                self._copy(place)
             return name
         if isinstance(value, np.ndarray):
             return self._sized(name, value)
@@ -296,15 +299,14 @@ class _Edit:
 
     def _exactly(self, name: str) -> None:
         """See to it that a tensor has the name that it has in the file."""
-        value = self.network.values.get(name)
-        if value is None and name in self.makers:
-            self._copy(self.makers[name])
+        value, found = self.network.values.get(name), self._old_tensor(name)
+        made = {out for node in self.pen.nodes for out in node.output}
+        if found == name or name in made or name in self.held:
             return
-        found = self._old_tensor(name)
-        if found != name:
-            made = {out for node in self.pen.nodes for out in node.output}
-            if name not in made and name not in self.held:
-                self.pen.put("Identity", [found], name)
+        if isinstance(value, Value) and value.constant is not None:  # a body may ask what its numbers are
+            self.pen.put("Constant", [], name, value=tensor_proto(value.constant, name))
+        else:
+            self.pen.put("Identity", [found], name)
 
     def _shape(self, wanted: Sequence[Any], given: str) -> str:
         """The name of a tensor of lengths, some of which are sizes; as few nodes as possible."""
