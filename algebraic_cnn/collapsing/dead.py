@@ -63,13 +63,8 @@ def suspect(graph: Graph) -> bool:
 
 
 def _weights(call: Call, graph: Graph) -> list[Tensor]:
-    if (
-        role(call.op) not in (Role.MAP, Role.NORM)
-        or "weight" not in (a := call.bound())
-        or not isinstance(a["weight"], Ref)
-    ):
-        return []
-    weight = graph.constants.get(a["weight"].name)
+    named = call.bound().get("weight") if role(call.op) in (Role.MAP, Role.NORM) else None
+    weight = graph.constants.get(named.name) if isinstance(named, Ref) else None
     return [] if weight is None or weight.is_meta or not weight.ndim else [weight.reshape(len(weight), -1)]
 
 

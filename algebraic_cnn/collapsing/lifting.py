@@ -53,7 +53,7 @@ class Writing:
 
     @classmethod
     def of(cls, graph: Graph, piece: Piece, emit: Emit) -> Writing:
-        """The form of a piece, on a writing of its own."""
+        """The form of a piece, written by itself."""
         builder = GraphBuilder(graph, ChainMap({"x": piece.source}, graph.shapes()))
         return cls(piece, builder, emit(builder, Ref("x"), LIKE))
 

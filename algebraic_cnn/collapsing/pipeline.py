@@ -162,6 +162,11 @@ class _Attempt:
 _Values = Callable[[int, Any], Any]
 
 
+def _values(graph: Graph) -> _Values:
+    """The values of a network, those of one number of samples and one choice of names computed once."""
+    return lru_cache(lambda batch, names: values_of(graph, names, batch))
+
+
 def _partly(
     job: Job, written: Rewrite, traced: Graph, careful: frozenset[str], model: Any, bound: str, watch: Stopwatch
 ) -> Collapse:
@@ -170,14 +175,14 @@ def _partly(
     Where the whole is slower than the model all the same, every affine call stays as it is.  Nothing is changed then,
     and nothing is left that could lose: one more attempt is enough.
     """
-    values: _Values = lru_cache(lambda batch, names: values_of(job.graph, names, batch))
+    values = _values(job.graph)
     found = _attempted(job, written, careful, values, watch, measure=model is not None)
     if model is not None and job.prefer == "speed" and (changed(found.written) or found.job.less):
         why = slower(model, emit(found.after), job.graph, doubtful=bool(found.races))
         if why:
             kept = {**found.job.kept, **dict.fromkeys(found.written.network.affine, why)}
             job = replace(found.job, kept=kept, graph=found.job.given, pruned=None)
-            values = lru_cache(lambda batch, names: values_of(job.graph, names, batch))
+            values = _values(job.graph)
             found = _attempted(job, job.rewritten(), found.careful, values, watch, measure=False)
     watch.lap("measure")
     return _handed_over(found, traced, model, values, bound, watch)

@@ -4,6 +4,7 @@
     asking         context: while a model is exported, it is known whether it asks for that
     as_it_runs     context: while a model is exported, its forward pass sees what it sees when it runs
     as_exported    context: while a model runs, it sees what it sees when it is exported
+    in_forward     context: while this holds, another context does in the model's forward pass
     note, noted    what a program has to say of itself if it is the exported path alone
 
 torch keeps no public call to set its flags: these are its own two, as ``torch.export`` sets them, in torch 2.8 to 2.13.
@@ -86,7 +87,7 @@ def as_exported() -> contextlib.AbstractContextManager[None]:
 
 def as_it_runs(model: torch.nn.Module) -> contextlib.AbstractContextManager[None]:
     """While this holds, the model's forward pass sees no export, whoever calls it."""
-    return _seeing(model, lambda: _flags(exporting=False))
+    return in_forward(model, lambda: _flags(exporting=False))
 
 
 @contextlib.contextmanager
@@ -103,21 +104,21 @@ def asking(model: torch.nn.Module) -> Iterator[Answer]:
     True
     """
     answer = Answer()
-    with _seeing(model, lambda: _flags(exporting=answer)):
+    with in_forward(model, lambda: _flags(exporting=answer)):
         yield answer
 
 
 @contextlib.contextmanager
-def _seeing(model: torch.nn.Module, flags: Callable[[], contextlib.AbstractContextManager[None]]) -> Iterator[None]:
-    """While this holds, the flags are so in the model's forward pass."""
+def in_forward(model: torch.nn.Module, context: Callable[[], contextlib.AbstractContextManager[Any]]) -> Iterator[None]:
+    """While this holds, every forward pass of the model runs in a context of its own."""
     forward, own = model.forward, vars(model).get("forward")
 
     @functools.wraps(forward)
-    def seen(*args: Any, **kwargs: Any) -> Any:
-        with flags():
+    def inside(*args: Any, **kwargs: Any) -> Any:
+        with context():
             return forward(*args, **kwargs)
 
-    model.forward = seen
+    model.forward = inside
     try:
         yield
     finally:

@@ -15,7 +15,6 @@ would have failed.
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +24,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import _disable_current_modes
+
+from .paths import in_forward
 
 _READS = frozenset(
     [
@@ -70,24 +71,15 @@ def readable(model: torch.nn.Module) -> Iterator[Readings]:
     >>> readings.read
     True
     """
-    forward, own = model.forward, vars(model).get("forward")
     numbers = _tensors_of(model)
     found = Readings()
 
-    @functools.wraps(forward)
-    def seen(*args: Any, **kwargs: Any) -> Any:
+    def beside() -> _Beside:
         known = {id(shown): (shown, numbers[name]) for name, shown in _tensors_of(model).items() if name in numbers}
-        with _Beside(found, known):
-            return forward(*args, **kwargs)
+        return _Beside(found, known)
 
-    model.forward = seen
-    try:
+    with in_forward(model, beside):
         yield found
-    finally:
-        if own is None:
-            del model.forward
-        else:
-            model.forward = own
 
 
 def _tensors_of(model: torch.nn.Module) -> dict[str, Tensor]:

@@ -23,6 +23,7 @@ Some names stand elsewhere as well, as ``ir`` and ``precision`` are below the re
 write a language of their own.  A call of such a kind has a line there too; without it, it is refused or left as it is:
 
     precision                           whose constants torch rounds, whose added constants may round on purpose
+    channels                            what a call does with channels; without it, no dead channel goes through it
     ir/trace                            which argument says "training"; which calls refuse a mixture of dtypes
     ir/canonical, ir/composites         which spellings are one call
     ir/onnx/spelling                    the calls that are written as nodes of ONNX
