@@ -24,8 +24,9 @@ from torch import Tensor
 
 from ..derivation.definitions import network_of
 from ..ir.graph import Call, Graph, Ref, Size
-from ..ops.channels import Role, role, spatial
+from ..ops.channels import Role, role
 from ..ops.registry import traits
+from ..ops.traits import spatial
 from .infinities import reached
 
 

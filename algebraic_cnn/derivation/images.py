@@ -100,8 +100,10 @@ def _read(source: Source, call: Call, values: dict[str, Any]) -> Any:
     if call.op == "operator.getitem":
         return values[call.args[0].name][call.args[1]]
     op, arguments = OPS[call.op], pytree.tree_map(leaf, call.bound())
-    found = op.operator and op.operator(source, call, arguments)
-    if not found:
+    shapes = [source.shapes[name] for name in call.refs() if name in source.dependent]
+    first = not any(len(shape) > 2 and op.last(call.bound(), shape) for shape in shapes)
+    found = op.operator(source, call, arguments) if op.operator and first else None
+    if not found or (isinstance(found, Operator) and len(found.period) + 2 != len(call.shape)):
         expected = "convolutions, pools, padding, resizing, shuffles, maps of channels, their sums and concatenations"
         raise ShapeError(f"{call.op} is no map of images of every size", expected=expected, where=call.where)
     return found

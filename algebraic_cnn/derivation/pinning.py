@@ -21,6 +21,7 @@ from ..errors import NotAffineError
 from ..ir.graph import Call, Graph, Ref, needed
 from ..ops.evaluate import scalar
 from ..ops.registry import traits
+from ..ops.traits import spatial
 from .splitting import boundary_calls
 
 aten = torch.ops.aten
@@ -75,22 +76,20 @@ def windows(call: Call, shape: Sequence[int]) -> np.ndarray:
     [[0, 1], [2, 3]]
     """
     arguments = call.bound()
-    spatial = int(call.op[-2])
+    rank = spatial(call.op)
     sizes = [arguments[name] for name in ("kernel_size", "stride", "padding", "dilation")]
     sizes[1] = sizes[1] or sizes[0]
-    kernel, stride, padding, dilation = ([*size] * (spatial // len(size)) for size in sizes)
+    kernel, stride, padding, dilation = ([*size] * (rank // len(size)) for size in sizes)
     axes = []
-    for n, o, k, s, p, d in zip(
-        shape[-spatial:], call.shape[-spatial:], kernel, stride, padding, dilation, strict=True
-    ):
+    for n, o, k, s, p, d in zip(shape[-rank:], call.shape[-rank:], kernel, stride, padding, dilation, strict=True):
         places = np.arange(o or 1)[:, None] * s - p + np.arange(k) * d
         axes.append(np.where((places >= 0) & (places < n), places, -1))
-    channels = math.prod(shape[:-spatial])
-    index = np.arange(channels).reshape(channels, *[1] * (2 * spatial))
+    channels = math.prod(shape[:-rank])
+    index = np.arange(channels).reshape(channels, *[1] * (2 * rank))
     inside = np.ones_like(index, dtype=bool)
-    for axis, (places, n) in enumerate(zip(axes, shape[-spatial:], strict=True)):
-        layout = [1] * (1 + 2 * spatial)
-        layout[1 + axis], layout[1 + spatial + axis] = places.shape
+    for axis, (places, n) in enumerate(zip(axes, shape[-rank:], strict=True)):
+        layout = [1] * (1 + 2 * rank)
+        layout[1 + axis], layout[1 + rank + axis] = places.shape
         index = index * n + places.reshape(layout)
         inside = inside & (places >= 0).reshape(layout)
     return np.where(inside, index, -1).reshape(-1, math.prod(kernel))

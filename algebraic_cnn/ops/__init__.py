@@ -1,11 +1,11 @@
-"""What is known of each affine ATen call, one file per family: how it is evaluated, its stencil, what it rounds.
+"""What is known of each affine ATen call, one file per family: how it is evaluated, its operator, what it rounds.
 
 From the ground up:
 
     precision            what a call makes of numbers before it computes
     denominators         common denominators of the numbers of a call
-    source, reading      what a call needs in order to be a stencil, or a layer of the recursion
-    imaging, rows        a call as an operator, its map of images of every size; as a stencil, from the rows of that
+    source, reading      what a call needs in order to be an operator, or a layer of the recursion
+    imaging, rows        a call as an operator, its map of images of every size; as a piece, from the rows of that
     traits               Traits: what is known of any call, affine or not; the prices of the cost model
     op                   Op: everything that is known of one kind of call; CallSite: a call about to be evaluated
     conv, linear, norm, pointwise, pool, moves, pad, rearrange, resize      the families: an entry for each call

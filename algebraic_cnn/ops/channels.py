@@ -47,12 +47,3 @@ def role(op: str) -> Role:
     ('MAP', 'EACH', 'UNKNOWN')
     """
     return _KNOWN.get(op) or (Role.EACH if traits(op).channelwise else Role.UNKNOWN)
-
-
-def spatial(op: str) -> int:
-    """Over how many axes of an image a pool goes, by its name; 0 for other calls.
-
-    >>> spatial("max_pool2d"), spatial("relu")
-    (2, 0)
-    """
-    return int(op[-2]) if op.endswith(("1d", "2d", "3d")) else 0

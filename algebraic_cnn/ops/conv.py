@@ -1,7 +1,7 @@
 """Convolutions: a kernel correlated with an image, or the transpose of that; one matrix per network, never written out.
 
 evaluate    torch's kernel; where images have few pixels, one matrix product for the whole batch, for speed alone
-stencil     the kernel, thinned where blocks of it are exactly 0
+operator    the kernel, thinned where blocks of it are exactly 0
 layer       W as a sparse Toeplitz matrix, after P, the padding
 """
 
@@ -13,24 +13,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..algebra.assembly import Combination
-from ..algebra.operators import layers
-from ..algebra.operators.blocks import Kernel
-from ..algebra.operators.rules import windows
-from ..algebra.stencils.pieces import Array, Piece
-from ..algebra.stencils.zeros import thin
 from ..ir.graph import Call, Size
 from ..toeplitz import conv_matrix, conv_transpose_matrix, pad_matrix
-from ..toeplitz.arguments import padding_pairs, per_axis
+from ..toeplitz.arguments import padding_pairs
 from . import imaging
 from .op import Arguments, CallSite, Op, Sample, as_deep
 from .reading import Reading, biases, float64
-from .source import Source, atom_of
 from .traits import Prices, always_local, length
 
 #: Inputs of at most so many pixels are convolved by a matrix product.
@@ -87,28 +80,6 @@ def _evaluate(site: CallSite) -> Tensor:
     return plus_channels(site, _correlate(site), site.offset("bias"), -1 - spatial)
 
 
-def _stencil(source: Source, call: Call, a: Arguments) -> Piece | None:
-    weight, x = source.tensor(a["weight"], call), a["input"]
-    if weight is None or len(source.shape(x)) != weight.ndim or (a["bias"] and source.tensor(a["bias"], call) is None):
-        return None
-    rank, groups, taps = weight.ndim - 2, a["groups"], source.numbers(a["weight"], call)
-    stride, dilation = (per_axis(a[name], rank, name, least=1) for name in ("stride", "dilation"))
-    offset = source.numbers(a["bias"], call) if a["bias"] is not None else None
-    if a.get("transposed", "output_padding" in a):
-        names = ("stride", "padding", "output_padding", "dilation", "groups")
-        f = layers.conv_transpose(taps, shape=weight.shape, **{name: a[name] for name in names})
-        return atom_of(source, call, x, f.blocks, offset=offset)
-    padding = padding_pairs(a["padding"], weight.shape[2:], stride, dilation)
-    less, shape, numbers = thin(weight.numpy(), groups), tuple(weight.shape), taps
-    if less is not None:
-        shape, groups = less(np.empty(weight.shape)).shape, groups * less.blocks
-        padding = less.padding(padding, tuple(weight.shape[2:]), dilation)
-        numbers = lambda ring: less(taps(ring))  # noqa: E731
-    axes = [windows(k, s, tuple(p), d) for k, s, p, d in zip(shape[2:], stride, padding, dilation, strict=True)]
-    blocks = Kernel(shape, axes, numbers, groups=groups)
-    return atom_of(source, call, x, blocks, offset=offset, thin=less is not None)
-
-
 def _layer(reading: Reading, call: Call, a: Arguments) -> Combination:
     x, weight, shape = a["input"], float64(a["weight"]), reading.shape(call)
     geometry = {name: a[name] for name in ("stride", "dilation", "groups")}
@@ -139,7 +110,7 @@ def _work(prices: Prices, call: Call, a: Arguments, shapes: Mapping[str, Size], 
     return products * rate
 
 
-def _placed(kernel: Array, shape: Sequence[int], a: Arguments) -> Any:
+def _placed(kernel: Any, shape: Sequence[int], a: Arguments) -> Any:
     geometry = {name: a[name] for name in ("stride", "padding", "dilation", "groups")}
     if a.get("transposed", "output_padding" in a):
         return conv_transpose_matrix(kernel, shape, **geometry, output_padding=a["output_padding"])
@@ -160,7 +131,6 @@ _CONV = Op(
     placed=_placed,
     convolves=True,
     called=_called,
-    stencil=_stencil,
     operator=imaging.conv,
     layer=_layer,
     apart=as_deep,

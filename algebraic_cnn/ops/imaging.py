@@ -6,6 +6,7 @@ channels second; it returns the operator of the result, a list of them for a tup
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import reduce
 from typing import Any
@@ -15,7 +16,9 @@ import numpy as np
 from ..algebra.operators import layers
 from ..algebra.operators.blocks import Numbers
 from ..algebra.operators.operator import Operator
-from ..ir.graph import Call
+from ..algebra.stencils.zeros import thin
+from ..ir.graph import Call, Size
+from ..toeplitz.arguments import padding_pairs, per_axis
 from .source import Arguments, Source
 
 
@@ -41,20 +44,28 @@ def conv(source: Source, call: Call, a: Arguments) -> Operator | None:
     numbers = source.numbers(a["weight"], call)
     if a.get("transposed", "output_padding" in a):
         return f.then(layers.conv_transpose(numbers, bias, output_padding=a["output_padding"], **how))
-    return f.then(layers.conv(numbers, bias, **how))
+    less = thin(weight.numpy(), a["groups"])
+    if less is None:
+        return f.then(layers.conv(numbers, bias, **how))
+    rank, sizes = weight.ndim - 2, tuple(weight.shape[2:])
+    stride, dilation = (per_axis(a[name], rank, name, least=1) for name in ("stride", "dilation"))
+    how["padding"] = less.padding(padding_pairs(a["padding"], sizes, stride, dilation), sizes, dilation)
+    how |= {"groups": a["groups"] * less.blocks, "shape": less(np.empty(weight.shape)).shape}
+    return f.then(layers.conv(lambda ring: less(numbers(ring)), bias, **how))
 
 
 def linear(factor: str, weight: str, bias: str = "", *, transposed: bool = False) -> Callable[..., Operator | None]:
-    """The reader of x A, where there is nothing but channels; the weight is A or its transpose."""
+    """The reader of x A along the channels, the last axis of x; the weight is A or its transpose."""
 
     def read(source: Source, call: Call, a: Arguments) -> Operator | None:
         f, matrix, added = a[factor], source.tensor(a[weight], call), a.get(bias)
         plain = a.get("alpha", 1) == a.get("beta", 1) == 1
-        if matrix is None or matrix.ndim != 2 or not isinstance(f, Operator) or f.period or not plain:
+        if matrix is None or matrix.ndim != 2 or not isinstance(f, Operator) or not plain:
             return None
         if added is not None and ((b := source.tensor(added, call)) is None or b.ndim > 1):
             return None
         embed, shape = source.numbers(a[weight], call), tuple(matrix.shape if transposed else matrix.T.shape)
+        shape += (1,) * len(f.period)
         numbers = embed if transposed else lambda ring: np.ascontiguousarray(embed(ring).T)
         shift = source.numbers(added, call)
         b = lambda ring: np.broadcast_to(shift(ring).reshape(-1), shape[:1])  # noqa: E731
@@ -123,6 +134,9 @@ def multiplied(source: Source, call: Call, a: Arguments) -> Operator | None:
     return f.then(layers.scaling(c, len(f.period), lambda ring: ring.divide(ring.embed(np.ones(c)), divisor)))
 
 
+#: Ends of slices that take all that there is.
+_OPEN = (None, sys.maxsize)
+
 _MODES = {"con": "zeros", "ref": "reflect", "rep": "replicate", "cir": "circular"}
 
 
@@ -180,7 +194,7 @@ def joined(source: Source, call: Call, a: Arguments) -> Operator | None:
 def sliced(source: Source, call: Call, a: Arguments) -> Operator | None:
     """A range of channels, or of the positions along an axis."""
     f, ends, axis = given(a), (a["start"], a["end"], a["step"]), a["dim"] % len(call.shape)
-    if same(source, call, a) is not None and not a["start"] and a["step"] == 1:
+    if same(source, call, a) is not None and not a["start"] and a["step"] == 1 and (axis or a["end"] in _OPEN):
         return f
     if axis == 0 or not all(isinstance(end, int | None) for end in ends):
         return None
@@ -195,14 +209,22 @@ def sliced(source: Source, call: Call, a: Arguments) -> Operator | None:
     )
 
 
+def over_first(a: Arguments, shape: Size) -> bool:
+    """Whether a sum goes over the first axis after the batch, so that channels are the last."""
+    return 1 in {dim % len(shape) for dim in a.get("dim") or ()}
+
+
 def over_axes(*, mean: bool) -> Callable[..., Operator | None]:
-    """The reader of sums, or means, over axes of the image that keep a length of 1."""
+    """The reader of sums, or means, over axes of the image, whose lengths become 1."""
 
     def read(source: Source, call: Call, a: Arguments) -> Operator | None:
-        f, dims = given(a), {dim % (len(given(a).period) + 2) for dim in a.get("dim") or ()}
-        if not dims or min(dims) < 2 or not a.get("keepdim"):
+        f = given(a)
+        rank = len(f.period) + 2
+        dims = {dim % rank for dim in a.get("dim") or ()}
+        if not dims or 0 in dims or (1 in dims and rank - 1 in dims):
             return None
-        return f.then(layers.totals(f.channels[1], [axis + 2 in dims for axis in range(len(f.period))], mean=mean))
+        first = 1 if 1 in dims else 2
+        return f.then(layers.totals(f.channels[1], [axis + first in dims for axis in range(rank - 2)], mean=mean))
 
     return read
 

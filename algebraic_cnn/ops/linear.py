@@ -1,7 +1,7 @@
 """Products with a matrix: x A along the last axis of x, the matrix a constant.
 
 evaluate    torch's kernel on the carriers, then reduced
-stencil     a 1 x 1 convolution, the channels last where x has more axes
+operator    a 1 x 1 convolution, the channels last where x has more axes
 layer       1 (x) A, with the bias as b
 """
 
@@ -17,8 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..algebra.assembly import Combination
-from ..algebra.operators.blocks import pointwise
-from ..algebra.stencils.pieces import Piece
 from ..ir.graph import Call, Ref, Size
 from ..toeplitz.formats import check_budget
 from . import imaging
@@ -26,7 +24,6 @@ from .conv import plus_channels
 from .denominators import of_arguments
 from .op import Arguments, CallSite, Op, Sample, summed
 from .reading import Reading, float64
-from .source import Source, atom_of
 from .traits import Prices, Work, length
 
 
@@ -38,30 +35,6 @@ def _addmm(site: CallSite) -> Tensor:
     matrix = site.ring.reduce(site["mat2"] * site["alpha"])
     product = site.ring.reduce(site["mat1"] @ matrix)
     return site.ring.reduce(product + site.ring.reduce(site.offset("self") * site["beta"]))
-
-
-def _stencil(factor: str, weight: str, bias: str = "", *, transposed: bool = False) -> Callable[..., Piece | None]:
-    """x A along the last axis of x; the weight is A or its transpose."""
-
-    def read(source: Source, call: Call, a: Arguments) -> Piece | None:
-        x, matrix = a[factor], source.tensor(a[weight], call)
-        added = a.get(bias)
-        if matrix is None or matrix.ndim != 2 or not source.varies(x):
-            return None
-        if added is not None and ((b := source.tensor(added, call)) is None or b.ndim > 1):
-            return None
-        if a.get("alpha", 1) != 1 or a.get("beta", 1) != 1:
-            return None
-        shape, embed = source.shape(x), source.numbers(a[weight], call)
-        c_out, c_in = matrix.shape if transposed else matrix.shape[::-1]
-        taps = embed if transposed else lambda ring: np.ascontiguousarray(embed(ring).T)
-        offset = source.numbers(added, call) if added is not None else None
-        if offset is not None and b.numel() == 1 < c_out:
-            offset = lambda ring: np.repeat(source.numbers(added, call)(ring).reshape(-1), c_out)  # noqa: E731
-        blocks = pointwise(c_in, c_out, 1, len(shape) - 2, taps)
-        return atom_of(source, call, x, blocks, offset=offset, last=len(shape) > 2)
-
-    return read
 
 
 def _layer(factor: str, weight: str, bias: str = "", *, transpose: bool = True) -> Callable[..., Combination]:
@@ -81,6 +54,10 @@ def _layer(factor: str, weight: str, bias: str = "", *, transpose: bool = True) 
         return reading.assembly.layer(x * reading.strength(call, a.get("alpha", 1)), shape, reading.spend(W), b=b)
 
     return read
+
+
+def _last(a: Arguments, given: Size) -> bool:
+    return True
 
 
 def _two_axes(a: Arguments, given: Size, y: Size) -> bool:
@@ -106,8 +83,8 @@ OPS: dict[str, Op] = {
         ("input",),
         contraction="weight",
         placed=lambda kernel, shape, a: kernel if len(shape) == 1 else None,
-        stencil=_stencil("input", "weight", "bias", transposed=True),
         operator=imaging.linear("input", "weight", "bias", transposed=True),
+        last=_last,
         layer=_layer("input", "weight", "bias", transpose=False),
         apart=_two_axes,
         work=_work("weight", -1),
@@ -118,16 +95,16 @@ OPS: dict[str, Op] = {
         bilinear=True,
         contraction="other",
         broadcasts=True,
-        stencil=_stencil("self", "other"),
         operator=imaging.linear("self", "other"),
+        last=_last,
         layer=_layer("self", "other"),
         apart=_two_axes,
         work=_work("other"),
     ),
     "mm": Op(
         summed,
-        stencil=_stencil("self", "mat2"),
         operator=imaging.linear("self", "mat2"),
+        last=_last,
         layer=_layer("self", "mat2"),
         work=_work("mat2"),
         **_MM,
@@ -137,8 +114,8 @@ OPS: dict[str, Op] = {
         _addmm,
         ("mat1",),
         contraction="mat2",
-        stencil=_stencil("mat1", "mat2", "self"),
         operator=imaging.linear("mat1", "mat2", "self"),
+        last=_last,
         layer=_layer("mat1", "mat2", "self"),
         apart=_two_axes,
         denominators=of_arguments(("bias", "self")),

@@ -1,7 +1,7 @@
 """Calls that move, drop and repeat entries: views, permutations, selections, joins.
 
 evaluate    torch's own kernel: it rounds nothing
-stencil     a reshape or a permutation as a move; a slice along an axis of the image as a stencil
+piece       a reshape or a permutation as a move; a slice at one size
 layer       the selection matrix that the call is: what it does to the numbers 1 .. n
 """
 
@@ -23,13 +23,27 @@ from ..algebra.assembly import Combination
 from ..algebra.operators.blocks import pointwise
 from ..algebra.operators.operator import channelwise
 from ..algebra.operators.rules import windows
-from ..algebra.stencils.pieces import Move, Piece, identity
+from ..algebra.stencils.pieces import Atom, Form, Move, Offset, Piece, identity
 from ..ir.graph import Call, Ref
 from ..toeplitz.selection import NOTHING
 from . import imaging
 from .op import Apart, Arguments, Join, Op, Sample, along, always, kernel, never, not_if, regrouped
 from .reading import Reading, float64
-from .source import Source, atom_of, unmoved
+from .source import Source
+
+
+def _unmoved(source: Source, call: Call, a: Arguments) -> Piece | None:
+    """A call that returns its argument, up to axes of length 1 after the channels."""
+    x = next(value for value in a.values() if source.varies(value))
+    before, after = source.shape(x), call.shape
+    if before == after and before[1:].count(None) == 0:
+        return identity(before)
+    flat = all(n == 1 for n in (*before[2:], *after[2:])) and before[:2] == after[:2]
+    if not flat:
+        return None
+    c, axes = before[1] or 1, max(len(before) - 2, len(after) - 2)
+    blocks = pointwise(c, c, c, axes, lambda ring: ring.embed(np.ones(c)))
+    return Atom(Form(blocks, (1,) * axes, False, Offset.NONE), before, after, call=call)
 
 
 def _regroup(source: Source, call: Call, a: Arguments) -> Piece | None:
@@ -39,7 +53,7 @@ def _regroup(source: Source, call: Call, a: Arguments) -> Piece | None:
 
 
 def _reshaped(source: Source, call: Call, a: Arguments) -> Piece | None:
-    return unmoved(source, call, a) or _regroup(source, call, a)
+    return _unmoved(source, call, a) or _regroup(source, call, a)
 
 
 def _permuted(source: Source, call: Call, a: Arguments) -> Piece | None:
@@ -54,23 +68,24 @@ def _permuted(source: Source, call: Call, a: Arguments) -> Piece | None:
 
 
 def _slice(source: Source, call: Call, a: Arguments) -> Piece | None:
-    """Every s-th position, or a range of channels."""
+    """Every s-th position, or a range of channels; at one size an end that is counted from the other is a number."""
     shape, axis = source.shape(a["self"]), a["dim"] % len(call.shape)
     start, step = a["start"] or 0, a["step"]
     if shape == call.shape and (start, step) == (0, 1) and (axis or a["end"] in (None, sys.maxsize)):
         return identity(shape)
     if axis == 0 or not isinstance(start, int) or len(shape) < 3:
         return None
-    n = shape[axis] or 1
+    n, sizes = shape[axis] or 1, tuple(n or 1 for n in shape[2:])
     start = min(max(start + n if start < 0 else start, 0), n)
     if axis > 1:
-        axes = [windows(1) for _ in shape[2:]]
+        axes = [windows(1) for _ in sizes]
         last = start + step * ((call.shape[axis] or 1) - 1)
         axes[axis - 2] = windows(1, step, (-start, last + 1 - n))
-        return atom_of(source, call, a["self"], channelwise(shape[1] or 1, axes).blocks)
-    chosen = np.arange(n)[start:][::step][: call.shape[1]]
-    blocks = pointwise(n, len(chosen), 1, len(shape) - 2, lambda ring: ring.embed(np.eye(n)[chosen]))
-    return atom_of(source, call, a["self"], blocks)
+        blocks = channelwise(shape[1] or 1, axes).blocks
+    else:
+        chosen = np.arange(n)[start:][::step][: call.shape[1]]
+        blocks = pointwise(n, len(chosen), 1, len(sizes), lambda ring: ring.embed(np.eye(n)[chosen]))
+    return Atom(Form(blocks, sizes, False, Offset.NONE), shape, call.shape, call=call)
 
 
 def moved(reading: Reading, call: Call, a: Arguments, dtype: torch.dtype = torch.float64, chooses: bool = False) -> Any:
@@ -136,14 +151,14 @@ def _joined(source: Source, call: Call, a: Arguments) -> Join | None:
 
 def _move(
     apart: Apart = never,
-    stencil: Callable[..., Piece | None] | None = None,
+    piece: Callable[..., Piece | None] | None = None,
     *,
     evaluate: Callable[..., Any] = kernel,
     chooses: bool = False,
     **more: Any,
 ) -> Op:
     layer = partial(moved, chooses=True) if chooses else moved
-    return Op(evaluate, ("self", "input"), exact=True, stencil=stencil, layer=layer, apart=apart, **more)
+    return Op(evaluate, ("self", "input"), exact=True, piece=piece, layer=layer, apart=apart, **more)
 
 
 _view = partial(_move, view=True)
@@ -152,10 +167,10 @@ _regrouping = partial(_shape, ordered=True)
 _COPY: dict[str, Any] = {"copies": True, "ordered": True}
 
 OPS: dict[str, Op] = {
-    **dict.fromkeys(("clone", "lift_fresh_copy"), _move(always, unmoved, operator=imaging.same, **_COPY)),
-    **dict.fromkeys(("contiguous", "alias"), _view(always, unmoved, operator=imaging.same, **_COPY)),
+    **dict.fromkeys(("clone", "lift_fresh_copy"), _move(always, operator=imaging.same, **_COPY)),
+    **dict.fromkeys(("contiguous", "alias"), _view(always, operator=imaging.same, **_COPY)),
     # autograd would stop there, the network does not
-    "detach": _view(always, unmoved, evaluate=lambda site: site["self"], operator=imaging.same, detaches=True, **_COPY),
+    "detach": _view(always, evaluate=lambda site: site["self"], operator=imaging.same, detaches=True, **_COPY),
     "view": _regrouping(regrouped, _reshaped, operator=imaging.same, accepts=not_if("dtype", "it reinterprets bits")),
     "_unsafe_view": _regrouping(regrouped, _reshaped, operator=imaging.same),
     "reshape": _regrouping(regrouped, _reshaped, operator=imaging.same, called=""),
@@ -174,7 +189,7 @@ OPS: dict[str, Op] = {
     "index_select": _move(along("dim"), repeats=True, chooses=True),
     **dict.fromkeys(("flip", "roll", "rot90"), _move(along("dims"), bijective=True)),
     "diagonal": _view(along("dim1", "dim2")),
-    "expand": _view(stencil=unmoved, repeats=True),
+    "expand": _view(piece=_unmoved, repeats=True),
     **dict.fromkeys(("repeat", "tile"), _move(repeats=True)),
     **dict.fromkeys(("repeat_interleave", "index"), _move(repeats=True, chooses=True)),
     **dict.fromkeys(

@@ -18,9 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..algebra.assembly import Combination
-from ..algebra.operators.blocks import pointwise
 from ..algebra.operators.operator import Operator
-from ..algebra.stencils.pieces import Array, Piece
+from ..algebra.stencils.pieces import Array
 from ..ir.graph import Call, Graph, Ref, needed
 from ..ir.interpreter import interpret
 from ..rings.ring import Ring
@@ -28,7 +27,7 @@ from . import imaging
 from .denominators import Denominator, dyadic
 from .op import Arguments, CallSite, Op, Sample, always, not_if
 from .reading import Reading, biases
-from .source import Numbers, Source, atom_of
+from .source import Numbers, Source
 from .traits import always_local
 
 
@@ -79,16 +78,6 @@ def _operator(source: Source, call: Call, a: Arguments) -> Operator | None:
     return None if found is None else imaging.scaled_by(*found, a)
 
 
-def _stencil(source: Source, call: Call, a: Arguments) -> Piece | None:
-    found = _numbers(source, call, a)
-    if found is None:
-        return None
-    scale, offset = found
-    c, axes = len(scale), len(source.shape(a["input"])) - 2
-    blocks = pointwise(c, c, c, axes, lambda ring: ring.embed(scale))
-    return atom_of(source, call, a["input"], blocks, offset=offset)
-
-
 def _layer(reading: Reading, call: Call, a: Arguments) -> Combination:
     x = a["input"]
     scale = sp.diags_array(biases(batch_norm_scale(a), x.shape), format="csr")
@@ -119,7 +108,6 @@ OPS: dict[str, Op] = {
         _evaluate,
         ("input",),
         accepts=not_if("training", "batch statistics depend on the input"),
-        stencil=_stencil,
         operator=_operator,
         layer=_layer,
         apart=always,

@@ -1,6 +1,6 @@
 """Everything that is known of one kind of affine call, as one value: an entry of the registry.
 
-    Op        how the call is evaluated over a ring, as a stencil, as a layer; what it sums, rounds and divides by
+    Op        how the call is evaluated over a ring, as an operator, as a layer; what it sums, rounds and divides by
     Join      a call as a sum or a concatenation of several values
     CallSite  a call about to be evaluated: carriers for what depends on the input, ring elements for constants
     Sample    a small call of the kind; the property tests of an entry are made from it
@@ -12,8 +12,8 @@ an entry leaves it out:
     contraction, bilinear, broadcasts   sums                        must be right where products are summed: no overflow
     window, roundings                   sums                        must be right where numbers are summed, or rounded
     counts, denominators                derivation/magnitudes       must be right where it divides, or scales
-    stencil, joins                      derivation/definitions      it is not merged with its neighbours
-    operator                            derivation/images           it has no map of images of every size
+    operator, last, alike               derivation/images           it has no map of images: it is not merged
+    piece, joins                        derivation/definitions      it is not merged with its neighbours
     layer                               derivation/extract          it is no part of the paper's recursion
     placed                              derivation/function_space   its weight has no letters there
     apart                               derivation/samples          it is taken to mix the samples of a batch
@@ -157,9 +157,12 @@ class Op(Traits):
         contraction: name of the constant whose products are summed, or "".
         broadcasts: whether an element of an argument may occur in many products.
         accepts: a reason why this call is not affine after all, or "".
-        stencil: the call as a piece of an image map, or None if it is none; no reader if it never is.
         operator: the call as a map of images of every size, of arguments that are such maps; None if it is none; no
             reader if it never is.
+        last: whether its channels are the last axis of what it is given; its operator has them before all others.
+        alike: whether it is one map of the image in every channel, through which maps of channels pass.
+        piece: the call as a piece of an image map at one size, where this is more than its operator says: a move, a
+            multiple whose channels stand first or last.
         layer: the call as a part of the paper's recursion; no reader if it never is.
         placed: where the entries of its weight stand in its matrix: (a weight, the shape of one sample, the arguments)
             -> the matrix, its statistics left out; None if it has none there, or no weight.
@@ -179,8 +182,10 @@ class Op(Traits):
     contraction: str = ""
     broadcasts: bool = False
     accepts: Callable[[Arguments], str] = lambda a: ""
-    stencil: Callable[[Source, Call, Arguments], Piece | None] | None = None
     operator: Callable[[Source, Call, Arguments], Operator | list[Operator] | None] | None = None
+    last: Callable[[Arguments, Size], bool] = lambda a, given: False
+    alike: Callable[[Arguments], bool] = lambda a: False
+    piece: Callable[[Source, Call, Arguments], Piece | None] | None = None
     layer: Callable[[Reading, Call, Arguments], Any] | None = None
     placed: Callable[[Any, Sequence[int], Arguments], Any] | None = None
     joins: Callable[[Source, Call, Arguments], Join | None] = lambda source, call, a: None

@@ -8,13 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..algebra.stencils.pieces import Piece
-from ..ir.graph import Call, Size
+from ..ir.graph import Size
 from . import imaging
 from .moves import moved
 from .op import Arguments, CallSite, Op, Sample, as_deep, kernel
-from .rows import read_as
-from .source import Source
 from .traits import always_local
 
 
@@ -35,11 +32,9 @@ def _padded_anyhow(site: CallSite) -> Tensor:
     return _padded(replace(site, target=target, raw=constant))
 
 
-_CONSTANT, _EDGES = read_as(imaging.padded), read_as(imaging.padded, alike=True)
-
-
-def _anyhow(source: Source, call: Call, a: Arguments) -> Piece | None:
-    return (_CONSTANT if a["mode"] == "constant" else _EDGES)(source, call, a)
+def _edges(a: Arguments) -> bool:
+    """Whether what lies outside is the image again."""
+    return a.get("mode") != "constant"
 
 
 def _after_the_batch(a: Arguments, given: Size, y: Size) -> bool:
@@ -54,13 +49,13 @@ def _outwards(a: Arguments) -> bool:
 _PAD = {"operator": imaging.padded, "layer": moved, "apart": _after_the_batch, "local": _outwards}
 
 OPS: dict[str, Op] = {
-    "constant_pad_nd": Op(_padded, stencil=_CONSTANT, called="pad", **_PAD),
-    "pad": Op(_padded_anyhow, stencil=_anyhow, called=lambda a, shapes: f"{a['mode']} pad", **_PAD),
+    "constant_pad_nd": Op(_padded, called="pad", **_PAD),
+    "pad": Op(_padded_anyhow, alike=_edges, called=lambda a, shapes: f"{a['mode']} pad", **_PAD),
     **{
         f"{kind}_pad{n}d": Op(
             kernel,
             ("self", "input"),
-            stencil=_EDGES,
+            alike=_edges,
             operator=imaging.padded,
             layer=moved,
             apart=as_deep,

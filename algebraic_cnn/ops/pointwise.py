@@ -27,7 +27,7 @@ from .denominators import of_arguments
 from .op import Arguments, CallSite, Join, Op, Sample, always, as_deep, not_if
 from .precision import taken
 from .reading import Reading
-from .source import Source, unmoved
+from .source import Source
 
 
 def _evaluated_sum(sign: int, factor: str = "other") -> Callable[[CallSite], Tensor]:
@@ -183,15 +183,14 @@ def _joined(sign: int, source: Source, call: Call, a: Arguments) -> Join | None:
 
 
 def _op_of_sum(
-    evaluate: Callable[[CallSite], Tensor], stencil: Callable, operator: Callable, layer: Callable, **more: Any
+    evaluate: Callable[[CallSite], Tensor], piece: Callable, operator: Callable, layer: Callable, **more: Any
 ) -> Op:
     denominators = of_arguments(("bias", "self", "other"))
-    parts = {"stencil": stencil, "operator": operator, "layer": layer, "apart": as_deep, "denominators": denominators}
+    parts = {"piece": piece, "operator": operator, "layer": layer, "apart": as_deep, "denominators": denominators}
     return Op(evaluate, ("self", "other"), **parts, **more)
 
 
 _DROPOUT = {
-    "stencil": unmoved,
     "operator": imaging.same,
     "layer": lambda reading, call, a: a["input"],
     "apart": always,
@@ -222,7 +221,7 @@ OPS: dict[str, Op] = {
     ),
     "neg": Op(
         lambda site: site.ring.negate(site["self"]),
-        stencil=_negated,
+        piece=_negated,
         operator=lambda source, call, a: imaging.times(a["self"], -1.0),
         layer=lambda reading, call, a: a["self"] * Fraction(-1),
         apart=always,
@@ -232,7 +231,7 @@ OPS: dict[str, Op] = {
         ("self", "other"),
         bilinear=True,
         broadcasts=True,
-        stencil=_scaled,
+        piece=_scaled,
         operator=imaging.multiplied,
         layer=_scaled_layer,
         apart=as_deep,
@@ -243,7 +242,7 @@ OPS: dict[str, Op] = {
         _divide,
         accepts=not_if("rounding_mode", "it rounds"),
         broadcasts=True,
-        stencil=_scaled,
+        piece=_scaled,
         operator=imaging.multiplied,
         layer=_divided_layer,
         apart=as_deep,

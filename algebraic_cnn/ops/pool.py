@@ -19,17 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..algebra.assembly import Combination
-from ..algebra.operators.operator import channelwise
-from ..algebra.operators.rules import windows
-from ..algebra.stencils.pieces import Piece
 from ..ir.graph import Call, Size
 from ..toeplitz import adaptive_avg_pool_matrix, avg_pool_matrix
 from . import imaging
 from .op import Arguments, CallSite, Op, Sample, along, as_deep, summed
 from .reading import Reading
-from .rows import read_as
-from .source import Reader, Source, atom_of
-from .traits import Prices, always_local, length
+from .traits import Prices, always_local, length, spatial
 
 
 def _total(site: CallSite) -> Tensor:
@@ -45,31 +40,31 @@ def _averaged(site: CallSite) -> Tensor:
     return site.ring.divide(total, torch.tensor(float(count), device=total.device))
 
 
-def _pooled(spatial: int) -> Callable[[CallSite], Tensor]:
+def _pooled(rank: int) -> Callable[[CallSite], Tensor]:
     def apply(site: CallSite) -> Tensor:
         """The sum over the window, then the division by the count that torch uses there."""
         x = site["self"]
         sizes = [site.raw["kernel_size"], site.raw["stride"] or site.raw["kernel_size"], site.raw["padding"]]
-        sizes = [list(size) * (spatial if len(size) == 1 else 1) for size in sizes]
-        pool = torch.ops.aten.avg_pool3d if spatial == 3 else torch.ops.aten.avg_pool2d
-        if spatial == 1:  # avg_pool1d cannot return plain sums
+        sizes = [list(size) * (rank if len(size) == 1 else 1) for size in sizes]
+        pool = torch.ops.aten.avg_pool3d if rank == 3 else torch.ops.aten.avg_pool2d
+        if rank == 1:  # avg_pool1d cannot return plain sums
             x, sizes = x.unsqueeze(-2), [[first, *size] for first, size in zip((1, 1, 0), sizes, strict=True)]
         ceil, inside = site.raw["ceil_mode"], site.raw["count_include_pad"]
         ones = torch.ones((1, *x.shape[-len(sizes[0]) :]), dtype=torch.float64, device=x.device)
         sums = pool(ones, *sizes, ceil, inside, 1)
         counts = (sums / pool(ones, *sizes, ceil, inside, site.raw.get("divisor_override"))).round()
         y = site.ring.divide(site.ring.reduce(pool(x, *sizes, ceil, inside, 1)), counts)
-        return y.squeeze(-2) if spatial == 1 else y
+        return y.squeeze(-2) if rank == 1 else y
 
     return apply
 
 
-def _adaptively_pooled(spatial: int) -> Callable[[CallSite], Tensor]:
+def _adaptively_pooled(rank: int) -> Callable[[CallSite], Tensor]:
     def apply(site: CallSite) -> Tensor:
         """Along each axis output o averages the inputs floor(o n / m) .. ceil((o + 1) n / m) - 1."""
         y = site["self"]
         size = site.raw["output_size"]
-        for axis, m in zip(range(-spatial, 0), size * (spatial if len(size) == 1 else 1), strict=True):
+        for axis, m in zip(range(-rank, 0), size * (rank if len(size) == 1 else 1), strict=True):
             n = y.shape[axis]
             windows = torch.zeros(m, n, dtype=y.dtype, device=y.device)
             for o in range(m):
@@ -79,26 +74,6 @@ def _adaptively_pooled(spatial: int) -> Callable[[CallSite], Tensor]:
         return y
 
     return apply
-
-
-def _axes(*, mean: bool) -> Reader:
-    def read(source: Source, call: Call, a: Arguments) -> Piece | None:
-        """A sum or mean over some axes after the channels; also over some between batch and last, channels last."""
-        x = a["self"]
-        shape = source.shape(x)
-        dims = {dim % len(shape) for dim in a.get("dim") or ()}
-        if not dims or 0 in dims or (1 in dims and len(shape) - 1 in dims):
-            return None
-        last = 1 in dims
-        place = len(shape) - 1 if last else 1
-        lengths = [(n or 1 if i in dims else 1) for i, n in enumerate(shape) if i not in (0, place)]
-        kept = len(lengths) - (0 if a.get("keepdim") else len(dims))
-        if kept not in (0, len(lengths)):
-            return None
-        f = channelwise(shape[place] or 1, [windows(n) for n in lengths], divisor=math.prod(lengths) if mean else 1)
-        return atom_of(source, call, x, f.blocks, last=last)
-
-    return read
 
 
 def _averages(reading: Reading, call: Call, value: Combination, M: Any) -> Combination:
@@ -151,12 +126,12 @@ def _running_layer(reading: Reading, call: Call, a: Arguments) -> Combination:
 
 def _kernel(call: Call, shapes: Mapping[str, Size]) -> list[int]:
     kernel = list(call.bound()["kernel_size"])
-    return kernel * (int(call.op[-2]) if len(kernel) == 1 else 1)
+    return kernel * (spatial(call.op) if len(kernel) == 1 else 1)
 
 
 def _adaptive_kernel(call: Call, shapes: Mapping[str, Size]) -> list[int]:
-    spatial = int(call.op[-2])
-    sizes = shapes[call.bound()["self"].name][-spatial:], call.shape[-spatial:]
+    axes = spatial(call.op)
+    sizes = shapes[call.bound()["self"].name][-axes:], call.shape[-axes:]
     return [-(-(n or 1) // (m or 1)) + ((n or 1) % (m or 1) > 0) for n, m in zip(*sizes, strict=True)]
 
 
@@ -203,16 +178,16 @@ _WINDOWED = {"apart": as_deep, "averages": True, "channelwise": True, "work": _w
 OPS: dict[str, Op] = {
     "sum": Op(
         _total,
-        stencil=_axes(mean=False),
         operator=imaging.over_axes(mean=False),
+        last=imaging.over_first,
         layer=_axes_layer(mean=False),
         apart=along("dim"),
         window=_per_output,
     ),
     "mean": Op(
         _averaged,
-        stencil=_axes(mean=True),
         operator=imaging.over_axes(mean=True),
+        last=imaging.over_first,
         layer=_axes_layer(mean=True),
         apart=along("dim"),
         window=_per_output,
@@ -222,7 +197,6 @@ OPS: dict[str, Op] = {
     **{
         f"avg_pool{n}d": Op(
             _pooled(n),
-            stencil=read_as(imaging.pooled),
             operator=imaging.pooled,
             layer=_pool_layer,
             window=_kernel,
@@ -235,7 +209,6 @@ OPS: dict[str, Op] = {
     **{
         f"adaptive_avg_pool{n}d": Op(
             _adaptively_pooled(n),
-            stencil=read_as(imaging.adaptively_pooled),
             operator=imaging.adaptively_pooled,
             layer=_adaptive_layer,
             window=_adaptive_kernel,

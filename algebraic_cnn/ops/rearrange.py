@@ -12,7 +12,6 @@ from . import imaging
 from .moves import moved
 from .op import Arguments, Op, Sample, always, kernel, summed
 from .reading import Reading
-from .rows import read_as
 from .traits import always_local
 
 
@@ -29,7 +28,7 @@ _SHUFFLE = {**_MOVE, "bijective": True, "operator": imaging.shuffled, "apart": a
 OPS: dict[str, Op] = {
     **dict.fromkeys(
         ("pixel_shuffle", "pixel_unshuffle"),
-        Op(kernel, ("self", "input"), stencil=read_as(imaging.shuffled), local=always_local, **_SHUFFLE),
+        Op(kernel, ("self", "input"), local=always_local, **_SHUFFLE),
     ),
     "channel_shuffle": Op(kernel, ("self", "input"), **_SHUFFLE),
     "im2col": Op(kernel, ("self", "input"), apart=always, repeats=True, **_MOVE),

@@ -10,6 +10,7 @@ piece_of    a call of one varying argument as a piece of an image map
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from ..algebra.stencils.pieces import Other, Piece
 from ..errors import GeometryError, ShapeError
@@ -17,6 +18,7 @@ from ..ir.graph import Call, Size
 from . import conv, linear, moves, norm, pad, pointwise, pool, rearrange, resize
 from .op import Op, Sample
 from .others import OTHERS
+from .rows import read_as
 from .source import Source
 from .traits import Traits
 
@@ -51,7 +53,7 @@ def piece_of(source: Source, call: Call) -> Piece | None:
     shape, op = source.shape(varying[0]), OPS.get(call.op)
     fixed = len(shape) > 1 and len(call.shape) > 1 and None not in (*shape[1:], *call.shape[1:])
     try:
-        found = op and fixed and op.stencil and op.stencil(source, call, arguments)
+        found = op and fixed and (op.piece or partial(read_as, op))(source, call, arguments)
     except (ShapeError, GeometryError) as error:
         return Other(shape, call.shape, call, missed=error.what)
     return found or Other(shape, call.shape, call)

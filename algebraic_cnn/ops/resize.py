@@ -33,7 +33,6 @@ from .moves import moved
 from .op import Arguments, CallSite, Op, Sample, always
 from .precision import working_dtype
 from .reading import Reading
-from .rows import read_as
 from .source import Source
 
 #: Rows of a resizing by m / n repeat after m of them; a factor of larger n is no short fraction, but a rounded one.
@@ -180,7 +179,7 @@ def _by_factors(a: Arguments) -> bool:
     return bool(a.get("scale_factors"))
 
 
-_READ = {"stencil": read_as(_operator, alike=True), "operator": _operator}
+_READ = {"operator": _operator, "alike": lambda a: True}
 _NEAREST = {**_READ, "layer": _moved, "apart": always, "exact": True, "repeats": True}
 
 OPS: dict[str, Op] = {

@@ -105,6 +105,15 @@ def always_local(a: Mapping[str, Any]) -> bool:
     return True
 
 
+def spatial(op: str) -> int:
+    """Over how many axes of an image a pool goes, by its name; 0 for other calls.
+
+    >>> spatial("max_pool2d"), spatial("relu")
+    (2, 0)
+    """
+    return int(op[-2]) if op.endswith(("1d", "2d", "3d")) else 0
+
+
 def length(shape: Iterable[int | None], batch: int) -> int:
     """How many entries a value has, of a batch of that size."""
     return math.prod(batch if n is None else n * batch if isinstance(n, Rows) else n for n in shape)

@@ -14,7 +14,7 @@ from torch import nn
 from algebraic_cnn import collapse
 from algebraic_cnn.algebra.stencils.zeros import thin
 from algebraic_cnn.errors import UncertifiedError
-from algebraic_cnn.ops import conv
+from algebraic_cnn.ops import imaging
 from tests.algebra.stencils.test_stencil import integers
 from tests.collapsed import ops, randomised, relative_error
 
@@ -121,6 +121,6 @@ MUTANTS = {
 @pytest.mark.parametrize("name", MUTANTS)
 def test_near_right_kernels_are_refuted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     layer = with_zeros(nn.Conv2d(32, 64, 3, padding=1), lambda o, i, h, w: o // 16 == i // 8 and w == 1)
-    monkeypatch.setattr(conv, "thin", lambda *given: MUTANTS[name](thin(*given)))
+    monkeypatch.setattr(imaging, "thin", lambda *given: MUTANTS[name](thin(*given)))
     with pytest.raises(UncertifiedError):
         collapse(nn.Sequential(layer, nn.ReLU()).eval(), torch.zeros(1, 32, 24, 24).double(), measure=False)

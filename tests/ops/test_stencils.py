@@ -103,6 +103,9 @@ STENCILS = [
     lambda m, x: x.sum((1, 2)) if x.ndim == 4 else x.sum(1),
     lambda m, x: x[:, 1:3],
     lambda m, x: x[:, :, 1:, ::2],
+    lambda m, x: x[:, :, -3:3, 1:-1],
+    lambda m, x: x.sum(1, keepdim=True),
+    lambda m, x: torch.ops.aten.channel_shuffle(x, 2),
     lambda m, x: F.dropout(x, training=False),
 ]
 OTHERS = [
@@ -110,6 +113,8 @@ OTHERS = [
     lambda m, x: x * m.image,
     lambda m, x: x.flip(2),
     lambda m, x: x.mean(1),
+    lambda m, x: x.mean(3),
+    lambda m, x: x.mean((1, 3)),
 ]
 
 

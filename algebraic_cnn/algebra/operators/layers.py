@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -16,7 +17,7 @@ from ...rings.ring import Ring
 from ...toeplitz.arguments import padding_pairs, per_axis
 from ...toeplitz.pooling import adaptive_rows, pool_rows
 from ...toeplitz.resampling import axis_rows
-from .axes import Leaf, Period
+from .axes import KEPT, Leaf, Period
 from .blocks import Array, Kernel, Numbers
 from .operator import Operator, channelwise
 from .rules import shuffle, spread, weighted, windows
@@ -190,11 +191,12 @@ def totals(channels: int, along: Sequence[bool], *, mean: bool) -> Operator:
     >>> totals(1, [True], mean=True).matrix([4], format="dense")
     array([[0.25, 0.25, 0.25, 0.25]])
     """
-    rows: list[Callable[[int], Any]] = [
-        lambda n: [dict.fromkeys(range(n), Fraction(1, n if mean else 1))],
-        lambda n: [{p: 1} for p in range(n)],
-    ]
-    return resize(channels, [rows[not each] for each in along], [None if each else (1, 1) for each in along])
+    return channelwise(channels, [_total(mean) if each else windows(1) for each in along])
+
+
+@lru_cache(maxsize=2)
+def _total(mean: bool) -> Leaf:
+    return weighted(lambda n: [dict.fromkeys(range(n), Fraction(1, n if mean else 1))], None)
 
 
 def cropped(channels: int, slices: Sequence[slice]) -> Operator:
@@ -207,8 +209,12 @@ def cropped(channels: int, slices: Sequence[slice]) -> Operator:
     >>> cropped(1, [slice(1, -1, 2)])(np.arange(6.0)[None])
     array([[1., 3.]])
     """
-    rows = [lambda n, s=s: [{p: 1} for p in range(n)[s]] for s in slices]
-    return resize(channels, rows, [(1, s.step or 1) for s in slices])
+    return channelwise(channels, [_slice(s.start, s.stop, s.step or 1) for s in slices])
+
+
+@lru_cache(maxsize=KEPT)
+def _slice(start: int | None, stop: int | None, step: int) -> Leaf:
+    return weighted(lambda n: [{p: Fraction(1)} for p in range(n)[start:stop:step]], (1, step))
 
 
 def resize(channels: int, rows: Sequence[Callable[[int], Any]], periods: Sequence[Period]) -> Operator:

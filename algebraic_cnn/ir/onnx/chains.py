@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...extras import required
-from .sheet import Sheet
+from .sheet import Sheet, attribute
 
 Rule = Callable[[Sheet, int, Any], bool]
 
@@ -25,10 +25,6 @@ _VIEWS = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
 
 #: Dtypes by ONNX's numbers, and those that have all numbers of them.
 _WIDER = {9: {1, 6, 7, 10, 11}, 10: {1, 11}, 1: {11}, 6: {7, 11}, 2: {3, 5, 6, 7, 1, 11}, 3: {5, 6, 7, 1, 11}}
-
-
-def _attribute(node: Any, name: str) -> Any:
-    return next((a for a in node.attribute if a.name == name), None)
 
 
 def gives_alike(sheet: Sheet, place: int, node: Any) -> bool:
@@ -45,9 +41,9 @@ def _is_alike(sheet: Sheet, node: Any) -> bool:
     if kind == "Dropout":
         return sheet.version < 12 or len(node.input) < 3 or not node.input[2]
     if kind == "Cast":
-        return sheet.lengths.kinds.get(x) == _attribute(node, "to").i
+        return sheet.lengths.kinds.get(x) == attribute(node, "to").i
     if kind == "Transpose":
-        perm = _attribute(node, "perm")
+        perm = attribute(node, "perm")
         return perm is not None and list(perm.ints) == list(range(len(perm.ints)))
     if kind in (*_VIEWS, "Expand"):
         return sheet.lengths.alike(x, y)
@@ -69,7 +65,7 @@ def of_constant(sheet: Sheet, place: int, node: Any) -> bool:
     lengths = [n for n in shape if isinstance(n, int)]
     array = required("onnx", "onnx").numpy_helper.to_array(tensor)
     if node.op_type == "Transpose":
-        perm = _attribute(node, "perm")
+        perm = attribute(node, "perm")
         array = array.transpose(None if perm is None else list(perm.ints))
     elif len(lengths) < len(shape) or np.prod(lengths) != array.size:
         return False
@@ -82,6 +78,11 @@ def _other(sheet: Sheet, place: int, op: str, given: Sequence[str], **attributes
     node = sheet.nodes[place]
     sheet.put(place, sheet.make(node, op, given, **attributes))
     return True
+
+
+def reshaped(sheet: Sheet, place: int, x: str, shape: Sequence[int]) -> bool:
+    """Another node: a value in a shape that is a constant."""
+    return _other(sheet, place, "Reshape", [x, sheet.constant(shape, f"{sheet.nodes[place].output[0]}_shape")])
 
 
 def one_view(sheet: Sheet, place: int, node: Any) -> bool:
@@ -99,7 +100,7 @@ def one_view(sheet: Sheet, place: int, node: Any) -> bool:
     shape = sheet.lengths.plain(sheet.lengths.shape(y), sheet.lengths.shape(x))
     if shape is None or sheet.lengths.alike(x, y):
         return shape is not None and sheet.same(place, x)
-    return _other(sheet, place, "Reshape", [x, sheet.constant(shape, f"{y}_shape")])
+    return reshaped(sheet, place, x, shape)
 
 
 def shape_in_numbers(sheet: Sheet, place: int, node: Any) -> bool:
@@ -110,7 +111,7 @@ def shape_in_numbers(sheet: Sheet, place: int, node: Any) -> bool:
     shape = sheet.lengths.plain(*shapes)
     if shape is None:
         return False
-    return _other(sheet, place, "Reshape", [node.input[0], sheet.constant(shape, f"{node.output[0]}_shape")])
+    return reshaped(sheet, place, node.input[0], shape)
 
 
 def axes_together(sheet: Sheet, place: int, node: Any) -> bool:
@@ -141,8 +142,8 @@ def axes_together(sheet: Sheet, place: int, node: Any) -> bool:
 
 def one_transpose(sheet: Sheet, place: int, node: Any) -> bool:
     """Transpose after Transpose as one."""
-    before, perm = sheet.before(node), _attribute(node, "perm")
-    first = None if before is None or before.op_type != "Transpose" else _attribute(before, "perm")
+    before, perm = sheet.before(node), attribute(node, "perm")
+    first = None if before is None or before.op_type != "Transpose" else attribute(before, "perm")
     if before is None or perm is None or first is None or len(perm.ints) != len(first.ints):
         return False
     return _other(sheet, place, "Transpose", [before.input[0]], perm=[first.ints[axis] for axis in perm.ints])
@@ -150,7 +151,7 @@ def one_transpose(sheet: Sheet, place: int, node: Any) -> bool:
 
 def transpose_as_view(sheet: Sheet, place: int, node: Any) -> bool:
     """A Transpose that moves axes of length 1 alone, beside a view: then both are one."""
-    shape, perm = sheet.lengths.shape(node.input[0]), _attribute(node, "perm")
+    shape, perm = sheet.lengths.shape(node.input[0]), attribute(node, "perm")
     if shape is None or perm is None or not sheet.alone(node.input[0]):
         return False
     long = [axis for axis in perm.ints if shape[axis] != 1]
@@ -160,7 +161,7 @@ def transpose_as_view(sheet: Sheet, place: int, node: Any) -> bool:
     wanted = sheet.lengths.plain([shape[axis] for axis in perm.ints], sheet.lengths.shape(before.input[0]))
     if wanted is None:
         return False
-    return _other(sheet, place, "Reshape", [before.input[0], sheet.constant(wanted, f"{node.output[0]}_shape")])
+    return reshaped(sheet, place, before.input[0], wanted)
 
 
 def one_slice(sheet: Sheet, place: int, node: Any) -> bool:
@@ -193,7 +194,7 @@ def one_concat(sheet: Sheet, place: int, node: Any) -> bool:
         before = sheet.before(node, number)
         if before is None or before.op_type != "Concat" or list(node.input).count(name) > 1 or not sheet.alone(name):
             continue
-        if (axis := _attribute(node, "axis")) is not None and axis.i == _attribute(before, "axis").i:
+        if (axis := attribute(node, "axis")) is not None and axis.i == attribute(before, "axis").i:
             given = [*node.input[:number], *before.input, *node.input[number + 1 :]]
             return _other(sheet, place, "Concat", given, axis=axis.i)
     return False
@@ -205,9 +206,9 @@ def one_cast(sheet: Sheet, place: int, node: Any) -> bool:
     if before is None or before.op_type != "Cast" or len(node.attribute) > 1 or len(before.attribute) > 1:
         return False
     wide = _WIDER.get(sheet.lengths.kinds.get(before.input[0], 0), set())
-    if _attribute(before, "to").i not in wide:
+    if attribute(before, "to").i not in wide:
         return False
-    return _other(sheet, place, "Cast", [before.input[0]], to=_attribute(node, "to").i)
+    return _other(sheet, place, "Cast", [before.input[0]], to=attribute(node, "to").i)
 
 
 def kept_axes(sheet: Sheet, place: int, node: Any) -> bool:
@@ -215,7 +216,7 @@ def kept_axes(sheet: Sheet, place: int, node: Any) -> bool:
     before = sheet.before(node)
     if before is None or not before.op_type.startswith("Reduce") or not sheet.alone(node.input[0]):
         return False
-    keeps = _attribute(before, "keepdims")
+    keeps = attribute(before, "keepdims")
     x, up = sheet.lengths.shape(before.input[0]), node.op_type == "Unsqueeze"
     one, other = sheet.option(before, "axes", 1), sheet.option(node, "axes", 1)
     if x is None or not one or other is None or up != (keeps is not None and keeps.i == 0):

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from ...extras import required
-from .chains import CHAINS
+from .chains import CHAINS, reshaped
 from .entries import Shapes
 from .opaque import captured, draws, subgraphs
-from .sheet import Sheet
+from .sheet import Sheet, attribute
 from .tidying import tidied
 
 #: Domains of ONNX's own operators.
@@ -139,15 +139,14 @@ def _in_numbers(sheet: Sheet, shapes: Shapes, place: int, node: Any) -> bool:
     if sheet.version < 5 or node.input[1] in sheet.numbers:
         return False
     wanted, given = shapes.entries(node.input[1]), sheet.lengths.shape(node.input[0])
-    zeros = any(a.name == "allowzero" and a.i for a in node.attribute) and 0 in (wanted or ([],))[0]
+    zeros = getattr(attribute(node, "allowzero"), "i", 0) and 0 in (wanted or ([],))[0]
     if wanted is None or given is None or zeros:
         return False
     stays = [0 if isinstance(n, str) and given[axis : axis + 1] == (n,) else n for axis, n in enumerate(wanted[0])]
     numbers = [n for n in stays if isinstance(n, int)]
     if len(numbers) < len(stays):
         return False
-    sheet.put(place, sheet.make(node, "Reshape", [node.input[0], sheet.constant(numbers, f"{node.output[0]}_shape")]))
-    return True
+    return reshaped(sheet, place, node.input[0], numbers)
 
 
 def _chained(sheet: Sheet) -> bool:

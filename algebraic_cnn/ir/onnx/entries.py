@@ -13,7 +13,7 @@ from typing import Any
 
 from ...extras import required
 from .lengths import Length
-from .sheet import Sheet
+from .sheet import Sheet, attribute
 
 #: Entries and the shape that they have: () for a number alone.
 Entries = tuple[list[Length], bool]
@@ -61,16 +61,12 @@ def _all(shapes: Shapes, node: Any) -> list[Entries] | None:
     return None if None in found else [each for each in found if each is not None]
 
 
-def _attribute(node: Any, name: str, default: int | None) -> int | None:
-    return next((a.i for a in node.attribute if a.name == name), default)
-
-
 def _shape(shapes: Shapes, node: Any) -> Entries | None:
     shape = shapes.sheet.lengths.shape(node.input[0])
     if shape is None or len(shape) > _FEW:
         return None
-    start, end = _attribute(node, "start", 0), _attribute(node, "end", None)
-    return list(shape[slice(start, end)]), True
+    ends = (attribute(node, name) for name in ("start", "end"))
+    return list(shape[slice(*(None if end is None else end.i for end in ends))]), True
 
 
 def _gather(shapes: Shapes, node: Any) -> Entries | None:

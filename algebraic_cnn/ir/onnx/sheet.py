@@ -1,6 +1,7 @@
 """A graph of an ONNX file while its nodes are changed, and what is known of every value: who makes it, who reads it.
 
-    Sheet    the nodes, their makers and readers, and the constants
+    Sheet        the nodes, their makers and readers, and the constants
+    attribute    of a node, by its name
 
 Every edit keeps makers and readers right, so that a rule may be asked of one node after another.
 """
@@ -21,6 +22,11 @@ from .opaque import captured
 
 #: Numbers of a constant that rules look at, at most.
 _FEW = 4096
+
+
+def attribute(node: Any, name: str) -> Any:
+    """An attribute of a node; None if it is left out."""
+    return next((a for a in node.attribute if a.name == name), None)
 
 
 class Sheet:
@@ -90,9 +96,9 @@ class Sheet:
 
     def option(self, node: Any, name: str, number: int) -> list[int] | None:
         """Integers that are an attribute in one version and an input in another; None where they are not known."""
-        for attribute in node.attribute:
-            if attribute.name == name:
-                return list(attribute.ints) if attribute.type == attribute.INTS else [attribute.i]
+        found = attribute(node, name)
+        if found is not None:
+            return list(found.ints) if found.type == found.INTS else [found.i]
         return self.integers(node.input[number]) if len(node.input) > number else None
 
     def constant(self, numbers: Sequence[int] | NDArray[Any], hint: str) -> str:
