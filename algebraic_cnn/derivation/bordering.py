@@ -70,7 +70,8 @@ def border_classes(model: Any, example: Any = None, *, ring: Ring | None = None)
         The table; ``at(height, width)`` is the map for an image size.
 
     Raises:
-        ShapeError: if a call is no map of images of every size, or writes an image size.
+        ShapeError: if a call is no map of images of every size, or its rows change everywhere with the size, as where
+            it writes an image size, aligns corners or rounds a weight at each place.
         NotAffineError, TraceError, TrainingModeError, NonFiniteError: as ``derive`` raises them.
 
     >>> import torch
@@ -88,8 +89,8 @@ def border_classes(model: Any, example: Any = None, *, ring: Ring | None = None)
     graph = model if isinstance(model, Graph) else trace(model, example)
     f = operator_of(graph)
     if not f.period or None in f.period:
-        expected = "calls that run on any image size"
-        raise ShapeError("the network speaks of one image size only", expected=expected, where="border_classes")
+        expected = "calls that look alike away from the borders, with numbers that are not rounded at each place"
+        raise ShapeError("the rows change everywhere with the image size", expected=expected, where="border_classes")
     sizes = graph.single()[0][1:]
     least = tuple(_least(axis, n) for axis, n in zip(f.blocks.axes, sizes, strict=True))
     return BorderClasses(f, ring or Float(), least)

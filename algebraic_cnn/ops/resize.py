@@ -24,8 +24,8 @@ from torch import Tensor
 
 from ..algebra.assembly import Combination
 from ..algebra.operators import layers
+from ..algebra.operators.axes import Period
 from ..algebra.operators.operator import Operator
-from ..algebra.operators.rules import scaled
 from ..ir.graph import Call, Graph, Ref
 from ..rings.ring import Float
 from .denominators import Denominator, dyadic
@@ -37,6 +37,9 @@ from .source import Source
 
 #: Rows of a resizing by m / n repeat after m of them; a factor of larger n is no short fraction, but a rounded one.
 _PERIOD = 64
+
+#: Rows so many periods away from the ends have nothing to do with them.
+_BORDER = 4
 
 
 def _nearest(site: CallSite) -> Tensor:
@@ -143,9 +146,19 @@ def _operator(source: Source, call: Call, a: Arguments) -> Operator | None:
 
         return rows
 
-    ratios = [Fraction(u) for u in factors or ()]
-    periods = [scaled(*u.as_integer_ratio()) if u.denominator <= _PERIOD else None for u in ratios] or [None] * d
-    return f.then(layers.resize(f.channels[1], [along(i) for i in range(d)], periods))
+    axes = [along(i) for i in range(d)]
+    periods = [_period(rows, Fraction(u)) for rows, u in zip(axes, factors or (), strict=False)] or [None] * d
+    return f.then(layers.resize(f.channels[1], axes, periods))
+
+
+def _period(rows: Callable[[int], list[dict[int, Fraction]]], factor: Fraction) -> Period:
+    """After how many rows they are the same numbers, moved; None where corners are aligned, or weights are rounded."""
+    up, down = factor.as_integer_ratio()
+    if down > _PERIOD:
+        return None
+    found = rows(4 * _BORDER * down)
+    pairs = zip(found[_BORDER * up :], found[(_BORDER + 1) * up : -_BORDER * up], strict=False)
+    return (up, down) if all({i + down: w for i, w in row.items()} == later for row, later in pairs) else None
 
 
 def _layers(reading: Reading, call: Call, a: Arguments) -> Combination:

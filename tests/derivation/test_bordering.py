@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from algebraic_cnn import derive
+from algebraic_cnn import derive, operator
 from algebraic_cnn.algebra.operators import axes, rules
 from algebraic_cnn.algebra.operators.axes import Leaf
 from algebraic_cnn.derivation.bordering import border_classes
@@ -120,8 +120,27 @@ def test_the_table_does_not_grow_with_the_image() -> None:
     assert tables[0].count == 25
     with pytest.raises(GeometryError, match="no output of this size"):
         border_classes(nn.Conv2d(2, 2, 3).double().eval(), image(36, 36)).at(2, 5)
-    with pytest.raises(ShapeError, match="one image size only"):
+    with pytest.raises(ShapeError, match="everywhere"):
         border_classes(nn.AdaptiveAvgPool2d(3).eval(), image(36, 36))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
+        nn.Upsample(scale_factor=3, mode="bilinear"),
+        nn.Upsample(scale_factor=0.75, mode="bicubic"),
+    ],
+    ids=repr,
+)
+def test_rows_that_change_everywhere_have_no_table(layer: nn.Module) -> None:
+    """Corners that are aligned, weights that are rounded at each place: there are new rows at every size."""
+    model = layer.double().eval()
+    assert operator(model, image(4, 5)).period == (None, None)
+    with pytest.raises(ShapeError, match="everywhere"):
+        border_classes(model, image(4, 5))
+    found, x = operator(model, image(4, 5)).at(6, 7), image(6, 7)
+    assert found.exactly_equals(derive(model, x, method="coloured"))
 
 
 def test_a_border_that_is_taken_for_the_middle_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
-from math import gcd
 
 from ...toeplitz.arguments import check_padding
 from .axes import FAR, HERE, KEPT, NEAR, Hit, Leaf, Period, Read
@@ -98,16 +97,6 @@ def chosen(inputs: Callable[[int], Sequence[int]], period: Period) -> Leaf:
     Rows(n=3, classes=(0, 1, 1), anchors=(0, 0, 1))
     """
     return Leaf(1, period, lambda n: ([(HERE if i >= 0 else FAR, i, 0, 1)] for i in inputs(n)))
-
-
-def scaled(up: int, down: int) -> Period:
-    """The period of a map from n to n up / down positions that looks alike everywhere.
-
-    >>> scaled(4, 2)
-    (2, 1)
-    """
-    shared = gcd(up, down)
-    return up // shared, down // shared
 
 
 @lru_cache(maxsize=KEPT)
