@@ -11,8 +11,11 @@ from .made import Kept, Made
 _SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
 _IMAGE = {"image_size": 64, "patch_size": 8}
 
-#: Model -> what its configuration is told, and the side of the image.
-TRANSFORMERS: dict[str, tuple[dict[str, Any], int]] = {
+_FILM = {"image_size": 32, "patch_size": 8}
+_SERIES = {"num_input_channels": 3, "context_length": 32, "patch_length": 8, "patch_stride": 8, "d_model": 16}
+
+#: Model -> what its configuration is told, and the side of the image or the shape of the input.
+TRANSFORMERS: dict[str, tuple[dict[str, Any], int | tuple[int, ...]]] = {
     "ViT": (_SMALL | _IMAGE, 64),
     "DeiT": (_SMALL | _IMAGE, 64),
     "Beit": (_SMALL | _IMAGE | {"use_relative_position_bias": True}, 64),
@@ -48,15 +51,36 @@ TRANSFORMERS: dict[str, tuple[dict[str, Any], int]] = {
     "SwiftFormer": ({}, 64),
     "VitDet": (_SMALL | _IMAGE, 64),
     "HGNetV2": ({}, 64),
+    "CLIPVision": (_SMALL | _IMAGE, 64),
+    "SiglipVision": (_SMALL | _IMAGE, 64),
+    "Aimv2Vision": (_SMALL | _IMAGE, 64),
+    "MLCDVision": (_SMALL | _IMAGE, 64),
+    "DINOv3ViT": (_SMALL | _IMAGE, 64),
+    "DINOv3ConvNext": ({"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 2, 1]}, 64),
+    "GLPN": ({"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1], "num_attention_heads": [1, 2, 2, 4],
+              "decoder_hidden_size": 16}, 64),
+    "DPT": (_SMALL | _IMAGE, 64),
+    "VideoMAE": (_SMALL | _FILM | {"num_frames": 4}, (4, 3, 32, 32)),
+    "Timesformer": (_SMALL | _FILM | {"num_frames": 2}, (2, 3, 32, 32)),
+    "Vivit": (_SMALL | _FILM | {"num_frames": 4, "tubelet_size": [2, 8, 8]}, (4, 3, 32, 32)),
+    "PatchTST": (_SERIES | {"num_hidden_layers": 2, "num_attention_heads": 2, "ffn_dim": 32}, (32, 3)),
+    "PatchTSMixer": (_SERIES | {"num_layers": 2}, (32, 3)),
+    "Dac": ({"encoder_hidden_size": 8, "decoder_hidden_size": 32, "downsampling_ratios": [2, 4],
+             "upsampling_ratios": [4, 2], "n_codebooks": 2, "codebook_size": 16, "codebook_dim": 4}, (1, 512)),
+    "Wav2Vec2": (_SMALL | {"conv_dim": [16, 16, 16], "conv_stride": [5, 2, 2], "conv_kernel": [10, 3, 2],
+                           "num_feat_extract_layers": 3, "num_conv_pos_embeddings": 8,
+                           "num_conv_pos_embedding_groups": 2}, (800,)),
 }  # fmt: skip
 
 
 def transformers(package: Any, name: str) -> Made:
     """A model of transformers without its head."""
-    options, side = TRANSFORMERS[name]
+    options, size = TRANSFORMERS[name]
     config = getattr(package, f"{name}Config")(**options)
     network = package.AutoModel.from_config(config)
-    return Kept(network, lambda net, x: net(x[0], return_dict=False)), [(3, side, side)]
+    return Kept(network, lambda net, x: net(x[0], return_dict=False)), [
+        (3, size, size) if isinstance(size, int) else size
+    ]
 
 
 DIFFUSERS = ("AutoencoderKL", "VQModel", "AutoencoderTiny", "UNet2DModel")

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ....errors import MissingExtraError, UnknownNameError
 from ..patterns import randomised
 from ..reparameterised import declare_operators
-from . import classifiers, configured, others
+from . import classifiers, configured, others, restoring, seeing
 from .made import Made
 
 
@@ -56,6 +56,23 @@ PACKAGES: dict[str, Shelf] = {
     "open_clip": _shelf("open_clip", "RN50 ViT-B-32 coca_ViT-B-32 convnext_base", others.open_clip),
     "facenet_pytorch": _shelf("facenet_pytorch", "InceptionResnetV1 PNet RNet ONet", others.facenet),
     "vit_pytorch": _shelf("vit_pytorch", others.VIT, others.vit_pytorch),
+    "spandrel": Shelf("spandrel", tuple(restoring.SPANDREL), restoring.spandrel),
+    "deepinv": Shelf("deepinv.models", tuple(restoring.DEEPINV), restoring.deepinv),
+    "super_image": _shelf("super_image", "Edsr Carn A2n Pan Msrn Mdsr Awsrn Ddbpn Rnan", restoring.super_image),
+    "asteroid": _shelf("asteroid.models", "ConvTasNet SuDORMRFNet", restoring.asteroid),
+    "denoiser": _shelf("denoiser.demucs", "Demucs", restoring.denoiser),
+    "demucs": _shelf("demucs.demucs", "Demucs", restoring.demucs),
+    "pytorch_tcn": _shelf("pytorch_tcn", "causal both", restoring.tcn),
+    "antialiased_cnns": _shelf("antialiased_cnns", "resnet18 mobilenet_v2 resnext50_32x4d", seeing.antialiased),
+    "geffnet": _shelf("geffnet", "mobilenetv3_rw fbnetc_100 tf_efficientnet_cc_b0_4e", seeing.geffnet),
+    "pretrainedmodels": _shelf("pretrainedmodels", "dpn68 xception", seeing.pretrainedmodels),
+    "dynamic_network_architectures": _shelf(
+        "dynamic_network_architectures", "PlainConvUNet ResidualEncoderUNet", seeing.dynamic
+    ),
+    "kornia": _shelf("kornia.feature", "HardNet HardNet8 SOSNet TFeat HyNet OriNet DISK", seeing.kornia),
+    "torchxrayvision": _shelf("torchxrayvision.models", "DenseNet", seeing.xray),
+    "segment_anything": _shelf("segment_anything.modeling", "ImageEncoderViT", seeing.segment_anything),
+    "x_transformers": _shelf("x_transformers", "images sequences", seeing.x_transformers),
 }
 
 
