@@ -34,3 +34,10 @@ def test_the_median_is_per_call() -> None:
 def test_processor_time_is_not_spent_asleep() -> None:
     found = interleaved_seconds({"sleep": lambda: time.sleep(0.01)}, seconds=0.0, clock=time.process_time)
     assert found["sleep"] < 0.01
+
+
+def test_a_clock_that_stands_still_does_not_make_a_sample_endless() -> None:
+    calls: list[int] = []
+    found = interleaved_seconds({"still": lambda: (calls.append(0), time.sleep(1e-4))}, seconds=0.0, clock=lambda: 1.0)
+    assert found == {"still": 0.0}
+    assert len(calls) <= 1 + 3 + 5 * (1 + 10)  # a sample lasts a millisecond by the clock on the wall

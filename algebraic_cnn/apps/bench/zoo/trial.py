@@ -204,11 +204,11 @@ def _tensors(value: Any) -> list[Tensor]:
     return [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
-def _latency(before: nn.Module, after: nn.Module, inputs: Sequence[Tensor], seconds: float) -> float:
+def _latency(before: nn.Module, after: nn.Module, inputs: Sequence[Tensor], seconds: float) -> float | None:
     def run(model: nn.Module) -> None:
         with torch.no_grad():
             model(*inputs)
 
     sides = {"before": lambda: run(before), "after": lambda: run(after)}
     found = interleaved_seconds(sides, seconds=seconds, clock=time.process_time)
-    return found["after"] / found["before"]
+    return found["after"] / found["before"] if found["before"] else None  # a process's clock may stand still
