@@ -315,6 +315,7 @@ GUARDS = {
     "code after": "True, 'x'); " + CODE + "; (1",
     "a power": "9**9**9 == L['input'].size()[0]",
     "a call": "L['input'].size()[0] == exit()",
+    "a call of torch's": "torch.sym_load('{}') == 1",
     "an attribute": "L['input'].__class__ == 1",
     "a quote": "L['in\"put'].size()[0] == 1",
     "a lambda": "(lambda: 1)() == 1",

@@ -152,7 +152,7 @@ def test_a_write_without_gradients_into_what_has_some_is_refused() -> None:
 
 
 def test_a_compiled_script_is_refused_in_our_words() -> None:
-    with pytest.warns(DeprecationWarning, match="jit"):
+    with pytest.warns((DeprecationWarning, FutureWarning), match="jit"):
         model = nn.Sequential(cast("nn.Module", torch.jit.trace(nn.Linear(3, 3).eval(), torch.ones(2, 3))))
     with pytest.raises(TraceError, match=r"torch\.jit.*'0'"):
         trace(model.eval(), torch.ones(2, 3))

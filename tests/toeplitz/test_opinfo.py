@@ -168,6 +168,7 @@ OUT_OF_SCOPE: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda sample: sample.kwargs.get("training", False) or sample.input.ndim < 2,
         "normalise by the statistics of the batch, which is not affine, or have no channels",
     ),
+    "nn.functional.linear": (lambda sample: not sample.args[0].numel(), "have no numbers"),
     "_upsample_bilinear2d_aa": (lambda sample: True, "interpolate with antialiasing, which no layer of torch.nn does"),
 }
 """Which samples of an op no matrix is given for, and why."""

@@ -28,14 +28,16 @@ FUNCTIONS = frozenset(
     "IsNonOverlappingAndDenseIndicator And Or Not Equality Unequality Eq Ne Lt Le Gt Ge "
     "StrictLessThan LessThan StrictGreaterThan GreaterThan".split()
 )
-_IN_GUARDS = frozenset("max min abs int float bool math.floor math.ceil math.trunc".split())
+_IN_GUARDS = frozenset(
+    "max min abs int float bool math.floor math.ceil math.trunc torch.sym_max torch.sym_min torch.sym_float".split()
+)
 _ASSUMPTIONS = frozenset("positive nonnegative integer real zero negative finite nonzero nonpositive".split())
 _TOKEN = re.compile(r"\s*(?:(-?\d+)|([A-Za-z_]\w*)|'([\w.+-]*)'|([(),=]))")
 _SYMBOL = re.compile(r"(?:s|u|zf|zuf)(\d{1,9})")
 _PRINTED = re.compile(r"[-(\ds][-+*/()\ds ]{0,199}")
 _GUARD_TOKEN = re.compile(
     r"""\s*(?:(L(?:\['[^'"\\\[\]]*'\]|\[\d+\])+(?:\.(?:size|stride)\(\)\[\d+\]|\.storage_offset\(\))?)|(\d+(?:\.\d+)?)
-    |(==|!=|<=|>=|//|[-+*/%<>(),])|((?:math\.)?[a-z]+))""",
+    |(==|!=|<=|>=|//|[-+*/%<>(),])|((?:math\.|torch\.sym_)?[a-z]+))""",
     re.VERBOSE,
 )
 
@@ -110,6 +112,8 @@ def guard(text: str, where: object) -> str:
 
     >>> guard("((2*L['x'].size()[2]) % 4) == 0", "a.pt2")
     "((2*L['x'].size()[2]) % 4) == 0"
+    >>> guard("torch.sym_max(1, L['x'].size()[2] // 2) != 3", "a.pt2")     # as torch 2.14 writes a maximum
+    "torch.sym_max(1, L['x'].size()[2] // 2) != 3"
     >>> guard("__import__('os').system('ls')", "a.pt2")
     Traceback (most recent call last):
     algebraic_cnn.errors.DataError: refused, for reading it could run code or never end: ...
