@@ -21,7 +21,7 @@ from ..derivation.samples import doubtful, require_samples_apart, rows_of
 from ..derivation.splitting import Cut, cut, points, unlike, values
 from ..errors import ShapeError
 from ..ir.graph import Graph, Rows
-from ..ir.sized import Sized
+from ..ir.sized import Sized, sized
 from ..ops.registry import traits
 from ..rings.prime_field import PrimeField
 from ..rings.residues import Residues
@@ -95,7 +95,7 @@ def batches_of(graphs: Sequence[Graph], *, several: bool = False) -> Batches:
     fixed = {graph.batch for graph in graphs if graph.batch is not None}
     free = [graph for graph in graphs if graph.batch is None]
     sizes = fixed or range(1, _FURTHEST + 1)
-    fits = [n for n in sizes if all(_takes(graph, n) for graph in free)]
+    fits = [n for n in sizes if all(graph.takes(n) for graph in free)]
     if len(fixed) > 1 or not fits:
         got = [graph.batch or (*graph.batch_sizes, graph.batch_step) for graph in graphs]
         raise ShapeError("there is no batch size that both networks take", got=got, where="certify")
@@ -103,8 +103,9 @@ def batches_of(graphs: Sequence[Graph], *, several: bool = False) -> Batches:
         words = f"for batches of {fits[0]}" if any(any(graph.input_shapes) for graph in graphs) else ""
         return Batches((fits[0],), words)
     # torch says "from 2 on" of an export that never looked at one sample: the calls are compared there all the same
-    single = (1,) if fits[0] == 2 and all(graph.batch_step == 1 for graph in graphs) else ()
-    allowed = tuple(n for n in fits if n in BATCHES) or tuple(fits[:3])
+    single = (1,) if fits[0] == 2 and all(graph.batch_step == 1 and _runs(graph, 1) for graph in graphs) else ()
+    allowed = tuple(n for n in fits if n == fits[0] or n in BATCHES)
+    allowed = allowed if len(allowed) > 1 else tuple(fits[:3])
     counts = [_counts(graph, next((n for n in fits if n >= _TYPICAL), fits[0])) for graph in graphs]
     endless = not several and all(graph.batch_sizes[1] is None for graph in graphs)
     if endless and not any(count.unknown for count in counts):
@@ -115,10 +116,13 @@ def batches_of(graphs: Sequence[Graph], *, several: bool = False) -> Batches:
     return Batches(single + allowed, f"for batches of {', '.join(map(str, allowed))}")
 
 
-def _takes(graph: Graph, batch: int) -> bool:
-    """Whether a network was found to be its model for batches of this size."""
-    least, most = graph.batch_sizes
-    return least <= batch and (most is None or batch <= most) and (batch - least) % graph.batch_step == 0
+def _runs(graph: Graph, batch: int) -> bool:
+    """Whether torch lets a network have a batch of this size."""
+    try:
+        sized(graph, batch)
+    except ShapeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from torch import nn
 from ..ir.graph import Graph
 from .measurement import drawn, race, runner
 
-#: How many samples the two are given.
-_BATCHES = (1, 8)
+#: How many samples the two are given, beside the least number.
+_BATCHES = (8,)
 
 #: Rounds of such a race, and how many may say "not slower" before it is won: a whole network takes its time.
 _ROUNDS, _MERCY = 9, 2
@@ -35,13 +35,12 @@ def slower(model: Any, new: nn.Module, graph: Graph, *, doubtful: bool = True) -
     """
     if not comparable(model, graph):
         return ""
-    least, most = graph.batch_sizes
-    batches = [graph.batch] if graph.batch is not None else [n for n in _BATCHES if least <= n <= (most or n)]
+    batches = [n for n in dict.fromkeys((graph.least, *_BATCHES)) if graph.takes(n)]
     for batch in batches if doubtful else batches[:1]:
         inputs = list(drawn(graph, batch).values())
         try:
             found = race(runner(model, inputs), runner(new, inputs), rounds=_ROUNDS, mercy=_MERCY)
-        except (RuntimeError, TypeError, ValueError):  # sizes that the model takes together with others only
+        except Exception:  # a model may raise anything at sizes that the model takes together with others only
             return ""
         if found.lost:
             samples = "1 sample" if batch == 1 else f"{batch} samples"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -18,7 +19,6 @@ from torch import Tensor
 from ..certification.certificate import Certificate, Witness, fingerprint
 from ..certification.coefficients import SPARE, unit_points
 from ..derivation.magnitudes.heights import denominator
-from ..derivation.samples import doubtful
 from ..errors import TooLargeError
 from ..ir.graph import Graph
 from ..ops.sums import terms
@@ -26,10 +26,13 @@ from ..rings.crt import primes_for
 from ..rings.prime_field import PrimeField
 from ..rings.ring import Majorant
 from .rewriting import Rewrite
-from .validation import Examples, Pair, batches, changed, every, height, unequal
+from .validation import Batches, Examples, Pair, batches, changed, every, height, unequal
 
 #: Entries of the inputs that are looked at together.
 _CHUNK = 2**22
+
+#: Batch sizes at which a region is compared whose samples are not apart.
+_SIZES = 2
 
 
 def exactly(rewrite: Rewrite, examples: Examples, budget: int) -> Certificate:
@@ -49,8 +52,12 @@ def exactly(rewrite: Rewrite, examples: Examples, budget: int) -> Certificate:
     """
     pairs, shell = changed(rewrite), rewrite.rewritten.shell()
     found = Certificate("", "rational", True, fingerprints=(fingerprint(rewrite.network.graph), ""))
+    looked = list[Batches]()
     for pair in pairs:
-        witness = _wrong(pair, pair.new(shell), rewrite, examples, budget)
+        new = pair.new(shell)
+        at = batches(pair, new, examples)
+        looked.append(replace(at, sizes=at.sizes[:_SIZES]))
+        witness = _wrong(pair, new, rewrite, examples, looked[-1], budget)
         if witness is not None:
             what = f"the region that ends at {pair.region.calls[-1].where} is not what replaces it."
             return _replaced(found, what, witness)
@@ -58,7 +65,7 @@ def exactly(rewrite: Rewrite, examples: Examples, budget: int) -> Certificate:
         return _replaced(found, "every call is as it was.")
     what = f"{every(pairs)} is the same function over the rational numbers as before: "
     what += "every coefficient was compared; its numbers then computed in float64 and rounded once."
-    return _replaced(found, what)
+    return _replaced(found, what + Batches.words(looked))
 
 
 def _replaced(found: Certificate, statement: str, witness: Witness | None = None) -> Certificate:
@@ -66,15 +73,14 @@ def _replaced(found: Certificate, statement: str, witness: Witness | None = None
     return Certificate(statement, found.level, witness is None, witness=witness, fingerprints=prints)
 
 
-def _wrong(pair: Pair, new: Graph, rewrite: Rewrite, examples: Examples, budget: int) -> Witness | None:
+def _wrong(pair: Pair, new: Graph, rewrite: Rewrite, examples: Examples, at: Batches, budget: int) -> Witness | None:
     """A coefficient in which a region and what replaces it differ, or None."""
     magnitudes, sums = rewrite.rewritten.over(Majorant(), within=new), max(terms(pair.original), terms(new))
-    stacked = pair.original.batch is None and doubtful(pair.original) is None and doubtful(new) is None
-    sizes = batches(pair, new, examples)
-    bits = max(height(pair, magnitudes, examples(batch)) for batch in sizes)
+    stacked = at.apart and pair.original.batch is None
+    bits = max(height(pair, magnitudes, examples(batch)) for batch in at.sizes)
     primes = primes_for(bits + SPARE, sums, denominator(pair.original).odd)
     names = list(dict.fromkeys((*pair.original.inputs, *new.inputs)))
-    for batch in sizes:
+    for batch in at.sizes:
         shapes = {name: tuple(int(n) for n in examples(batch)[name].shape) for name in names}
         _require_room(pair, shapes, batch, len(primes), budget)
         for p in primes:

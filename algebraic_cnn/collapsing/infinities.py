@@ -109,7 +109,7 @@ def _differs(pair: Pair, rewrite: Rewrite, after: Graph, doubtful: Set[str]) -> 
     together = _PROBES if _apart(pair.original, new) else 0
     if together and any(starts(together)[name].shape[:1] != (together,) for name in names):
         together = 0
-    inputs = starts(together or pair.original.batch or pair.original.batch_sizes[0])
+    inputs = starts(together or pair.original.least)
     sides = [Evaluator(graph, Float(), graph.device) for graph in (pair.original, new)]
     plain = {name: torch.ones(inputs[name].shape, dtype=torch.float64, device=inputs[name].device) for name in names}
     with torch.no_grad():

@@ -102,8 +102,8 @@ def _called(call: Call, values: Mapping[str, Any]) -> Any:
     """What torch makes of a call; it can refuse what the export let pass, such as factors of two dtypes."""
     try:
         return natively(call, values)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # torch's refusals are of many classes
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TraceError(f"torch cannot run the model's {call.op} ({reason})", where=call.where) from error
 
 

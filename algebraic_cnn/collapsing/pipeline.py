@@ -197,7 +197,7 @@ def _attempted(
     races: Sequence[Race] = ()
     if pairs:
         tried = written.rewritten.over(Float(), dtype=job.graph.dtype)
-        races = timed(pairs, tried, values(1, written.network.starts))
+        races = timed(pairs, tried, values(job.graph.least, written.network.starts))
     times = {pair.region.names: race for pair, race in zip(pairs, races, strict=True)}
     slow = {name for names, race in times.items() if race.lost for name in names}
     careful |= slow

@@ -74,4 +74,5 @@ def part(graph: Graph, outputs: Sequence[Ref], starts: Iterable[str]) -> Graph:
         batch=graph.batch,
         dtype=graph.dtype,
         batch_sizes=graph.batch_sizes,
+        batch_step=graph.batch_step,
     )

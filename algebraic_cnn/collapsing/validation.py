@@ -14,18 +14,20 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from ..certification.certificate import Certificate, Witness, fingerprint
 from ..derivation.magnitudes.heights import denominator
 from ..derivation.samples import doubtful
 from ..errors import NonFiniteError, ShapeError, TraceError
 from ..ir.graph import Graph, Ref
+from ..ir.resizing import followed
 from ..ops.evaluate import Evaluator
 from ..ops.precision import out_of_range
 from ..ops.sums import terms
@@ -126,7 +128,7 @@ Examples = Callable[[int], Mapping[str, Tensor]]
 def validated(rewrite: Rewrite, examples: Examples, *, seed: int | None = None, error: float = ERROR) -> Certificate:
     """Whether every region of the rewritten network is the region of the network, but for one rounding of numbers.
 
-    A region that surely treats samples apart is run on one sample, any other on batches of two sizes.
+    A region that surely treats samples apart is run on one sample, any other on batches of several sizes.
 
     Args:
         rewrite: the network and what it became.
@@ -141,12 +143,13 @@ def validated(rewrite: Rewrite, examples: Examples, *, seed: int | None = None, 
     generator = np.random.default_rng(seed)
     pairs, shell = changed(rewrite), rewrite.rewritten.shell()
     found = Certificate("", "modular", True, seed=seed, fingerprints=(fingerprint(rewrite.network.graph), ""))
-    primes, odds = [], 0.0
+    primes, odds, looked = [], 0.0, list[Batches]()
     for pair in pairs:
         new = pair.new(shell)
         sums = max(terms(pair.original), terms(new))
         low, _ = prime_interval(sums)
-        sizes = batches(pair, new, examples)
+        looked.append(batches(pair, new, examples))
+        sizes = looked[-1].sizes
         magnitudes = rewrite.rewritten.over(Majorant(), within=new)
         most = max(height(pair, magnitudes, examples(batch)) for batch in sizes)
         chance = min(1.0, unlucky(most, sums) + 1 / low)
@@ -170,39 +173,72 @@ def validated(rewrite: Rewrite, examples: Examples, *, seed: int | None = None, 
     if not pairs:
         return replace(found, statement="every call is as it was.")
     what = f"{every(pairs)} is the same function over the rational numbers as before, "
-    what += "its numbers then computed in float64 and rounded once."
+    what += "its numbers then computed in float64 and rounded once." + Batches.words(looked)
     return replace(found, statement=what, error_probability=min(1.0, odds), primes=tuple(primes), points=len(primes))
 
 
-#: A network that takes no two of so many batch sizes is compared at the one that it takes.
+#: So many batch sizes are looked through for those at which a region is compared.
 _FEW = 16
 
 
-def batches(pair: Pair, new: Graph, examples: Examples) -> list[int]:
+@dataclass(frozen=True)
+class Batches:
+    """At which batch sizes a region is compared.
+
+    Attributes:
+        sizes: these.
+        apart: whether samples are surely apart, so that one batch says it all.
+    """
+
+    sizes: tuple[int, ...]
+    apart: bool
+
+    @staticmethod
+    def words(found: Iterable[Batches]) -> str:
+        """What a statement says of the sizes of several regions; "" where samples are apart in all."""
+        sizes = sorted({n for each in found if not each.apart for n in each.sizes})
+        return f" Where samples are not apart, this is for batches of {', '.join(map(str, sizes))}." if sizes else ""
+
+
+def batches(pair: Pair, new: Graph, examples: Examples) -> Batches:
     """At which batch sizes a region is compared: one sample says it all where samples are surely apart.
+
+    Any other is compared at the two least from 2 on at which its outputs have entries (of two samples, ``x[3:]`` is
+    empty), and at that of the example.
 
     Args:
         pair: the region.
         new: what replaces it.
         examples: batch size -> a value of the right shape for every start.
     """
-    least, most = pair.original.batch_sizes
-    if pair.original.batch is not None:
-        return [pair.original.batch]
-    apart = doubtful(pair.original) is None and doubtful(new) is None
-    last = least + _FEW if most is None else min(most, least + _FEW)
-    first = least if apart else min(max(2, least), last)
-    taken = (batch for batch in range(first, last + 1) if _takes(examples, batch))
-    return list(itertools.islice(taken, 1 if apart else 2)) or [least]
+    region = pair.original
+    if region.batch is not None:
+        return Batches((region.batch,), apart=True)
+    near = [n for n in range(region.least, region.least + _FEW + 1) if region.takes(n)]
+    if doubtful(region) is None and doubtful(new) is None:
+        return Batches((next((n for n in near if _started(examples, n)), region.least),), apart=True)
+    own = next((shape[0] for shape in pair.rewrite.network.graph.example_shapes if shape), region.least)
+    told = [*itertools.islice((n for n in near if n > 1 and _told(region, examples, n)), 2)]
+    more = [own] if region.takes(own) and _told(region, examples, own) else []
+    return Batches(tuple(dict.fromkeys((*told, *more))) or (region.least,), apart=False)
 
 
-def _takes(examples: Examples, batch: int) -> bool:
-    """Whether the network runs on a batch of this size: where samples go in pairs, it does not on three."""
+def _started(examples: Examples, batch: int) -> Mapping[str, Tensor]:
+    """The starts of the regions for a batch of this size; none where samples go in pairs, and it is one of three."""
     try:
-        examples(batch)
+        return examples(batch)
     except (ShapeError, TraceError):
+        return {}
+
+
+def _told(region: Graph, examples: Examples, batch: int) -> bool:
+    """Whether every output of a region has entries for a batch of this size."""
+    given = _started(examples, batch)
+    if not given:
         return False
-    return True
+    values = followed(region, [tuple(given[name].shape) for name in region.inputs], batch)
+    leaves = (leaf for out in region.outputs for leaf in pytree.tree_leaves(values[out.name]))
+    return all(leaf.numel() for leaf in leaves if isinstance(leaf, Tensor))
 
 
 def height(pair: Pair, magnitudes: Graph, examples: Mapping[str, Tensor]) -> float:
@@ -228,7 +264,8 @@ def _size(graph: Graph, examples: Mapping[str, Tensor]) -> float:
     """An upper bound of the entries of |W| and |B|, for inputs of the examples' shapes."""
     ones = [torch.ones(examples[name].shape, dtype=torch.float64) for name in graph.inputs]
     with torch.no_grad():
-        return max(float(value.max()) for value in Evaluator(graph, Majorant()).run(ones))
+        values = Evaluator(graph, Majorant()).run(ones)
+    return max((float(value.max()) for value in values if value.numel()), default=0.0)
 
 
 def _difference(

@@ -11,7 +11,7 @@ This is the series-parallel reading of the network's graph: what it leaves are t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -90,13 +90,15 @@ def network_of(graph: Graph, kept: Mapping[str, str] = MappingProxyType({})) -> 
     network = AffinePart(Source.of(graph), kept=kept)
     dependent = network.source.dependent
     foreign: set[str] = set()
+    lists = {name for call in graph.calls if call.op == "operator.getitem" for name in call.refs()}
     dtypes, reasons = _dtypes(graph), {call.name: reason for call, reason in obstacles(graph)}
     for call in graph.calls:
         if call.name not in dependent:
             network.pinned |= dependent & set(call.refs())
             continue
-        reason = "" if call.op == "operator.getitem" else reasons.get(call.name) or _stranger(call, dtypes, graph)
-        if reason or (call.op == "operator.getitem" and foreign & set(call.refs())):
+        taken = call.op == "operator.getitem"
+        reason = "" if taken else reasons.get(call.name) or _stranger(call, dtypes, graph, lists)
+        if reason or (taken and foreign & set(call.refs())):
             foreign.add(call.name)
             network.boundaries += [(call, reason)] if reason else []
         why = "" if reason else kept.get(call.name, "")
@@ -124,8 +126,10 @@ def _dtypes(graph: Graph) -> dict[str, torch.dtype | None]:
     return dtypes | {call.name: call.dtype for call in graph.calls}
 
 
-def _stranger(call: Call, dtypes: Mapping[str, torch.dtype | None], graph: Graph) -> str:
-    """Why the numbers that a call meets are not the network's own: a form has one dtype."""
+def _stranger(call: Call, dtypes: Mapping[str, torch.dtype | None], graph: Graph, lists: Set[str]) -> str:
+    """Why a call has no form: it gives several tensors, or meets numbers that are not the network's own."""
+    if call.name in lists:
+        return "it gives a list of tensors"
     met = [dtypes.get(name) or graph.dtype for name in (*call.refs(), call.name)]
     other = next((dtype for dtype in met if dtype != graph.dtype), None)
     reason = f"it meets {other} where the network's numbers are {graph.dtype}".replace("torch.", "")

@@ -6,18 +6,24 @@
                 differ in their sizes, in its place and in its companions: the sample's output must be the same; and on
                 the first of them with every sample in the place of the next: so must be the outputs
 
-The exact run says "mixed" only of networks that do mix, and misses one with probability about 1/p.
+A batch that is smaller than the numbers of such a call does not show what the call does: of three samples, ``x[3:]`` is
+empty, and a ``roll`` by 6 leaves them as they are.  So it is done for larger batches too; what would need too many
+samples counts as mixed.  Else the exact run says "mixed" only of networks that do mix, and misses one with probability
+about 1/p.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from ..errors import NotAffineError, ShapeError
 from ..ir.graph import Call, Graph, Ref, Rows, Size
@@ -33,8 +39,14 @@ Arguments = dict[str, Any]
 
 _NONE: Mapping[str, int] = MappingProxyType({})
 
-#: Batches that are compared; a graph that is bound to a batch size gets that one twice.
+#: The least batches that are compared; a graph that is bound to a batch size gets that one twice.
 _SIZES = (3, 2)
+
+#: The most samples of a batch.
+_MOST = 256
+
+#: Arguments that say which axis is meant, and not how many samples.
+_AXES = frozenset({"dim", "dims", "dim0", "dim1", "start_dim", "end_dim"})
 
 
 def require_samples_apart(graph: Graph, device: torch.device | str = "cpu") -> None:
@@ -80,8 +92,13 @@ def doubtful(graph: Graph, rows: Mapping[str, int] = _NONE) -> Call | None:
         graph: affine.
         rows: k by the names of values whose first axis is k N, where the graph does not say so itself.
     """
+    return next(_doubts(graph, rows), None)
+
+
+def _doubts(graph: Graph, rows: Mapping[str, int] = _NONE) -> Iterator[Call]:
+    """All such calls."""
     if graph.batch == 1:
-        return None
+        return
     shapes, dependent = graph.shapes(), graph.dependent()
     known = {name: _rows(shape, graph.batch, rows.get(name, 0)) for name, shape in shapes.items()}
     for call in graph.calls:
@@ -96,8 +113,7 @@ def doubtful(graph: Graph, rows: Mapping[str, int] = _NONE) -> Call | None:
             told = a.values() if apart not in (regrouped, as_deep) or None in call.shape[1:] else _own(a)
             counted = any(shapes.get(ref.name, ()) == () and ref.name not in graph.constants for ref in _refs(told))
             if not fits or counted or _uneven(graph, call, a) or not apart(a, shapes[varying[0]], call.shape):
-                return call
-    return None
+                yield call
 
 
 def _uneven(graph: Graph, call: Call, a: Arguments) -> bool:
@@ -138,13 +154,47 @@ def _own(a: Arguments) -> list[Any]:
 
 def _mixed(graph: Graph, device: torch.device | str) -> bool:
     rng = np.random.default_rng()
-    sizes = _SIZES if graph.batch is None else (graph.batch, graph.batch)
+    pairs = _compared(graph)
     try:
-        for size in sizes:
+        for size in {size for pair in pairs for size in pair}:
             followed(graph, graph.input_shapes, size)
     except ShapeError:  # it takes no such batch: samples go in pairs, or in windows
         return True
-    _, found = at_random_prime(terms(graph), rng, lambda field: _mixed_modulo(field, graph, sizes, rng, device))
+    sums = terms(graph)
+    for pair in pairs:
+        if at_random_prime(sums, rng, lambda field, sizes=pair: _mixed_modulo(field, graph, sizes, rng, device))[1]:
+            return True
+    return not pairs
+
+
+def _compared(graph: Graph) -> list[tuple[int, int]]:
+    """The pairs of batch sizes at which a network is looked at; none where that would take too many samples."""
+    if graph.batch is not None:
+        return [(graph.batch, graph.batch)]
+    far = math.prod(1 + _numbers(graph, call) for call in _doubts(graph))
+    if far + graph.least > _MOST:
+        return []
+    pairs = {_two(graph, least) for least in (_SIZES[-1], far + 1)}
+    return [pair for pair in sorted(pairs) if all(map(graph.takes, pair))]
+
+
+def _two(graph: Graph, least: int) -> tuple[int, int]:
+    """Two batch sizes that a network takes, if it takes so many samples."""
+    steps = -(-max(least - graph.least, 0) // graph.batch_step)
+    size = graph.least + steps * graph.batch_step
+    return size + graph.batch_step, size
+
+
+def _numbers(graph: Graph, call: Call) -> int:
+    """The sum of the numbers of a call that can count samples: steps, shifts, starts, and places in a constant."""
+    found = 0
+    for name, value in call.bound().items():
+        for leaf in pytree.tree_leaves(value) if name not in _AXES else ():
+            if isinstance(leaf, int) and not isinstance(leaf, bool) and leaf != sys.maxsize:
+                found += abs(leaf)
+            places = graph.constants.get(leaf.name) if isinstance(leaf, Ref) else None
+            if isinstance(places, Tensor) and not places.is_floating_point() and places.numel():
+                found += int(places.abs().max())
     return found
 
 

@@ -11,6 +11,7 @@ exports is compared by numbers.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import inspect
 import warnings
@@ -303,8 +304,25 @@ def _generalised(program: ExportedProgram, sizes: Sizes, comparison: Comparison,
         values = range(1, values.stop)  # torch is wary of 1, where strides say less; so the model is looked at there
     if own not in values:
         return False
-    for n in (*_SIZES, *(_MORE if numbers else ()), own + values.step if values.step > 1 else own):
+    looked = (*_SIZES, *(_MORE if numbers else ()), own + values.step if values.step > 1 else own)
+    for n in looked:
         if n != own and n in values and not comparison.same(n):
             values = range(n + values.step, values.stop, values.step) if n < own else values[: values.index(n)]
+    values = _looked_at(values, comparison, own, looked)
     narrow(program, values)
     return len(values[:2]) > 1
+
+
+def _looked_at(values: range, comparison: Comparison, own: int, looked: Sequence[int]) -> range:
+    """The batch sizes that are left, from the least on at which the program is the model.
+
+    A model that takes the fourth sample of a batch is refused at one, two and three; that it is not at any more must be
+    seen as well.
+    """
+    if values[0] not in (*looked, own):
+        fewer = values[: values.index(own)]
+        values = values[bisect.bisect_left(fewer, True, key=lambda n: bool(comparison.same(n))) :]
+    more = own + values.step
+    if values[0] == own and more in values and more not in looked and not comparison.same(more):
+        return values[:1]
+    return values

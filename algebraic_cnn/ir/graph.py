@@ -245,6 +245,18 @@ class Graph:
         tensors = (x.device for x in self.constants.values() if isinstance(x, Tensor) and not x.is_meta)
         return next(tensors, torch.device("cpu"))
 
+    @property
+    def least(self) -> int:
+        """The least batch size that it takes."""
+        return self.batch or self.batch_sizes[0]
+
+    def takes(self, batch: int) -> bool:
+        """Whether it is its model for batches of this size."""
+        least, most = self.batch_sizes
+        if self.batch is not None:
+            return batch == self.batch
+        return least <= batch and (most is None or batch <= most) and (batch - least) % self.batch_step == 0
+
     def shapes(self) -> dict[str, Size]:
         """The shape of every value by name: inputs, constants and calls."""
         shapes: dict[str, Size] = dict(zip(self.inputs, self.input_shapes, strict=True))

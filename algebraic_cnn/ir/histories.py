@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 _COPY = torch.ops.aten.copy_.default
@@ -162,6 +163,7 @@ class History(TorchDispatchMode):
 
     def _followed(self, func: Any, args: Any, kwargs: Any) -> Any:
         """The result without its numbers; what was found once for a call on such shapes is not found again."""
+        _require_places(func, args, kwargs)
         if any(a.alias_info is not None for a in (*func._schema.arguments, *func._schema.returns)):
             return self._faked(func, args, kwargs)
         key = func, _shaped(args), tuple(kwargs), _shaped(tuple(kwargs.values()))
@@ -218,6 +220,23 @@ def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
             yield value
         elif isinstance(value, list | tuple):
             yield from _tensors(value)
+
+
+def _require_places(func: Any, args: Any, kwargs: Any) -> None:
+    """Raise what torch raises where a constant names a place that a tensor does not have.
+
+    Of a tensor without numbers torch never asks.  So the call is made on zeros, which take the memory of one number
+    where they are not overwritten.
+    """
+    given, written = list(_tensors((*args, *kwargs.values()))), _written(func, args, kwargs)
+    places = any(not isinstance(x, FakeTensor) and x.ndim and x.dtype in (torch.int64, torch.int32) for x in given)
+    if places and torch.Tag.pointwise not in func.tags and all(isinstance(x, FakeTensor) for x in written):
+        args, kwargs = pytree.tree_map_only(FakeTensor, _zeros, (args, kwargs))
+        func(*(x.clone() if isinstance(x, Tensor) and written else x for x in args), **kwargs)
+
+
+def _zeros(x: FakeTensor) -> Tensor:
+    return torch.zeros((), dtype=x.dtype, device=x.fake_device).expand(x.shape)
 
 
 def _shares(result: Any, given: Iterable[Any]) -> bool:

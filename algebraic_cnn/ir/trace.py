@@ -9,6 +9,7 @@ twice, Python control flow is gone, and functional calls count like modules.
 
 from __future__ import annotations
 
+import bisect
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from .exporting import any_size, export
 from .graph import Call, Graph, Ref, needed
 from .inlining import inlined
 from .inplace import functional, is_identity, mutates, require_sharing_said
+from .interpreter import interpret
 from .nodes import calls_of, refs, shape_of
 from .paths import noted
 from .unwritten import filled, uncopied
@@ -66,9 +68,11 @@ def trace(model: torch.nn.Module | ExportedProgram, example: Any = None, *, dyna
     if torch.is_inference_mode_enabled():
         expected = "torch.no_grad(), or nothing"
         raise TraceError("torch.inference_mode() keeps maps from being derived", expected=expected, where="trace")
-    program = model if isinstance(model, ExportedProgram) else export(model, example, dynamic_shapes=dynamic_shapes)
+    given = isinstance(model, ExportedProgram)
+    program = model if given else export(model, example, dynamic_shapes=dynamic_shapes)
     _require_readable(program)
-    return _graph(program, _pure(inlined(program)))
+    graph = _graph(program, _pure(inlined(program)))
+    return _with_places(graph) if given else graph
 
 
 #: What a program may be given, and what it may return, in the words of ``torch.export``.
@@ -193,6 +197,36 @@ def _graph(program: ExportedProgram, pure: _Pure) -> Graph:
     )
     _require_one_dtype(calls, graph.dtypes())
     return uncopied(graph)
+
+
+def _with_places(graph: Graph) -> Graph:
+    """The graph of a program, speaking of no batch without the samples that its constants name, as in ``x[p]``.
+
+    torch.export does not ask what numbers a constant holds; nor is there a model that it could be compared with.
+    """
+    known = [name for name, x in graph.constants.items() if isinstance(x, Tensor) and x.dtype == torch.int64 and x.ndim]
+    dependent = graph.dependent()
+    named = any(call.name in dependent and not {*call.refs()}.isdisjoint(known) for call in graph.calls)
+    own = next((shape[0] for shape in graph.example_shapes if shape), 0)
+    if graph.batch is not None or not named or not graph.takes(own):
+        return graph
+    fewer = range(graph.least, own, graph.batch_step)
+    place = bisect.bisect_left(fewer, True, key=lambda batch: _runs(graph, batch))
+    return replace(graph, batch_sizes=((*fewer, own)[place], graph.batch_sizes[1]))
+
+
+def _runs(graph: Graph, batch: int) -> bool:
+    """Whether torch makes all calls of a graph for a batch of this size."""
+    shapes = zip(graph.input_shapes, graph.example_shapes, graph.input_dtypes, strict=True)
+    sizes = [([batch if n is None and not axis else n or own[axis] for axis, n in enumerate(shape)], dtype)
+             for shape, own, dtype in shapes]  # fmt: skip
+    inputs = [torch.zeros(size, dtype=dtype, device=graph.device) for size, dtype in sizes]
+    try:
+        with torch.no_grad():
+            interpret(graph, dict(zip(graph.inputs, inputs, strict=True)))
+    except Exception:  # torch's refusals are of many classes
+        return False
+    return True
 
 
 def _require_own_memory(state: Mapping[str, str], lifted: Mapping[str, str], values: Mapping[str, Any]) -> None:

@@ -90,7 +90,7 @@ def _known(call: Call, graph: Graph, dependent: frozenset[str]) -> dict[str, Any
     known = {name: v for name, v in call.bound().items() if not isinstance(v, Ref) or v.name not in dependent}
     computed = [v.name for v in known.values() if isinstance(v, Ref) and v.name not in graph.constants]
     calls, _ = needed(graph.calls, computed, graph.constants.keys())
-    least = graph.batch or graph.batch_sizes[0]
+    least = graph.least
     shapes = zip(graph.inputs, graph.input_shapes, strict=True) if calls else ()
     given = {name: torch.zeros([n or least for n in shape], device=graph.device) for name, shape in shapes}
     values = interpret(replace(graph, calls=calls), given)

@@ -39,6 +39,10 @@ MIXED: dict[str, Callable[[Tensor], Tensor]] = {
     "the number of samples, added": lambda x: x + x.shape[0],
     "first sample": lambda x: x - x[:1],
     "twice the batch, halved": lambda x: torch.cat([x, x.flip(2)])[: x.shape[0]].flip(0),
+    "from the fifth on": lambda x: x + x[4:].sum(0),
+    "but for the last seven": lambda x: x + x[:-7].sum(0),
+    "every ninth": lambda x: x + x[::9].sum(0) - x[:1].sum(0),
+    "roll by six": lambda x: x.roll(6, 0),
     "running sums": lambda x: torch.cat([x[:1], x[1:] + x[:-1]]),
 }
 APART: dict[str, Callable[[Tensor], Tensor]] = {

@@ -48,6 +48,10 @@ def forwards() -> dict[str, tuple[Callable[..., Any], int, Any]]:
         "counted": (lambda s, x: x * torch.arange(x.shape[0])[:, None], 1, more(1)),
         "filled": (lambda s, x: x + torch.full((x.shape[0], 1), x.shape[0] / 2), 1, more(1)),
         "a mean beside": (lambda s, x: (x * 2, x.mean(0)), 1, more(1)),
+        "the fourth sample": (lambda s, x: x[3], 5, more(4)),
+        "chosen samples": (lambda s, x: x[torch.tensor([3, 1])], 5, more(4)),
+        "added to the third": (lambda s, x: (2 * x).index_add(0, torch.tensor([2]), x[:1]), 4, more(3)),
+        "from the fourth on": (lambda s, x: x[3:], 4, more(1)),
         "half": (lambda s, x: x[: x.shape[0] // 2], 2, more(1)),
     }
 

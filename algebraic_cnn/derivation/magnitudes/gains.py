@@ -48,7 +48,7 @@ def gains(graph: Graph, device: Any = "cpu") -> dict[str, dict[str, Gain]]:
             names = [name for name in dict.fromkeys(call.refs()) if name in dependent]
             found[call.name] = {name: _gain(call, values, name, names, magnitudes, graph) for name in names}
 
-    x = torch.zeros(graph.batch or 1, *graph.single()[0], dtype=torch.float64, device=device)
+    x = torch.zeros(graph.least, *graph.single()[0], dtype=torch.float64, device=device)
     with torch.no_grad():
         Watched(graph, Float(), device, watch=watch).run([x], linear=True)
     return found

@@ -74,7 +74,7 @@ def _size(network: Graph | AffineMap) -> float:
     if isinstance(network, AffineMap):
         dense = network.to("dense")
         return max(float(np.max(Majorant().embed(array), initial=0.0)) for array in (dense.W, dense.b))
-    sizes = [[(network.batch or 1) if n is None else n for n in shape] for shape in network.input_shapes]
+    sizes = [[network.least if n is None else n for n in shape] for shape in network.input_shapes]
     ones = [torch.ones(size, dtype=torch.float64, device=network.device) for size in sizes]
     with torch.no_grad():
         values = Evaluator(network, Majorant(), network.device).run(ones)
