@@ -113,9 +113,17 @@ def training_bench(
     from ..bench.training import training_rows
 
     rows = list(training_rows(seconds=seconds))
-    headings = ("network", "images", "plain loop", "ours", "ours, fading")
+    headings = ("network", "steps", "plain loop", "ours", "added to a step", "ours, fading")
     lines = (
-        (row.case, f"{row.images:,}", duration(row.plain), f"{row.ratio:.3f}", f"{row.fading:.3f}") for row in rows
+        (
+            row.case,
+            f"{row.steps:,}",
+            duration(row.plain),
+            f"{row.ratio:.3f}",
+            duration(row.added) if row.added > 0 else "nothing",
+            f"{row.fading:.3f}" if row.fading else "",
+        )
+        for row in rows
     )
     found = table("an epoch, its evaluation included: processor time, ratios to the plain loop", headings, lines)
     _show(json, seed, rows, found, width=_WIDE)

@@ -12,13 +12,15 @@ from algebraic_cnn.errors import DataError
 from algebraic_cnn.homotopy.classifier import Recipe
 from algebraic_cnn.models.resnet import RESNETS
 
-SMALL = {"narrow ResNet34, 8x8": ("resnet34-narrow", 8, 66)}
+SMALL = {name: (build, 8, 66) for name, (build, side, _) in training.CASES.items() if side == 8}
 
 
 def test_both_loops_do_the_same_work() -> None:
-    (row,) = training.training_rows(SMALL, seconds=0.0)
-    assert (row.case, row.images) == ("narrow ResNet34, 8x8", 66)
-    assert min(row.plain, row.ratio, row.fading) > 0
+    layer, resnet = training.training_rows(SMALL, seconds=0.0)
+    assert (layer.case, layer.images, layer.steps) == ("one linear layer, 8x8", 66, 2)
+    assert layer.fading is None
+    assert resnet.fading is not None
+    assert min(layer.plain, layer.ratio, resnet.plain, resnet.ratio, resnet.fading) > 0
 
 
 def test_a_loop_that_does_something_else_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
