@@ -86,7 +86,7 @@ def _wrong(pair: Pair, new: Graph, rewrite: Rewrite, examples: Examples, at: Bat
         for p in primes:
             field = PrimeField(p)
             numbers = rewrite.rewritten.over(field, within=new)
-            for points in _stacked(shapes) if stacked else unit_points(shapes, [[name] for name in shapes]):
+            for points in _stacked(shapes, batch) if stacked else unit_points(shapes, [[name] for name in shapes]):
                 witness = unequal(pair, numbers, field, points, "at 0 or at a unit vector")
                 if witness is not None:
                     return witness
@@ -103,19 +103,21 @@ def _require_room(pair: Pair, shapes: Mapping[str, Sequence[int]], batch: int, p
         raise TooLargeError(what, needed=needed, budget=budget, where=where)
 
 
-def _stacked(shapes: Mapping[str, Sequence[int]]) -> Iterator[dict[str, Tensor]]:
-    """0 and the unit vectors as samples of a batch, many together; the least size that is looked at is filled."""
-    sizes = {name: math.prod(shape[1:]) for name, shape in shapes.items()}
-    least = max(shape[0] for shape in shapes.values())
-    step = max(least, _CHUNK // max(1, sum(sizes.values())))
+def _stacked(shapes: Mapping[str, Sequence[int]], batch: int) -> Iterator[dict[str, Tensor]]:
+    """0 and the unit vectors as samples of a batch, many together; the least size that is looked at is filled.
+
+    A sample is the rows of a start that it has in a batch: one, or as many as there are windows of it.
+    """
+    sizes = {name: math.prod(shape) // batch for name, shape in shapes.items()}
+    step = max(batch, _CHUNK // max(1, sum(sizes.values())))
     total = 1 + sum(sizes.values())
     for start in range(0, total, step):
-        stop = max(min(start + step, total), start + least)
+        stop = max(min(start + step, total), start + batch)
         points, first = {}, 1
         for name, shape in shapes.items():
             x = torch.zeros(stop - start, sizes[name], dtype=torch.float64)
             here = torch.arange(max(start, first), min(stop, first + sizes[name]))
             x[here - start, here - first] = 1.0
-            points[name] = x.reshape(stop - start, *shape[1:])
+            points[name] = x.reshape((stop - start) * shape[0] // batch, *shape[1:])
             first += sizes[name]
         yield points

@@ -5,7 +5,7 @@
     rows(n)   class and anchor of every output of an input of length n
     period    (up, down): away from the ends, row p + up has the class of row p and an anchor ``down`` further
     reach     (before, after): how far from input j down the outputs up j .. up j + up - 1 look, the ends far away
-    Leaf      the rule of one layer;  Then, Beside: composition and sum, which stay inside the type
+    Leaf      the rule of one layer;  ComposedAxis, JoinedAxis: composition and sum, which stay inside the type
 
 Where [j down - before, j down + after] lies inside the axis, the outputs of that period are therefore no border rows.
 
@@ -52,7 +52,7 @@ def _residue(place: int, tap: int) -> int:
 
 
 @dataclass(frozen=True)
-class Rows:
+class AxisRows:
     """One axis at one length.
 
     Attributes:
@@ -92,7 +92,7 @@ class Axis(ABC):
         self.sources: list[Any] = []
         self.reads: list[tuple[Read, ...]] = []
         self._numbers: dict[Hashable, int] = {}
-        self._rows: dict[int, Rows] = {}
+        self._rows: dict[int, AxisRows] = {}
         self._contents: dict[tuple[int, int], dict[Read, int]] = {}
 
     @property
@@ -107,7 +107,7 @@ class Axis(ABC):
     def period_at(self, n: int) -> tuple[int, int]:
         """The period of the rows at one length, where every length may have one of its own."""
 
-    def rows(self, n: int) -> Rows:
+    def rows(self, n: int) -> AxisRows:
         """The rows for an input of length n.
 
         Raises:
@@ -118,14 +118,14 @@ class Axis(ABC):
             if not found:
                 raise GeometryError("the map has no output of this size", got=n, where="rows")
             classes, anchors = zip(*found, strict=True)
-            self._rows[n] = Rows(n, classes, anchors)
+            self._rows[n] = AxisRows(n, classes, anchors)
         return self._rows[n]
 
     def moves(self, c: int) -> bool:
         """Whether rows of a class read anything relative to their anchors; if not, these mean nothing."""
         return any(kind == HERE for kind, _ in self.reads[c])
 
-    def positions(self, rows: Rows, p: int) -> list[int]:
+    def positions(self, rows: AxisRows, p: int) -> list[int]:
         """What output p reads, in the order of the reads of its class."""
         origin = (rows.anchors[p], 0, rows.n)
         return [origin[kind] + o for kind, o in self.reads[rows.classes[p]]]
@@ -148,7 +148,7 @@ class Axis(ABC):
             self._contents[c, place] = total
         return self._contents[c, place]
 
-    def row(self, rows: Rows, p: int) -> dict[int, int]:
+    def row(self, rows: AxisRows, p: int) -> dict[int, int]:
         """The content of output p by positions, those that cancel left out."""
         origin, total = (rows.anchors[p], 0, rows.n), {}
         for (kind, o), value in self.content(rows.classes[p]).items():
@@ -231,11 +231,11 @@ def moved(axis: Axis, mid: Mid) -> list[Read]:
     return [(kind, d + o) if own == HERE else (own, o) for own, o in axis.reads[c]]
 
 
-class Then(Axis):
+class ComposedAxis(Axis):
     """First ``f``, then ``g``.
 
     >>> step = lambda: Leaf(1, (1, 2), lambda n: ([(HERE, 2 * p, 0, 1)] for p in range(n // 2)))
-    >>> twice = Then(step(), step())
+    >>> twice = ComposedAxis(step(), step())
     >>> twice.period, twice.rows(9).anchors
     ((1, 4), (0, 4))
     """
@@ -280,11 +280,11 @@ class Then(Axis):
                 yield at, content[read] * own[inner]
 
 
-class Beside(Axis):
+class JoinedAxis(Axis):
     """Two maps of one input: a row's class is those of both, and where their anchors are from its own.
 
     >>> one = lambda at: Leaf(1, (1, 1), lambda n: ([(HERE, p + at, 0, 1)] for p in range(n - 1)))
-    >>> both = Beside(one(0), one(1))
+    >>> both = JoinedAxis(one(0), one(1))
     >>> both.rows(3).classes, both.reads
     ((0, 0), [((0, 0), (0, 1))])
     """
@@ -337,12 +337,12 @@ def _common(f: tuple[int, int], g: tuple[int, int]) -> Period:
 
 
 @lru_cache(maxsize=KEPT)
-def then(f: Axis, g: Axis) -> Then:
+def then(f: Axis, g: Axis) -> ComposedAxis:
     """First ``f``, then ``g``; the same object for the same axes, so that rows are found once."""
-    return Then(f, g)
+    return ComposedAxis(f, g)
 
 
 @lru_cache(maxsize=KEPT)
-def beside(f: Axis, g: Axis) -> Beside:
+def beside(f: Axis, g: Axis) -> JoinedAxis:
     """``f`` and ``g`` on one input; the same object for the same axes."""
-    return Beside(f, g)
+    return JoinedAxis(f, g)

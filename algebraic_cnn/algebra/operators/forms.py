@@ -1,8 +1,8 @@
 """Is a map of images ONE convolution?  Where, in which phases, with which bias: a property of its rows.
 
-    AxisForm   y[up j + q] = sum_t k[q, t] x[down j + start + step t], x zero outside, for the outputs ``told``
-    Ends       the first rows, the period and the last rows, which belong to no length
-    Form       one for each axis, the bias, and the kernel over a ring
+    AxisForm       y[up j + q] = sum_t k[q, t] x[down j + start + step t], x zero outside, for the outputs ``told``
+    Ends           the first rows, the period and the last rows, which belong to no length
+    OperatorForm   one for each axis, the bias, and the kernel over a ring
 
 Every row is compared with the middle one, the reads that lie outside left out, along each axis by itself: a sum of
 products of rows is the middle one for all taps iff each of its factors is.  So the decision is as tight as the
@@ -20,7 +20,7 @@ from math import gcd
 import numpy as np
 
 from ...rings.ring import Ring
-from .axes import FAR, KEPT, NEAR, Axis, P, Rows
+from .axes import FAR, KEPT, NEAR, Axis, AxisRows, P
 from .blocks import Array, Blocks, zeros
 
 
@@ -175,7 +175,7 @@ class Ends:
 
 
 @dataclass(frozen=True, eq=False)
-class Form:
+class OperatorForm:
     """What a map of images is at one size.
 
     Attributes:
@@ -228,7 +228,7 @@ def kernel_of(f: Blocks, axes: Sequence[AxisForm], ring: Ring) -> Array:
     return k
 
 
-def form_of(f: Blocks, sizes: Sequence[int], ring: Ring) -> Form:
+def form_of(f: Blocks, sizes: Sequence[int], ring: Ring) -> OperatorForm:
     """What a map is on images of these sizes; a bias is looked at over the ring.
 
     Raises:
@@ -243,7 +243,7 @@ def form_of(f: Blocks, sizes: Sequence[int], ring: Ring) -> Form:
         rows = (axis.rows(n).classes[slice(*form.told)] for axis, n, form in zip(f.axes, sizes, axes, strict=True))
         biases = {tuple(f.bias(ring, c).tolist()) for c in product(*map(dict.fromkeys, rows))}
     bias = "map" if len(biases) > 1 else "one" if any(map(any, biases)) else "none"
-    return Form(axes, kind, bias, f)
+    return OperatorForm(axes, kind, bias, f)
 
 
 @lru_cache(maxsize=4 * KEPT)
@@ -261,7 +261,7 @@ def axis_form(axis: Axis, n: int) -> AxisForm:
     u = next((u for u in range(1, up) if up % u == down * u % up == 0 and _repeats(middle, u, down * u // up)), up)
     up, down, j, middle = u, down * u // up, j * up // u, middle[:u]
 
-    def placed(r: Rows, p: int, at: int) -> tuple[int, tuple[int, ...]]:
+    def placed(r: AxisRows, p: int, at: int) -> tuple[int, tuple[int, ...]]:
         return r.classes[p], tuple(i - down * at for i in axis.positions(r, p))
 
     phases = tuple(placed(far, j * up + q, j) for q in range(up))
@@ -289,7 +289,7 @@ def axis_form(axis: Axis, n: int) -> AxisForm:
     )  # fmt: skip
 
 
-def _middle(axis: Axis, rows: Rows) -> tuple[int, int, Rows, int]:
+def _middle(axis: Axis, rows: AxisRows) -> tuple[int, int, AxisRows, int]:
     """up, down, rows with a middle of that period, and the number j of a stretch of it.
 
     Stretch j is one where the reach of the axis lies between the ends.  Rows that never grow so long, and those of

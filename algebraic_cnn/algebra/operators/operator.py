@@ -30,7 +30,7 @@ from ...toeplitz.formats import MEMORY_BUDGET, convert
 from ..affine import AffineMap
 from .axes import Period
 from .blocks import Array, Beside, Blocks, Identity, Kernel, Pick, composed
-from .forms import Form, form_of
+from .forms import OperatorForm, form_of
 from .products import mixed, zeros
 from .rules import windows
 from .writing import bias_vector, matrix
@@ -216,7 +216,7 @@ class Operator:
         b = bias_vector(self.blocks, sizes, ring or Float())
         return AffineMap(W, b, (self.blocks.c_in, *sizes), (self.blocks.c_out, *self.output_sizes(*sizes)))
 
-    def form(self, sizes: Sequence[int], *, ring: Ring | None = None) -> Form:
+    def form(self, sizes: Sequence[int], *, ring: Ring | None = None) -> OperatorForm:
         """Is it one convolution on images of these sizes?  Where, in which phases, with which bias.
 
         Args:

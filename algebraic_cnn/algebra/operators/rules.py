@@ -40,7 +40,7 @@ def windows(
     """A convolution along one axis; negative padding crops.
 
     >>> windows(3, padding=(1, 1)).rows(4)
-    Rows(n=4, classes=(0, 1, 1, 2), anchors=(0, 0, 1, 2))
+    AxisRows(n=4, classes=(0, 1, 1, 2), anchors=(0, 0, 1, 2))
     >>> circle = windows(2, padding=(1, 0), mode="circular")
     >>> circle.rows(4).classes, circle.reads
     ((0, 1, 1, 1), [((0, 0), (2, -1)), ((0, 0), (0, 1))])
@@ -94,7 +94,7 @@ def chosen(inputs: Callable[[int], Sequence[int]], period: Period) -> Leaf:
     """Copies: n -> for every output the input that it repeats, one before the first counted from the last (FAR).
 
     >>> chosen(lambda n: range(-1, n - 1), (1, 1)).rows(3)                   # a circular shift by one
-    Rows(n=3, classes=(0, 1, 1), anchors=(0, 0, 1))
+    AxisRows(n=3, classes=(0, 1, 1), anchors=(0, 0, 1))
     """
     return Leaf(1, period, lambda n: ([(HERE if i >= 0 else FAR, i, 0, 1)] for i in inputs(n)))
 

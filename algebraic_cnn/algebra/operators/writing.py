@@ -19,7 +19,7 @@ import scipy.sparse as sp
 
 from ...rings.ring import Ring
 from ...toeplitz.formats import check_budget
-from .axes import HERE, Axis, Rows
+from .axes import HERE, Axis, AxisRows
 from .blocks import Array, Blocks, Classes, zeros
 
 
@@ -89,7 +89,7 @@ def bias_vector(f: Blocks, sizes: Sequence[int], ring: Ring) -> Array:
     return b.ravel()
 
 
-def _choices(f: Blocks, rows: list[Rows], counts: list[list[int]]) -> Iterator[tuple[Classes, tuple[Run, ...]]]:
+def _choices(f: Blocks, rows: list[AxisRows], counts: list[list[int]]) -> Iterator[tuple[Classes, tuple[Run, ...]]]:
     """Every choice of classes with every product of runs of these."""
     split = []
     for axis, r, along in zip(f.axes, rows, counts, strict=True):
@@ -99,7 +99,7 @@ def _choices(f: Blocks, rows: list[Rows], counts: list[list[int]]) -> Iterator[t
         yield tuple(c for c, _ in chosen), tuple(run for _, run in chosen)
 
 
-def _runs(axis: Axis, rows: Rows, c: int, places: list[int], before: list[int]) -> Iterator[Run]:
+def _runs(axis: Axis, rows: AxisRows, c: int, places: list[int], before: list[int]) -> Iterator[Run]:
     """The outputs of a class as runs; one by one where some reads do not move with the row."""
     still = any(kind != HERE for kind, _ in axis.reads[c])
     points = [(rows.anchors[p], before[p]) for p in places]
@@ -143,7 +143,7 @@ def _write(
     places[...] = columns.reshape(f.groups, 1, *[1] * d, size) + shift
 
 
-def _tidy(f: Blocks, rows: list[Rows]) -> bool:
+def _tidy(f: Blocks, rows: list[AxisRows]) -> bool:
     """Whether the columns of every row grow: so where all that it reads moves with it."""
     return all(
         kind == HERE

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..plots import new_figure
-from .figures import said, say, spread, summary
+from .figures import deviation, said, say, summary
 from .race import LEVELS, ORIGINAL, Config
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _panel(axes: Axes, config: Config, records: Records, times: Records, colours
     for time in times:
         values = found[time["level"]]
         how = {"marker": SIGNS[_way(time)], "color": colours[time["level"]], "capsize": 3, "linestyle": "none"}
-        axes.errorbar(1e3 * time["seconds"], statistics.fmean(values), yerr=spread(values), **how)
+        axes.errorbar(1e3 * time["seconds"], statistics.fmean(values), yerr=deviation(values), **how)
         if time["contender"] == "original, eager":
             axes.axvline(1e3 * time["seconds"] * (1 - SHOULD_SAVE), color="0.5", linestyle=":", zorder=0)
     axes.axhline(statistics.fmean(found[ORIGINAL]) - MAY_LOSE, color="0.5", linestyle=":", zorder=0)

@@ -53,7 +53,8 @@ def draw(panels: Sequence[Panel], up: str, note: str) -> Figure:
         for label, points in panel.lines.items():
             xs = [x for x, _ in points]
             means = [statistics.fmean(values) for _, values in points]
-            axes.errorbar(xs, means, yerr=[spread(values) for _, values in points], marker="o", capsize=3, label=label)
+            deviations = [deviation(values) for _, values in points]
+            axes.errorbar(xs, means, yerr=deviations, marker="o", capsize=3, label=label)
         axes.set(title=panel.title, xlabel=panel.across)
         axes.xaxis.get_major_locator().set_params(integer=panel.whole)  # pyright: ignore[reportAttributeAccessIssue]
         axes.grid(alpha=0.3)
@@ -71,22 +72,22 @@ def say(figure: Figure, note: str) -> None:
     figure.supxlabel(textwrap.fill(note, int(per_inch * figure.get_figwidth())), fontsize="small", color="0.35")
 
 
-def spread(values: Sequence[float]) -> float:
+def deviation(values: Sequence[float]) -> float:
     """The standard deviation of the trials; 0 for a single one.
 
-    >>> spread([1.0, 2.0, 3.0]), spread([1.0])
+    >>> deviation([1.0, 2.0, 3.0]), deviation([1.0])
     (1.0, 0.0)
     """
     return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
 def summary(values: Sequence[float]) -> dict[str, Any]:
-    """Mean and spread of the trials, and how many there are.
+    """Mean and deviation of the trials, and how many there are.
 
     >>> summary([97.0, 99.0])
     {'accuracy': 98.0, 'spread': 1.4142135623730951, 'trials': 2}
     """
-    return {"accuracy": statistics.fmean(values), "spread": spread(values), "trials": len(values)}
+    return {"accuracy": statistics.fmean(values), "spread": deviation(values), "trials": len(values)}
 
 
 def by_epoch(records: Sequence[Mapping[str, Any]]) -> Points:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ...homotopy import fading_orders, search_schedule
 from ...homotopy.classifier import Recipe
 from ..plots import new_figure
-from .figures import said, say, spread, summary
+from .figures import deviation, said, say, summary
 from .runs import Place, Progress, images_of, job_of, network_of, start_of
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _ends(axes: Axes, trained: Mapping[str, Records]) -> None:
         kept = line == RESNET
         values = [100 * record["accuracy" if kept else "at_zero"] for record in trained[line]]
         axes.plot(values, [row] * len(values), "o", color="0.6", markersize=4, markerfacecolor="none" if kept else None)
-        axes.errorbar(statistics.fmean(values), row, xerr=spread(values), marker="|", color="C0", capsize=3)
+        axes.errorbar(statistics.fmean(values), row, xerr=deviation(values), marker="|", color="C0", capsize=3)
         if kept:
             lost = statistics.fmean(100 * record["at_zero"] for record in trained[line])
             note = f"with its skips; {lost:.3g} % without"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from algebraic_cnn.algebra.operators import layers
 from algebraic_cnn.algebra.operators.axes import Axis, Leaf, then
-from algebraic_cnn.algebra.operators.forms import Form, axis_form
+from algebraic_cnn.algebra.operators.forms import OperatorForm, axis_form
 from algebraic_cnn.algebra.operators.operator import Operator
 from algebraic_cnn.algebra.operators.rules import spread, windows
 from algebraic_cnn.algebra.operators.writing import bias_vector
@@ -27,7 +27,7 @@ from .chains import Chain, chains
 REALS = Float()
 
 
-def run(form: Form, x: np.ndarray, ring: Ring = REALS) -> np.ndarray:
+def run(form: OperatorForm, x: np.ndarray, ring: Ring = REALS) -> np.ndarray:
     """A form by torch: around the circle, crop, pad, one convolution for each phase, the phases interleaved."""
     d, kernel, axes = len(form.axes), form.kernel(ring), [axis.unrolled for axis in form.axes]
     y = torch.from_numpy(np.pad(x, [(0, 0), *(axis.around for axis in form.axes)], mode="wrap"))[None]
@@ -43,7 +43,7 @@ def run(form: Form, x: np.ndarray, ring: Ring = REALS) -> np.ndarray:
     return out
 
 
-def fits(form: Form) -> bool:
+def fits(form: OperatorForm) -> bool:
     """Whether torch takes the padded image: cropping leaves something, and the kernel lies inside."""
     return all(
         sum(axis.padding) + axis.n >= axis.step * (axis.width - 1) + 1

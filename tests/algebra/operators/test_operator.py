@@ -21,7 +21,7 @@ from algebraic_cnn import (
     pad_matrix,
 )
 from algebraic_cnn.algebra.operators import layers
-from algebraic_cnn.algebra.operators.axes import FAR, HERE, Leaf, Rows
+from algebraic_cnn.algebra.operators.axes import FAR, HERE, AxisRows, Leaf
 from algebraic_cnn.algebra.operators.operator import Operator, channelwise
 from algebraic_cnn.algebra.symbolic.entries import Polynomials, symbol_array
 from algebraic_cnn.errors import GeometryError, ShapeError, TooLargeError
@@ -230,13 +230,13 @@ def _mutated(axis: Leaf, change: object) -> Leaf:
     row, classes, anchors = change
 
     class Wrong(Leaf):
-        def rows(self, n: int) -> Rows:
+        def rows(self, n: int) -> AxisRows:
             right = super().rows(n)
             p = row % right.m
             c, a = list(right.classes), list(right.anchors)
             c[p] = (c[p] + classes) % len(self.reads)
             a[p] = min(max(a[p] + anchors, 0), n - 1 - max(o for _, o in self.reads[c[p]]))
-            return Rows(n, tuple(c), tuple(a))
+            return AxisRows(n, tuple(c), tuple(a))
 
     return Wrong(axis.taps, axis.period, axis.rule)
 
