@@ -8,8 +8,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -91,14 +92,32 @@ def observed(check: Check) -> str | None:
     """The output at a random real input in which the networks differ most, in words; None if rounding may explain it.
 
     What rounding makes of a network is seen by running it in its own precision and in float64.  Inputs of one sign are
-    looked at too: a maximum over padding of zeros, say, is another one only where all entries are negative.
+    looked at too: a maximum over padding of zeros, say, is another one only where all entries are negative.  Integers,
+    small at first, are then drawn larger.
     """
     inputs = _inputs(check)
     if check.inputs is not None:
         return _differing(check, inputs)
     signs = (lambda x: x, lambda x: -x.abs(), Tensor.abs)
-    found = (_differing(check, [sign(x) if x.is_floating_point() else x for x in inputs]) for sign in signs)
-    return next(filter(None, found), None)
+    tried = [[sign(x) if x.is_floating_point() else x for x in inputs] for sign in signs]
+    return next(filter(None, (_differing(check, x) for x in chain(tried, _larger(check, inputs)))), None)
+
+
+def _larger(check: Check, inputs: list[Tensor]) -> Iterator[list[Tensor]]:
+    """The inputs with larger and larger integers: they may choose any row of a table; torch refuses others.
+
+    On a GPU that refusal would be its last word, so they stay as they are there.
+    """
+    graph = next((network for network in _both(check) if isinstance(network, Graph)), None)
+    if graph is None or graph.device.type != "cpu":
+        return
+    generator = np.random.default_rng(check.seed)
+    fixed = [x.is_floating_point() or x.dtype == torch.bool or name in graph.initial
+             for name, x in zip(graph.inputs, inputs, strict=True)]  # fmt: skip
+    lengths = {len(table) for table in graph.constants.values() if table.ndim == 2}
+    for limit in () if all(fixed) else sorted(lengths | {8, 64}):
+        yield [x if same else torch.as_tensor(generator.integers(0, limit, x.shape)).to(x.dtype)
+               for same, x in zip(fixed, inputs, strict=True)]  # fmt: skip
 
 
 def _differing(check: Check, inputs: list[Tensor]) -> str | None:

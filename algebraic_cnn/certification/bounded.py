@@ -72,15 +72,16 @@ def _is_map(graph: Graph) -> bool:
 
 
 def _by_parts(check: Check, graphs: tuple[Graph, Graph], level: str, inputs: Tensor | None) -> Certificate:
-    found = random_inputs(graphs, inputs, check.points, np.random.default_rng(check.seed))
-    kind = "random" if inputs is None else "given"
+    generator = np.random.default_rng(check.seed)
+    found = random_inputs(graphs, inputs, check.points, generator)
+    kind, moved = ("random", ", moved at random") if inputs is None else ("given", "")
     precision = str(_coarsest(check)).removeprefix("torch.")
     what = "the two networks make the same calls that are not affine, in the same order; on the values that the first "
     count = next((len(x) for x in found if x.ndim), 1)
-    what += f"has at {count} {kind} inputs, every affine part between them gives the same but for what "
+    what += f"has at {count} {kind} inputs{moved}, every affine part between them gives the same but for what "
     what += f"rounding their numbers to {precision} explains."
     smoke = "a smoke test: " if level == "sampled" else ""
-    return compared_by_parts(graphs, found, Certificate(smoke + what, level, True))
+    return compared_by_parts(graphs, found, Certificate(smoke + what, level, True), generator if moved else None)
 
 
 def _compared(check: Check, x: Tensor, holds: Certificate) -> Certificate:

@@ -27,6 +27,7 @@ from ..derivation.splitting import BoundaryCall, Cut, Origin
 from ..ir.canonical import bits, canonical_call, commutes
 from ..ir.graph import Call, Ref
 from ..ops.evaluate import Evaluator
+from ..ops.precision import is_quotient
 from ..rings.ring import Float
 from .reordering import inverse, order_of, reordered
 
@@ -119,6 +120,11 @@ class _Run:
     pairs: list[tuple[Place, Place, str]] = field(default_factory=list)
     orders: dict[int, Tensor] = field(default_factory=dict)
 
+    @property
+    def divided(self) -> bool:
+        """Whether only quotients read the sign of a zero: then that of a dividend is not asked for."""
+        return all(is_quotient(boundary.call) for boundary in self.section.boundaries if boundary.reads)
+
     def follow(self) -> None:
         """Run the network; find or make the entry of every boundary."""
         section, values = self.section, {}
@@ -156,7 +162,8 @@ class _Run:
         """The number of the entry that a boundary is; a pair to compare for each value that it is given."""
         boundary = self.section.boundaries[number]
         places = [(self.number, i) for i in boundary.given]
-        made = [self.made(self.section.graph.outputs[i]) for i in boundary.given] if boundary.reads else []
+        read = boundary.read_of([self.section.graph.outputs[i] for i in boundary.given], divided=self.divided)
+        made = [self.made(out) for out in read]
         best, order = self._nearest(number, given, made)
         if best is None:
             self.known.append(_Known(places, boundary, given, {self.number}, made))

@@ -1,7 +1,8 @@
 """The levels "bounded" and "sampled" for networks with calls that are not affine: part by part, between these calls.
 
 Both networks are cut at their boundaries (derivation/splitting.py).  Every affine part of the one is run beside that of
-the other, on the values that the first network has there, in float64, so that their numbers alone differ:
+the other, on the values that the first network has there, in float64, so that their numbers alone differ.  At random
+inputs these values are moved at random as well: a unit that a ReLU makes 0 would hide the weights that read it.
 
     products    a fused or re-parameterised weight is a sum of products of the original's numbers, each computed with a
                 few roundings (_EACH for every call that it was made of); so it is off by gamma |f|(|x|) at most
@@ -30,7 +31,7 @@ from ..ops.sums import call_roundings, gamma, roundings
 from ..rings.ring import Float, Majorant, Ring
 from .certificate import Certificate, Witness
 from .interface import unlike_outputs
-from .matching import matched
+from .matching import Matching, matched
 from .rounding import ieee_kernels
 
 #: Roundings of a number for every call that it was made of: fusing a BatchNorm takes five, joining branches a few more.
@@ -42,13 +43,16 @@ _INFLATION = 1 + 2.0**-20
 _TINY = 2.0**-1022
 
 
-def compared_by_parts(graphs: Sequence[Graph], inputs: Sequence[Tensor], holds: Certificate) -> Certificate:
+def compared_by_parts(
+    graphs: Sequence[Graph], inputs: Sequence[Tensor], holds: Certificate, generator: Any = None
+) -> Certificate:
     """Whether every affine part of two networks gives the same values but for what rounding their numbers explains.
 
     Args:
         graphs: the original and the other.
         inputs: a batch (N, *in_shape) for every input of the networks.
         holds: the certificate if they do.
+        generator: of random numbers by which values are moved; None to compare at those of the inputs alone.
     """
     sections = [cut(graph, _batch(graphs[0], inputs)) for graph in graphs]
     reason = unlike_outputs(*(Sized(part.whole, part.values) for part in sections))
@@ -63,6 +67,41 @@ def compared_by_parts(graphs: Sequence[Graph], inputs: Sequence[Tensor], holds: 
         return replace(holds, ok=False, undecided=pairing is not None, interface=pairing is None, statement=what)
     with torch.no_grad(), ieee_kernels():
         given = _sources(sections[0], pairing.cuts[0], inputs)
+        again = generator and _sources(sections[0], pairing.cuts[0], _redrawn(inputs, generator))
+    if again is None:
+        return _on_values(sections, pairing, given, inputs[0], holds)
+    moved = _moved(given, again, generator)
+    found = _on_values(sections, pairing, moved, inputs[0], holds)
+    if found.ok or found.undecided:
+        return found
+    seen = _on_values(sections, pairing, given, inputs[0], holds)
+    if not seen.ok:
+        return seen
+    more = " That is so at values that no input was seen to give it; at those that were seen it is explained."
+    return replace(found, undecided=True, statement=found.statement + more)
+
+
+def _redrawn(inputs: Sequence[Tensor], generator: Any) -> list[Tensor]:
+    """Other inputs of the same shapes, so large that few activations are 0 everywhere; integers as they are."""
+    drawn = (torch.as_tensor(64 * generator.standard_normal(x.shape)) for x in inputs)
+    return [y if x.is_floating_point() else x for x, y in zip(inputs, drawn, strict=True)]
+
+
+def _moved(given: dict[Origin, Any], again: dict[Origin, Any], generator: Any) -> dict[Origin, Any]:
+    """Values moved at random, by as much as the largest is; what is the same at other inputs is constant, and stays."""
+    found = dict(given)
+    for source, x in given.items():
+        if isinstance(x, Tensor) and x.is_floating_point() and x.numel() and not torch.equal(x, again[source]):
+            largest = float(x.abs().nan_to_num(0.0, 0.0, 0.0).max()) or 1.0
+            found[source] = x + largest * torch.as_tensor(generator.uniform(-1, 1, x.shape)).to(x.device)
+    return found
+
+
+def _on_values(
+    sections: Sequence[Cut], pairing: Matching, given: dict[Origin, Any], shown: Tensor, holds: Certificate
+) -> Certificate:
+    """Whether every affine part gives the same on these values."""
+    with torch.no_grad(), ieee_kernels():
         masked = any(x.is_floating_point() and not bool(x.isfinite().all()) for x in given.values())
         exact = [_values(part, Float(), given) for part in pairing.cuts]
         sizes = [_values(part, Majorant(), given) for part in pairing.cuts]
@@ -75,7 +114,7 @@ def compared_by_parts(graphs: Sequence[Graph], inputs: Sequence[Tensor], holds: 
             (depth, u), (deep, coarse) = depths[one][i], depths[other][j]
             products = gamma(_EACH * max(depth, deep), max(u, coarse)) + arithmetic[one]
             bound = products * sizes[one][i] + arithmetic[other] * sizes[other][j]
-            seen.append(_judged(place, y, z, bound * _INFLATION, masked, inputs[0], holds))
+            seen.append(_judged(place, y, z, bound * _INFLATION, masked, shown, holds))
         elif not (torch.equal(y, z) if isinstance(y, Tensor) else y == z):
             seen.append(replace(holds, ok=False, statement=f"a value that is no number differs: {place}."))
         if seen and not seen[-1].ok:

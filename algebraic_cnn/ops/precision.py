@@ -88,6 +88,11 @@ def read_bits_of(call: Call) -> Any:
     return call.bound().get(_READ_OF.get(call.op, ""), call.args)
 
 
+def is_quotient(call: Call) -> bool:
+    """Whether a call divides: a zero keeps the sign of its dividend, and that of a divisor is read."""
+    return call.op in ("div", "true_divide", "divide")
+
+
 def reads_bits(call: Call, dependent: frozenset[str]) -> str:
     """What a call that is not affine reads beside numbers, in words; "" if it reads numbers alone.
 
@@ -104,7 +109,7 @@ def reads_bits(call: Call, dependent: frozenset[str]) -> str:
     exponent = a.get("exponent")
     if call.op == "pow" and isinstance(exponent, int | float) and exponent >= 0:
         return ""
-    if call.op in ("div", "true_divide", "divide"):
+    if is_quotient(call):
         divisor = a.get("other")
         return READS_BITS["div"] if isinstance(divisor, Ref) and divisor.name in dependent else ""
     return READS_BITS.get(call.op, "")
