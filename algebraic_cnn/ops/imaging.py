@@ -35,7 +35,7 @@ def same(source: Source, call: Call, a: Arguments) -> Operator | None:
 
 def conv(source: Source, call: Call, a: Arguments) -> Operator | None:
     """A convolution, transposed or not."""
-    weight, f = source.tensor(a["weight"], call), a["input"]
+    weight, f = source.array(a["weight"], call), a["input"]
     if weight is None or len(f.period) != weight.ndim - 2:
         return None
     bias = None if a["bias"] is None else source.numbers(a["bias"], call)
@@ -44,7 +44,7 @@ def conv(source: Source, call: Call, a: Arguments) -> Operator | None:
     numbers = source.numbers(a["weight"], call)
     if a.get("transposed", "output_padding" in a):
         return f.then(layers.conv_transpose(numbers, bias, output_padding=a["output_padding"], **how))
-    less = thin(weight.numpy(), a["groups"])
+    less = thin(weight, a["groups"])
     if less is None:
         return f.then(layers.conv(numbers, bias, **how))
     rank, sizes = weight.ndim - 2, tuple(weight.shape[2:])
@@ -58,7 +58,7 @@ def linear(factor: str, weight: str, bias: str = "", *, transposed: bool = False
     """The reader of x A along the channels, the last axis of x; the weight is A or its transpose."""
 
     def read(source: Source, call: Call, a: Arguments) -> Operator | None:
-        f, matrix, added = a[factor], source.tensor(a[weight], call), a.get(bias)
+        f, matrix, added = a[factor], source.array(a[weight], call), a.get(bias)
         plain = a.get("alpha", 1) == a.get("beta", 1) == 1
         if matrix is None or matrix.ndim != 2 or not isinstance(f, Operator) or not plain:
             return None

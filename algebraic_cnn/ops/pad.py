@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..ir.graph import Size
+from ..toeplitz.arguments import check_padding
 from . import imaging
 from .moves import moved
 from .op import Arguments, CallSite, Op, Sample, as_deep, kernel
@@ -25,11 +26,21 @@ def _padded(site: CallSite) -> Tensor:
 
 
 def _padded_anyhow(site: CallSite) -> Tensor:
+    if site.raw["mode"] == "circular":
+        _require_a_circle(site)
     if site.raw["mode"] != "constant":
         return site.call()
     constant = {"self": site.raw["self"], "pad": site.raw["pad"], "value": site.raw["value"] or 0}
     target = torch.ops.aten.constant_pad_nd.default
     return _padded(replace(site, target=target, raw=constant))
+
+
+def _require_a_circle(site: CallSite) -> None:
+    """Refuse a circle of pixels that were all cropped: torch takes memory there that nobody wrote."""
+    pad = site.raw["pad"]
+    pairs = list(zip(pad[::2], pad[1::2], strict=True))
+    left = [n + min(a, 0) + min(b, 0) for n, (a, b) in zip(site["self"].shape[::-1], pairs, strict=False)]
+    check_padding(left, tuple((max(a, 0), max(b, 0)) for a, b in pairs), "circular")
 
 
 def _edges(a: Arguments) -> bool:

@@ -138,6 +138,8 @@ def _operator(source: Source, call: Call, a: Arguments) -> Operator | None:
 
     def along(axis: int) -> Callable[[int], list[dict[int, Fraction]]]:
         def rows(n: int) -> list[dict[int, Fraction]]:
+            if factors and n * factors[axis] < 1:
+                return []
             image = torch.empty([1, 1, *(n if i == axis else 1 for i in range(d))])
             site = CallSite(call.target, {**given, name: image}, {}, frozenset(), Float(), dtype=dtype)
             places, numbers = weights(site, axis + 2)

@@ -143,6 +143,13 @@ def test_rows_that_change_everywhere_have_no_table(layer: nn.Module) -> None:
     assert found.exactly_equals(derive(model, x, method="coloured"))
 
 
+def test_an_image_that_is_resized_to_nothing_has_no_map() -> None:
+    f = operator(nn.Upsample(scale_factor=0.5).eval(), image(4, 4))
+    assert f.at(2, 3).out_shape == (2, 1, 1)
+    with pytest.raises(GeometryError, match="no output of this size"):
+        f.at(1, 4)
+
+
 def test_a_border_that_is_taken_for_the_middle_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     model = whole("two layers")
     expected = derive(model, image(12, 12), method="forward")

@@ -9,7 +9,14 @@ from torch import Tensor, nn
 
 from algebraic_cnn.derivation.bordering import border_classes
 from algebraic_cnn.derivation.methods import cheapest, derive
-from algebraic_cnn.errors import NonFiniteError, NotAffineError, ShapeError, TooLargeError, UnknownNameError
+from algebraic_cnn.errors import (
+    GeometryError,
+    NonFiniteError,
+    NotAffineError,
+    ShapeError,
+    TooLargeError,
+    UnknownNameError,
+)
 from algebraic_cnn.ir.trace import trace
 from algebraic_cnn.ops.evaluate import Evaluator
 from algebraic_cnn.ops.sums import terms
@@ -154,6 +161,20 @@ def test_a_modulus_with_which_sums_would_round_is_refused() -> None:
     for method in METHODS:
         with pytest.raises(ShapeError, match=r"modulus .* is too large.*room for 19 products, got 1"):
             derive(graph, method=method, ring=PrimeField(largest + 2))
+
+
+class Circle(nn.Module):
+    def forward(self, x):
+        return nn.functional.pad(x, (-2, 2), mode="circular")
+
+
+@pytest.mark.parametrize("method", ["forward", "adjoint", "operator"])
+def test_a_circle_of_cropped_pixels_is_refused(method: str) -> None:
+    """torch would take what happens to lie in memory."""
+    W = derive(Circle().eval(), torch.zeros(1, 1, 4).double(), method=method).W
+    assert np.array_equal(W if isinstance(W, np.ndarray) else W.toarray(), np.eye(4)[[2, 3, 2, 3]])
+    with pytest.raises(GeometryError):
+        derive(Circle().eval(), torch.zeros(1, 1, 2).double(), method=method)
 
 
 def test_reshapes_that_undo_each_other_bind_the_table_to_one_size() -> None:
