@@ -16,6 +16,7 @@ from ..algebra.affine import AffineMap
 from ..algebra.stencils.pieces import Array, Piece
 from ..derivation.exact import exact_map
 from ..derivation.methods import derive_graph
+from ..derivation.samples import of_any_number
 from ..errors import NotAffineError
 from ..ir.graph import Call, Graph, Ref, needed
 from ..rings.ring import Float, Rationals, Ring
@@ -36,10 +37,9 @@ def dense(piece: Piece, given: Emit, memory_budget: int, method: str = "auto") -
     def emit(builder: GraphBuilder, x: Ref, like: Call) -> Ref:
         @lru_cache(maxsize=1)
         def affine(ring: Ring) -> AffineMap:
+            graph = of_any_number(alone(builder.graph, piece, given, like, ring))
             if isinstance(ring, Rationals):
-                graph = alone(builder.graph, piece, given, like, ring)
                 return exact_map(graph, method=method, memory_budget=memory_budget)
-            graph = alone(builder.graph, piece, given, like, ring)
             return derive_graph(graph, ring, method, memory_budget=memory_budget)
 
         def W(ring: Ring) -> Array:

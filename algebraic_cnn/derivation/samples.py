@@ -2,6 +2,7 @@
 
     apart       calls that the registry knows to act on each sample: most networks have no others
     doubtful    any other: a flip, a mean, a reshape over the first axis, a number that depends on the batch size
+    of_any_number  a graph that is bound to a batch of one, as one that takes any number of samples
     decided     a network with doubtful calls is run modulo a random prime, on two batches that share one sample and
                 differ in their sizes, in its place and in its companions: the sample's output must be the same; and on
                 the first of them with every sample in the place of the next: so must be the outputs
@@ -17,6 +18,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -30,7 +32,7 @@ from ..ir.graph import Call, Graph, Ref, Rows, Size
 from ..ir.resizing import followed
 from ..ops.evaluate import Evaluator
 from ..ops.op import as_deep, never, regrouped
-from ..ops.registry import OPS
+from ..ops.registry import OPS, traits
 from ..ops.sums import terms
 from ..rings.prime_field import PrimeField
 from ..rings.primes import at_random_prime
@@ -122,6 +124,41 @@ def _uneven(graph: Graph, call: Call, a: Arguments) -> bool:
         return False
     numbers = [graph.constants[ref.name] for ref in _refs(a.values()) if ref.name in graph.constants]
     return any(x.ndim == len(call.shape) and len(x) == graph.batch and bool((x != x[:1]).any()) for x in numbers)
+
+
+def of_any_number(graph: Graph) -> Graph:
+    """A graph that is bound to a batch of one, as one of any number of samples; itself where that is not plain to see.
+
+    A network that only takes one image has convolutions all the same, of as many images as one likes.  Plain are
+    convolutions, BatchNorms and reshapes of values whose first axis is that of samples.
+
+    >>> from algebraic_cnn.ir.trace import trace
+    >>> graph = trace(torch.nn.Linear(3, 2).eval(), torch.zeros(1, 3))
+    >>> of_any_number(graph) is graph                      # it takes any number already
+    True
+    """
+    dependent = graph.dependent()
+    if graph.batch != 1 or any(shape[:1] != (1,) for shape in graph.input_shapes):
+        return graph
+    calls = [_of_samples(call, graph) if call.name in dependent else call for call in graph.calls]
+    if None in calls:
+        return graph
+    shapes = tuple((None, *shape[1:]) for shape in graph.input_shapes)
+    return replace(graph, input_shapes=shapes, calls=tuple(call for call in calls if call), batch=None)
+
+
+def _of_samples(call: Call, graph: Graph) -> Call | None:
+    """A call of one sample, as one of any number; None if it may be another for them."""
+    known, shape = traits(call.op), (None, *call.shape[1:])
+    given, *others = [*(ref for ref in call.refs() if ref in graph.shapes() and ref not in graph.constants), "", ""]
+    if any(others) or call.op not in OPS or {call.shape[:1], graph.shapes().get(given, ())[:1]} != {(1,)}:
+        return None
+    if known.convolves or known.normalises:
+        weight = graph.constants.get(getattr(call.bound().get("weight"), "name", ""))
+        whole = weight is not None and weight.ndim == len(call.shape)  # an image alone has an axis less
+        return replace(call, shape=shape) if known.normalises or whole else None
+    sized = OPS[call.op].apart is regrouped and isinstance(call.args[-1], list | tuple) and len(call.args) == 2
+    return replace(call, shape=shape, args=(call.args[0], [-1, *call.shape[1:]])) if sized else None
 
 
 def rows_of(graph: Graph) -> dict[str, int]:

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from algebraic_cnn import certify, collapse, derive, exact_map, exact_outputs
-from algebraic_cnn.derivation.samples import doubtful, require_samples_apart
+from algebraic_cnn.derivation.methods import derive_graph
+from algebraic_cnn.derivation.samples import doubtful, of_any_number, require_samples_apart
 from algebraic_cnn.errors import NotAffineError
 from algebraic_cnn.ir.trace import trace
 from algebraic_cnn.models import resnet18
+from algebraic_cnn.rings.prime_field import PrimeField
 
 EXAMPLE = torch.zeros(4, 2, 3).double()
 
@@ -144,3 +146,39 @@ def test_an_ordinary_network_needs_no_run() -> None:
     graph = trace(resnet18(linear=True).eval(), torch.zeros(2, 1, 32, 32))
     assert doubtful(graph) is None
     require_samples_apart(graph)
+
+
+class OneImage(nn.Module):
+    """Takes one image alone; what it does then is done to any number of images, or is not."""
+
+    def __init__(self, then: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.conv, self.norm, self.then = nn.Conv2d(2, 2, 3, padding=1), nn.BatchNorm2d(2), then
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.then(self.norm(self.conv(x.view(1, 2, 3, 3))))
+
+
+ONE_IMAGE: dict[str, tuple[Callable[[Tensor], Tensor], bool]] = {
+    "nothing": (lambda y: y, True),
+    "a reshape": (lambda y: y.reshape(1, 2, 9), True),
+    "a reshape of sizes torch finds": (lambda y: y.view(1, -1), True),
+    "channels as samples": (lambda y: y.reshape(2, 1, 9), False),
+    "an image without its axis": (lambda y: torch.conv2d(y.reshape(1, 3, 6), torch.ones(1, 1, 3, 3)), False),
+    "a sum with what is of one sample": (lambda y: torch.cat([y, torch.ones(1, 2, 3, 3)], 1), False),
+}
+
+
+@pytest.mark.parametrize("name", ONE_IMAGE)
+def test_a_network_of_one_image_is_one_of_many_where_that_is_plain(name: str) -> None:
+    then, plain = ONE_IMAGE[name]
+    x = torch.zeros(1, 2, 3, 3)
+    bound = trace(OneImage(then).eval(), x)
+    assert bound.batch == 1
+    freed = of_any_number(bound)
+    assert (freed.batch is None) == plain
+    if plain:
+        field = PrimeField(2**21 - 9)
+        one, many = (derive_graph(each, field, "forward") for each in (bound, freed))
+        assert (one.to("dense").W == many.to("dense").W).all()
+        assert (one.b == many.b).all()
