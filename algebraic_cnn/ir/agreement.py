@@ -142,12 +142,26 @@ class Comparison:
         Raises:
             Unfollowed: if that cannot be said without numbers.
         """
+        with self._undisturbed():
+            return self._same(batch)
+
+    def keeps(self, batch: int) -> bool:
+        """Whether the model, given a batch of this size, keeps anything but buffers that it did not keep before."""
+        try:
+            with self._undisturbed():
+                self._of_model(batch, numbers=True)
+                return self._memory.changed()
+        except Exception:  # a model may raise anything at a batch that it does not take
+            return False
+
+    @contextlib.contextmanager
+    def _undisturbed(self) -> Iterator[None]:
         fast = torch.backends.mha.get_fastpath_enabled()
         torch.backends.mha.set_fastpath_enabled(False)  # an export does not take it either
         try:
             with warnings.catch_warnings(), quiet(), torch.no_grad(), own_chance(self._arguments):
                 warnings.simplefilter("ignore")
-                return self._same(batch)
+                yield
         finally:
             torch.backends.mha.set_fastpath_enabled(fast)
             self._memory.restore()

@@ -99,8 +99,10 @@ def _program(
     path: Path | None,
 ) -> ExportedProgram:
     """The program of one path of a model; None is any path, not compared with the model."""
-    failure = Exception("not tried")
+    failure, one_size = Exception("not tried"), False
     for attempt, free in _attempts(arguments):
+        if free and one_size:
+            continue
         try:
             program = _followed(model, attempt, dynamic_shapes, signatures, path, free=free)
         except _OtherPathError:
@@ -119,6 +121,8 @@ def _program(
             carrying(program, choices_of(model))
             program.example_inputs = (tuple(x.detach() for x in arguments), {})
             return program
+        if free and attempt is not arguments and dynamic_shapes is None:
+            one_size = _of_one_size(model, program, arguments, memory)
     instead = violated(failure)
     if instead is not None:
         what = "the model does not take every size that dynamic_shapes says"
@@ -283,6 +287,20 @@ def _is_the_model(
         what = "the model does not do the same at every call, or something that torch.export does not see"
         raise TraceError(what, expected="what forward keeps as registered buffers", where="model.forward")
     return not free
+
+
+def _of_one_size(
+    model: torch.nn.Module, program: ExportedProgram, arguments: tuple[Tensor, ...], memory: Memory
+) -> bool:
+    """Whether a model keeps something for batches of one size, as a detector keeps the anchors of the last image.
+
+    On what it kept for one sample it has no free batch, and of two it keeps something else.
+    """
+    try:
+        comparison = Comparison(model, program, arguments, memory)
+        return comparison.keeps(2) and not comparison.keeps(1)
+    except Unfollowed:
+        return False
 
 
 def _as_exported(
