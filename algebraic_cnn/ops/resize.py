@@ -26,6 +26,7 @@ from ..algebra.assembly import Combination
 from ..algebra.operators import layers
 from ..algebra.operators.axes import Period
 from ..algebra.operators.operator import Operator
+from ..errors import GeometryError
 from ..ir.graph import Call, Graph, Ref
 from ..rings.ring import Float
 from .denominators import Denominator, dyadic
@@ -138,8 +139,12 @@ def _operator(source: Source, call: Call, a: Arguments) -> Operator | None:
 
     def along(axis: int) -> Callable[[int], list[dict[int, Fraction]]]:
         def rows(n: int) -> list[dict[int, Fraction]]:
-            if factors and n * factors[axis] < 1:
+            m = int(n * factors[axis]) if factors else n
+            if m == 0:
                 return []
+            if call.op == "upsample_nearest2d" and factors and n > 1 and m in (n, 2 * n) and m != n * factors[axis]:
+                why = "torch chooses the neighbours along an axis by the length of the other too"
+                raise GeometryError(why, got=(n, m), where=call.where)
             image = torch.empty([1, 1, *(n if i == axis else 1 for i in range(d))])
             site = CallSite(call.target, {**given, name: image}, {}, frozenset(), Float(), dtype=dtype)
             places, numbers = weights(site, axis + 2)

@@ -25,6 +25,11 @@ SMOOTH = {1: ("linear",), 2: ("bilinear", "bicubic"), 3: ("trilinear",)}
 """The smooth modes for each number of spatial axes; the nearest modes serve any."""
 
 
+#: Where height and width of the output are at most so much together, torch's nearest neighbours forget the scale factor
+#: along an axis that keeps its length or doubles it.
+_SMALL = 128
+
+
 def interpolate_matrix(
     input_shape: Sequence[int],
     *,
@@ -80,6 +85,8 @@ def interpolate_matrix(
     if min((*spatial, *sizes), default=1) < 1:
         raise GeometryError("interpolation needs positions on both sides", got=(spatial, sizes), where="size")
     real = np.float32 if entry_dtype(dtype, format).itemsize < 8 else np.float64
+    if mode == "nearest" and len(spatial) == 2 and sum(sizes) <= _SMALL:
+        factors = [None if m in (n, 2 * n) else f for n, m, f in zip(spatial, sizes, factors, strict=True)]
     rows = [
         axis_rows(n, m, f, mode, bool(align_corners), real) for n, m, f in zip(spatial, sizes, factors, strict=True)
     ]

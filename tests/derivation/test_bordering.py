@@ -148,6 +148,10 @@ def test_an_image_that_is_resized_to_nothing_has_no_map() -> None:
     assert f.at(2, 3).out_shape == (2, 1, 1)
     with pytest.raises(GeometryError, match="no output of this size"):
         f.at(1, 4)
+    some = nn.Upsample(scale_factor=1.3).eval()
+    assert operator(some, image(7, 7)).at(7, 9).exactly_equals(derive(some, image(7, 9), method="forward"))
+    with pytest.raises(GeometryError, match="length of the other"):
+        operator(some, image(7, 7)).at(3, 9)
 
 
 def test_a_border_that_is_taken_for_the_middle_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,15 @@ def test_the_nearest_neighbour_is_the_one_that_torch_takes(mode: str, dtype: tor
             assert np.array_equal(W @ x.numpy(), expected), (n, how)
 
 
+@pytest.mark.parametrize("shape", [(6, 2), (3, 98), (3, 99), (2, 126), (60, 4), (3, 40)], ids=str)
+@pytest.mark.parametrize("factor", [1.05, 1.3, 2.1, 2.45])
+def test_a_small_image_of_two_axes_has_neighbours_of_its_own(shape: tuple[int, int], factor: float) -> None:
+    """Along an axis that keeps its length, or doubles it, torch forgets the factor there."""
+    x = torch.arange(float(np.prod(shape)), dtype=torch.float64).reshape(1, 1, *shape)
+    expected = torch.nn.functional.interpolate(x, scale_factor=factor).numpy().ravel()
+    assert np.array_equal(interpolate_matrix((1, *shape), scale_factor=factor) @ x.numpy().ravel(), expected)
+
+
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize("mode, axes", [("linear", 1), ("bilinear", 2), ("bicubic", 2), ("trilinear", 3)])
 @pytest.mark.filterwarnings("ignore::UserWarning")
