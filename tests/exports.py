@@ -3,11 +3,14 @@
 Kind         a network, its example, and the axes that may be left free
 KINDS        by name
 OPSETS       by exporter: the operator versions that it writes
+SINCE        from which version on torch can write a kind, where that is not the first
+MERGED       up to which version calls of a kind merge behind a norm
 whole        a network whose numbers are whole, so that sums in float32 are exact
 real         the same with numbers that are not
 exported     a kind as an ONNX file
 
 Behind a softmax, an LSTM or a norm no two calls merge: what comes after it is computed by the same nodes in both files.
+Only a norm that an old operator version takes apart ends in a scale and a shift, which may merge with what follows.
 """
 
 from __future__ import annotations
@@ -35,6 +38,8 @@ class Kind(NamedTuple):
 
 KINDS: dict[str, Callable[[], Kind]] = {}
 OPSETS = {"legacy": range(11, 21), "dynamo": range(18, 24)}
+SINCE = {"encoder of torch": 13}
+MERGED = {"encoder of torch": 16}
 
 
 def whole(model: nn.Module, example: tuple[Any, ...], *free: tuple[int, ...]) -> Kind:

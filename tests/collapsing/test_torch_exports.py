@@ -1,6 +1,7 @@
 """What torch's exporters write: every file loads, collapses, is certified, and is the same network in ONNX Runtime.
 
-The numbers are whole, so that the outputs are equal bit for bit; with fractions added, the certificate alone judges.
+The numbers are whole, so that the outputs are equal bit for bit, but for calls that merge behind a norm: of those, and
+of networks with fractions added, the certificate alone judges.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from algebraic_cnn import certify
 from algebraic_cnn.collapsing.onnx_files import OnnxCollapse, collapse_onnx
 from algebraic_cnn.ir.onnx.writing import session
 
-from ..exports import KINDS, OPSETS, Kind, exported, real
+from ..exports import KINDS, MERGED, OPSETS, SINCE, Kind, exported, real
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -30,9 +31,10 @@ ALL = [
     for exporter, opsets in OPSETS.items()
     for opset in opsets
     for free in (True, False)
+    if opset >= SINCE.get(name, 0)
 ]
-#: Of the whole product every how many-th: the numbers have no factor in common with it, so all opsets come.
-STEP = {"deep": 1, "ci": 13}.get(PROFILE, 41)
+#: Of the whole product every how many-th.
+STEP = {"deep": 1, "ci": 23}.get(PROFILE, 41)
 
 
 def outputs(path: Path, made: Kind) -> list[np.ndarray]:
@@ -70,8 +72,8 @@ def test_an_export_is_collapsed_and_certified(name: str, exporter: str, opset: i
     path = exported(made, tmp_path / "given.onnx", exporter, opset, free=free)
     new, _ = collapsed(path, tmp_path)
     for right, found in zip(outputs(path, made), outputs(new, made), strict=True):
-        assert right.dtype == found.dtype
-        assert np.array_equal(right, found)
+        assert (right.dtype, right.shape) == (found.dtype, found.shape)
+        assert np.array_equal(right, found) or opset <= MERGED.get(name, 0)
     assert certify(path, new).verdict == "equal"
     one_more = mutant(new, tmp_path / "more.onnx", lambda w: w + 1)
     assert certify(path, one_more).verdict == "different"
