@@ -5,6 +5,8 @@ STAMP := .venv/.installed
 DOCS := .venv/.docs
 # A process for each processor, at most four.  One that dies is replaced: its test has failed, and the others go on.
 WORKERS := -n logical --maxprocesses 4 --dist worksteal
+# What one process compiles the next one reads: many tests start a fresh one.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test deep portable coverage gpu lint types proofs checker notebooks docs bench clean

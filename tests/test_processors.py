@@ -3,7 +3,8 @@
 SETTINGS   name to the environment: which instructions oneDNN, ATen, MKL, OpenBLAS and NumPy use, how many threads
 CORE       the tests of what is exact, and of what is bounded: neither may depend on the processor
 
-One setting and few examples in every run, all of them and more in the deep profile (``make portable``).
+One setting and few examples in ci, all of them and more in the deep profile (``make portable``); every run has one
+setting and what is exact in matrices and rings.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ SETTINGS = {
     "SSE4 in oneDNN, two threads": {"ONEDNN_MAX_CPU_ISA": "SSE41", "OMP_NUM_THREADS": "2"},
     "all there is, four threads": {"OMP_NUM_THREADS": "4"},
 }
-DEEP = settings.default.max_examples > 1000
+DEEP, THOROUGH = (settings.default.max_examples >= least for least in (1000, 40))
 CORE = """
     tests/algebra/test_recursion.py tests/derivation/test_derivation.py tests/rings/test_residues.py
     tests/ops/test_registry.py
@@ -58,6 +59,7 @@ CORE = """
     tests/certification/test_rounding.py tests/certification/test_certificate.py tests/toeplitz/test_conv.py
     tests/derivation/test_bordering.py tests/collapsing/test_kernels.py
 """.split()
+CORE = CORE if THOROUGH else ["tests/rings/test_residues.py", "tests/toeplitz/test_conv.py"]
 WHAT_IS_SHOWN = """
 import numpy._core._multiarray_umath as numpy
 import scipy.linalg, threadpoolctl, torch

@@ -16,7 +16,7 @@ from algebraic_cnn.testing import Network, affine_modules, kernels, linear_cnns
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 HALF = settings(max_examples=max(1, settings.default.max_examples // 2))
-FEW = settings(max_examples=max(10, settings.default.max_examples // 4))
+FEW = settings(max_examples=max(5, settings.default.max_examples // 4))
 INTEGERS = st.integers(-3, 3)
 
 

@@ -30,7 +30,7 @@ from .by_hand import recursion_by_hand, rounding_bound, within
 from .mutants import MUTATIONS, Choose, drawn_by, every_place, first, mutants
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
-SOME = settings(max_examples=max(10, settings.default.max_examples * 2 // 5))
+SOME = settings(max_examples=max(6, settings.default.max_examples * 2 // 5))
 SMALL = linear_cnns(numbers="floats", dtype=torch.float32, max_layers=3, max_axes=1)
 GROSS = sorted(MUTATIONS.keys() - {"one weight by 1 ulp"})
 

@@ -37,6 +37,8 @@ from .by_hand import recursion_by_hand, rounding_bound, within
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 HALF = settings(max_examples=max(1, settings.default.max_examples // 2))
+#: All where the profile is thorough.
+SOME = settings(max_examples=n if (n := settings.default.max_examples) >= 40 else max(5, n // 2))
 ON_EACH_DEVICE = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
 DTYPES = (torch.float32, torch.float64)
 
@@ -60,6 +62,7 @@ def prime_field(graph: Graph, seed: int) -> PrimeField:
 
 
 @ON_EACH_DEVICE
+@SOME
 @given(network=networks())
 def test_integers_agree_bit_for_bit(device: str, network: Network) -> None:
     graph, y = trace(*network), torch_output(network, device)
@@ -71,6 +74,7 @@ def test_integers_agree_bit_for_bit(device: str, network: Network) -> None:
 
 
 @ON_EACH_DEVICE
+@SOME
 @given(
     network=st.sampled_from(DTYPES).flatmap(lambda dtype: networks(numbers="floats", dtype=dtype)),
     seed=st.integers(0, 2**32),

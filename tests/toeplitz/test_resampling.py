@@ -47,7 +47,7 @@ def test_a_small_image_of_two_axes_has_neighbours_of_its_own(shape: tuple[int, i
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_smooth_modes_differ_from_torch_by_rounding_only(mode: str, axes: int, align_corners: bool) -> None:
     rng = np.random.default_rng(0)
-    for n in (1, 2, 3, 5, 8):
+    for n in (1, 2, 3, 5) if axes == 3 else (1, 2, 3, 5, 8):  # a matrix of 8^3 columns says no more of an axis
         x = rng.integers(-99, 100, (1, *(n for _ in range(axes)))).astype(float)
         for how in [h for h in ratios(n) if h.get("size", 0) < 12]:
             how = {**how, "mode": mode, "align_corners": align_corners}

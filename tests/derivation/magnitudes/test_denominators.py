@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from algebraic_cnn import AffineMap, NonFiniteError, PrimeField, certify, exact_map
 from algebraic_cnn.derivation.magnitudes.heights import denominator, height
-from algebraic_cnn.ir.trace import export, trace
+from algebraic_cnn.ir.graph import Graph
+from algebraic_cnn.ir.trace import trace
 from algebraic_cnn.rings.crt import primes_for
 from algebraic_cnn.rings.primes import at_random_prime, largest_modulus, prime_interval
 
@@ -34,9 +35,10 @@ class Net(nn.Module):
         return self.function(x)
 
 
-def cleared(model: nn.Module, x: Tensor) -> bool:
+def cleared(model: nn.Module | Graph, x: Tensor) -> bool:
     """Whether the denominator clears every entry of the exact map."""
-    exact, common = exact_map(model, x), denominator(trace(model, x)).integer
+    graph = model if isinstance(model, Graph) else trace(model, x)
+    exact, common = exact_map(graph), denominator(graph).integer
     return all((Fraction(v) * common).denominator == 1 for v in (*exact.W.ravel(), *exact.b))
 
 
@@ -49,14 +51,14 @@ LARGE = [3.0, -0.1, 2.0**-149, 1e30, 2.0**100 + 2.0**60, 67108859.0, 2**53 - 1, 
 def test_division_by_constants_of_any_size(number: float, held: bool, dtype: torch.dtype) -> None:
     """By hand: 1 / c for the float c that torch divides by."""
     divisor = torch.tensor([number, 5], dtype=dtype) if held else number
-    x, model = torch.zeros(1, 2, dtype=dtype), Net(lambda x: x / divisor)
+    x = torch.zeros(1, 2, dtype=dtype)
+    graph = trace(Net(lambda x: x / divisor), x)
     c = torch.as_tensor(number, dtype=torch.float64 if isinstance(number, float) else None).to(dtype).item()
-    assert exact_map(model, x).W[0, 0] == 1 / Fraction(c)
-    assert cleared(model, x)
-    program = export(model, x)
-    assert certify(program, Net(lambda x: x / divisor), x, level="modular").ok
-    assert certify(program, program, x, level="rational").ok
-    assert not certify(program, Net(lambda x: x / divisor * (1 + 2.0**-20)), x, level="modular").ok
+    assert exact_map(graph).W[0, 0] == 1 / Fraction(c)
+    assert cleared(graph, x)
+    assert certify(graph, Net(lambda x: x / divisor), x, level="modular").ok
+    assert certify(graph, graph, x, level="rational").ok
+    assert not certify(graph, Net(lambda x: x / divisor * (1 + 2.0**-20)), x, level="modular").ok
 
 
 @given(st.integers(0, 2**32 - 1))
