@@ -193,14 +193,18 @@ class Then(Blocks):
     def _block(self, ring: Ring, c: Classes) -> Array:
         G, at = self.g.block(ring, self._after(c)), self._places(c)
         K = zeros(ring, (self.c_out, self.c_in // self.groups, *map(len, at)))
-        for t, mids in self._mids(c):
+        every = list(self._mids(c))
+        for t, mids in every:
             F = self.f.block(ring, tuple(mid[0] for mid in mids))
             where = [
                 [place[read] for read in moved(axis, mid)]
                 for place, axis, mid in zip(at, self.f.axes, mids, strict=True)
             ]
             if F.size:
-                here = (slice(None), slice(None), *np.ix_(*where))
+                whole = len(every) == 1 and all(
+                    p == list(range(len(places))) for p, places in zip(where, at, strict=True)
+                )
+                here = ... if whole else (slice(None), slice(None), *np.ix_(*where))
                 K[here] = ring.reduce(K[here] + mixed(G[(..., *t)], self.g.groups, F, self.f.groups, ring))
         return K
 

@@ -218,6 +218,12 @@ def kernel_of(f: Blocks, axes: Sequence[AxisForm], ring: Ring) -> Array:
             own = [r for r, (t, rest) in enumerate(at) if rest == 0 and 0 <= t < axis.width]  # the others cancel
             kept.append(own)
             taps.append([at[r][0] for r in own])
+        if (
+            all(a == b == list(range(n)) for a, b, n in zip(kept, taps, B.shape[2:], strict=True))
+            and B.shape == k[q].shape
+        ):
+            k[q] = B
+            continue
         lead = [range(n) for n in B.shape[:2]]
         here = (*q, *np.ix_(*lead, *taps))
         if all(len(set(along)) == len(along) for along in taps):
