@@ -211,4 +211,4 @@ def _latency(before: nn.Module, after: nn.Module, inputs: Sequence[Tensor], seco
 
     sides = {"before": lambda: run(before), "after": lambda: run(after)}
     found = interleaved_seconds(sides, seconds=seconds, clock=time.process_time)
-    return found["after"] / found["before"] if found["before"] else None  # a process's clock may stand still
+    return found["after"] / found["before"] if all(found.values()) else None  # a process's clock may stand still
