@@ -34,7 +34,7 @@ def operator(model: Any, example: Any = None) -> Operator:
     """A network of convolutional kind as an affine map of images of every size.
 
     The calls that the network makes on the example are those of every size: a length that it writes into a call, such
-    as ``F.interpolate(x, size=...)``, stays what it is.
+    as ``F.interpolate(x, size=...)``, stays what it is.  A slice that keeps all of the example is no call.
 
     Args:
         model: a module in evaluation mode, an exported program, or a traced ``Graph``.

@@ -194,7 +194,7 @@ def joined(source: Source, call: Call, a: Arguments) -> Operator | None:
 def sliced(source: Source, call: Call, a: Arguments) -> Operator | None:
     """A range of channels, or of the positions along an axis."""
     f, ends, axis = given(a), (a["start"], a["end"], a["step"]), a["dim"] % len(call.shape)
-    if same(source, call, a) is not None and not a["start"] and a["step"] == 1 and (axis or a["end"] in _OPEN):
+    if not a["start"] and a["step"] == 1 and a["end"] in _OPEN:
         return f
     if axis == 0 or not all(isinstance(end, int | None) for end in ends):
         return None

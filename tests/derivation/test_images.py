@@ -141,3 +141,19 @@ def test_what_has_no_operator_says_so() -> None:
     f = operator(nn.Conv1d(1, 2, 3, padding=1, padding_mode="reflect").eval())
     assert f.matrix([7], ring=Rationals()).shape == (14, 7)
     assert np.array_equal(f.period, [(1, 1)])
+
+
+class Sliced(nn.Module):
+    def __init__(self, *ends: int | None):
+        super().__init__()
+        self.place = slice(*ends)
+
+    def forward(self, x):
+        return x[:, :, self.place]
+
+
+@pytest.mark.parametrize("ends", [(None, 5), (0, 5), (-5, None), (1, -1), (None, None, 2), (None, 9, 3)], ids=str)
+def test_slices_end_where_they_end(ends: tuple[int | None, ...]) -> None:
+    f = operator(Sliced(*ends).eval(), torch.zeros(1, 1, 12))
+    for n in range(3, 15):
+        assert np.array_equal(f.matrix([n], format="dense"), np.eye(n)[slice(*ends)])
