@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn import functional as F
 
 Attributes = Mapping[str, Any]
@@ -92,6 +93,11 @@ def _lstm(W: Tensor, R: Tensor, b: Tensor, p: Any, f: Sequence[Function], a: Att
     return step
 
 
+def _hollow(x: Tensor) -> bool:
+    """Whether only shapes are asked for: then no step is taken."""
+    return x.is_meta or isinstance(x, FakeTensor)
+
+
 def _clipped(x: Tensor, a: Attributes) -> Tensor:
     return x.clamp(-a["clip"], a["clip"]) if a.get("clip") else x
 
@@ -132,7 +138,7 @@ def _recurrent(kind: str) -> Callable[[Attributes, int], Function | None]:
             x = x.transpose(0, 1) if first else x
             n = x.shape[1]
             starts, peep = [*more, None, None, None][:states], (*more, None, None, None)[2] if kind == "LSTM" else None
-            if x.is_meta:
+            if _hollow(x):
                 ends = [x.new_empty(n, ways, hidden) if first else x.new_empty(ways, n, hidden)] * states
                 shape = (n, len(x), ways, hidden) if first else (len(x), ways, n, hidden)
                 return x.new_empty(shape), *ends
@@ -161,7 +167,7 @@ def _usual(a: Attributes, way: str, run: Function) -> Function:
 
     def usual(x: Tensor, W: Tensor, R: Tensor, B: Any = None, lengths: Any = None, *more: Any) -> Any:
         h, c, peep = (*more, None, None, None)[:3]
-        if lengths is not None or peep is not None or x.is_meta:
+        if lengths is not None or peep is not None or _hollow(x):
             return run(x, W, R, B, lengths, *more)
         n, ways = x.shape[1], W.shape[0]
         zeros = x.new_zeros(ways, n, hidden)
