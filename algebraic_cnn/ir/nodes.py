@@ -56,9 +56,13 @@ def _calls(node: fx.Node, sizes: Sizes, parts: dict[str, Submodule]) -> Iterator
     yield call
 
 
+#: Where Dynamo says that the module is which it compiles; a path inside it follows.
+_SELF = "L['self']"
+
+
 def _call(node: fx.Node, sizes: Sizes, parts: dict[str, Submodule]) -> Call:
     modules = list((node.meta.get("nn_module_stack") or {}).values())
-    path = modules[-1][0] if modules else ""
+    path = modules[-1][0].removeprefix(_SELF).removeprefix(".") if modules else ""
     target = _ATEN.reshape.default if node.target in _AS_RESHAPE else node.target
     return Call(
         name=node.name,

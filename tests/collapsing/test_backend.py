@@ -85,6 +85,7 @@ def test_a_model_is_collapsed_for_every_batch_and_every_image() -> None:
         assert report.certificate is not None
         assert report.certificate.ok
     assert "first.0" in str(own.reports[0]), "the modules of the model"
+    assert "L['self']" not in str(own.reports[0]), "as the model names them"
 
 
 def written(model: Any) -> None:
