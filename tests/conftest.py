@@ -32,7 +32,7 @@ _TITLES = {
 _counts: dict[str, Counter[str]] = defaultdict(Counter)
 
 settings.register_profile("brief", max_examples=5, deadline=None, print_blob=True)
-settings.register_profile("dev", max_examples=15, deadline=None, print_blob=True)
+settings.register_profile("dev", max_examples=10, deadline=None, print_blob=True)
 settings.register_profile("ci", max_examples=40, deadline=None, print_blob=True, derandomize=True, database=None)
 settings.register_profile("deep", max_examples=10_000, deadline=None, print_blob=True, suppress_health_check=_SLOW)
 settings.load_profile(_PROFILE)

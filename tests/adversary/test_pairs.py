@@ -19,7 +19,7 @@ from .search import BAD, counted, table
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 #: By how many examples a profile gives to a property: seeds, pairs of each whose truth is known, networks drawn for
 #: each beside the snippets, programs of each visit that are collapsed.
-_PROFILES = {5: (1, 12, 2, 2), 15: (1, 20, 2, 2), 40: (4, 40, 20, 2)}
+_PROFILES = {5: (1, 12, 2, 2), 10: (1, 20, 2, 2), 40: (4, 40, 20, 2)}
 SEEDS, PAIRS, DRAWN, COLLAPSES = _PROFILES.get(settings.default.max_examples, (10, 1000, 20, 12))
 
 

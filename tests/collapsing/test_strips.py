@@ -84,7 +84,7 @@ def test_every_pixel_is_right(name: str, size: tuple[int, int]) -> None:
 LAYER = st.tuples(st.integers(1, 4), st.integers(0, 3), st.integers(1, 2), st.integers(1, 2))
 
 
-@settings(max_examples=20)  # each is exported and certified
+@settings(max_examples=max(8, settings.default.max_examples // 2))  # each is exported and certified
 @given(st.lists(LAYER, min_size=2, max_size=3), st.integers(24, 32))
 def test_chains_of_any_kernels(layers: list[tuple[int, int, int, int]], size: int) -> None:
     length = size
