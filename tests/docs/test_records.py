@@ -65,3 +65,19 @@ def test_the_nodes_of_onnx_files_are_those_of_the_records() -> None:
     assert f" {len(rows)} files of public packages" in page
     more = [r["file"] for r in records if r["collapse"] > r["onnxslim"]]
     assert more == ["ch_PP-OCRv4_rec_infer.onnx"]
+
+
+def test_the_table_beside_other_tools_is_that_of_the_records() -> None:
+    records = [record for record in read_records(DOCS / "records" / "onnx.jsonl") if "tools" in record]
+    page = (DOCS / "howto" / "collapse.md").read_text().split("Two more, made since")[1]
+    tools = ["onnxsim", "onnxslim", "onnxoptimizer", "onnxruntime", "collapse"]
+    shown = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if "` |" in line]
+    assert [row[0] for row in shown] == [f"{r['package']} {r['version']}, `{r['file']}`" for r in records]
+    for row, record in zip(shown, records, strict=True):
+        told = [f"{record['tools'][tool]['nodes']}, {record['tools'][tool]['time']:.2f}" for tool in tools]
+        assert row[1:] == [str(record["given"]), *told, f"{record['again']:.2f}"]
+        assert record["tools"]["onnxslim"]["nodes"] == record["onnxslim"]
+        assert record["tools"]["collapse"]["nodes"] == record["collapse"]
+    left = [(r["file"], tool) for r in records for tool in tools
+            if r["tools"][tool]["verdict"] not in ("equal", "rounding")]  # fmt: skip
+    assert left == [("dnsmos_models/model_v8.onnx", "onnxruntime")]
