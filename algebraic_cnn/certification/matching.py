@@ -9,13 +9,13 @@ does the order of entries in a call that takes each by itself (reordering.py).
 
 If every pair is the same affine function of the sources, the networks are the same function.  Let X be the values that
 the sources have in the first network.  Every call of the second is given, by induction over its execution, the same
-function of X as its partner, hence the same numbers; it is the same call, hence returns what its partner returns.  The
-outputs are the same functions of X.  A call without a partner is a source of its own, on which nothing then depends.
+function of X as its partner, hence the same numbers, and what it reads beside numbers was made in the same way
+(making.py); it is the same call, hence returns what its partner returns.  The outputs are the same functions of X.  A
+call without a partner is a source of its own, on which nothing then depends.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,11 +24,11 @@ import torch
 from torch import Tensor
 
 from ..derivation.splitting import BoundaryCall, Cut, Origin
-from ..ir.canonical import bits, canonical_call, commutes
-from ..ir.graph import Call, Ref
+from ..ir.canonical import commutes
+from ..ir.graph import Call
 from ..ops.evaluate import Evaluator
-from ..ops.precision import is_quotient
 from ..rings.ring import Float
+from .making import Making
 from .reordering import inverse, order_of, reordered
 
 #: Values further apart than this, beside their size, are not thought to be one value that was rounded in two ways.
@@ -96,7 +96,7 @@ class _Known:
         boundary: the call.
         given: the numbers that it was given.
         met: the networks that make it.
-        made: for a call that reads more than numbers, by which calls each value was made (``_Run.made``).
+        made: for a call that reads more than numbers, by which calls each value was made (making.py).
     """
 
     places: list[Place]
@@ -116,14 +116,11 @@ class _Run:
     tokens: dict[Origin, Tensor]
     generator: np.random.Generator
     partner: dict[int, int] = field(default_factory=dict)
-    digests: dict[str, str] = field(default_factory=dict)
     pairs: list[tuple[Place, Place, str]] = field(default_factory=list)
     orders: dict[int, Tensor] = field(default_factory=dict)
 
-    @property
-    def divided(self) -> bool:
-        """Whether only quotients read the sign of a zero: then that of a dividend is not asked for."""
-        return all(is_quotient(boundary.call) for boundary in self.section.boundaries if boundary.reads)
+    def __post_init__(self) -> None:
+        self.making = Making(self.section, self.partner)
 
     def follow(self) -> None:
         """Run the network; find or make the entry of every boundary."""
@@ -162,8 +159,7 @@ class _Run:
         """The number of the entry that a boundary is; a pair to compare for each value that it is given."""
         boundary = self.section.boundaries[number]
         places = [(self.number, i) for i in boundary.given]
-        read = boundary.read_of([self.section.graph.outputs[i] for i in boundary.given], divided=self.divided)
-        made = [self.made(out) for out in read]
+        made = self.making.of(boundary)
         best, order = self._nearest(number, given, made)
         if best is None:
             self.known.append(_Known(places, boundary, given, {self.number}, made))
@@ -173,29 +169,6 @@ class _Run:
         where = entry.boundary.given_name
         self.pairs += [(known, places[i], where) for known, i in zip(entry.places, order, strict=True)]
         return best
-
-    def made(self, value: Any) -> str:
-        """By which affine calls a value was made from the sources: a digest of their forms and numbers.
-
-        Equal numbers may have zeros of other signs, or other strides; what the same calls made of the same has not.
-        """
-        if not isinstance(value, Ref):
-            return repr(value)
-        name = value.name
-        if name not in self.digests:
-            self.digests[name] = hashlib.sha256(repr(self._origin(name)).encode()).hexdigest()
-        return self.digests[name]
-
-    def _origin(self, name: str) -> Any:
-        section = self.section
-        if name in section.graph.constants:
-            return bits(section.graph.constants[name])
-        if name in section.graph.inputs:
-            number, part = section.sources[section.graph.inputs.index(name)]
-            return self.partner.get(number, number), part
-        call = next(call for call in section.graph.calls if call.name == name)
-        form, names = canonical_call(call, section.whole, section.values)
-        return form, [self.made(Ref(inner)) for inner in names]
 
     def _nearest(self, place: int, given: list[Any], made: list[str]) -> tuple[int | None, list[int]]:
         """The entry of the same form that was given the most similar values, and in which order; or None.

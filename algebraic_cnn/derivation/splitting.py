@@ -24,7 +24,7 @@ from ..ir.composites import decomposed
 from ..ir.graph import Call, Graph, Ref
 from ..ir.sized import SizeFloat, SizeNumber, sized
 from ..ops.evaluate import Evaluator, obstacles
-from ..ops.precision import STRIDES, read_bits_of, reads_bits
+from ..ops.precision import STRIDES, reads_bits
 from ..rings.prime_field import PrimeField
 from .hoisting import hoisted
 
@@ -56,13 +56,6 @@ class BoundaryCall:
         """The call, the module that makes it, and its source line."""
         made = f" of {self.call.module}" if self.call.module else ""
         return f"{self.call.op}{made} [at {self.call.where}]"
-
-    def read_of(self, given: Sequence[Any], *, divided: bool) -> list[Any]:
-        """What it reads more of than numbers, of what it is given: of a quotient the divisor alone, if so asked."""
-        if not self.reads or not divided:
-            return list(given) if self.reads else []
-        names = {leaf.name for leaf in pytree.tree_leaves(read_bits_of(self.call)) if isinstance(leaf, Ref)}
-        return [each for each in given if getattr(each, "name", "") in names] or list(given)
 
     @property
     def given_name(self) -> str:

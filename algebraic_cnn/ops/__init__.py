@@ -3,6 +3,7 @@
 From the ground up:
 
     precision            what a call makes of numbers before it computes
+    zeros                where the zeros of a call get their signs
     denominators         common denominators of the numbers of a call
     source, reading      what a call needs in order to be an operator, or a layer of the recursion
     imaging, rows        a call as an operator, its map of images of every size; as a piece, from the rows of that

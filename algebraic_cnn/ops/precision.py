@@ -66,11 +66,14 @@ NOT_FINITE = "one of its constants, or the reciprocal of its divisor, is not fin
 #: What a call reads that depends on how its argument lies in memory.
 STRIDES = "its strides"
 
+#: What a call reads that tells -0.0 from 0.0.
+SIGN_OF_ZERO = "the sign of a zero"
+
 #: Calls whose result depends on more than the numbers that they are given, and on what.  Two networks that give such a
 #: call equal numbers may still differ: x and x + 0 give -0.0 and 0.0, and a map that was rewritten has other strides.
 READS_BITS: dict[str, str] = {
-    **dict.fromkeys("atan2 arctan2 copysign signbit reciprocal rsqrt nextafter".split(), "the sign of a zero"),
-    **dict.fromkeys("div true_divide divide floor_divide fmod remainder pow".split(), "the sign of a zero"),
+    **dict.fromkeys("atan2 arctan2 copysign signbit reciprocal rsqrt nextafter".split(), SIGN_OF_ZERO),
+    **dict.fromkeys("div true_divide divide floor_divide fmod remainder pow".split(), SIGN_OF_ZERO),
     **dict.fromkeys("view_as_complex view_as_real view frexp bitwise_and bitwise_or bitwise_xor".split(), "its bits"),
     **dict.fromkeys("as_strided set_ stride is_contiguous storage_offset".split(), STRIDES),
 }
@@ -86,11 +89,6 @@ _READ_OF = {
 def read_bits_of(call: Call) -> Any:
     """The arguments of which a call reads more than the numbers."""
     return call.bound().get(_READ_OF.get(call.op, ""), call.args)
-
-
-def is_quotient(call: Call) -> bool:
-    """Whether a call divides: a zero keeps the sign of its dividend, and that of a divisor is read."""
-    return call.op in ("div", "true_divide", "divide")
 
 
 def reads_bits(call: Call, dependent: frozenset[str]) -> str:
@@ -109,7 +107,7 @@ def reads_bits(call: Call, dependent: frozenset[str]) -> str:
     exponent = a.get("exponent")
     if call.op == "pow" and isinstance(exponent, int | float) and exponent >= 0:
         return ""
-    if is_quotient(call):
+    if call.op in ("div", "true_divide", "divide"):
         divisor = a.get("other")
         return READS_BITS["div"] if isinstance(divisor, Ref) and divisor.name in dependent else ""
     return READS_BITS.get(call.op, "")

@@ -167,6 +167,20 @@ DIFFERENT: dict[str, tuple[nn.Module, nn.Module, Tensor]] = {
         net(lambda s, x: torch.atan2(-x.relu() + 0.0, -torch.ones(3))),
         -X.abs(),
     ),
+    **{
+        f"the sign of a zero, {how}": (
+            net(lambda s, x, g=function, h=read: h(g(-x.relu(), x))),
+            net(lambda s, x, g=function, h=read: h(g(-x.relu() + 0.0, x))),
+            -X.abs(),
+        )
+        for how, function, read in (
+            ("through a call", lambda y, x: y.tanh(), lambda y: torch.atan2(y, -torch.ones(3))),
+            ("through two", lambda y, x: (2 * y.tanh()).sin(), lambda y: y.reciprocal()),
+            ("through a product", lambda y, x: y * x.exp(), lambda y: 1 / y),
+            ("of a dividend", lambda y, x: y / (1 + x.exp()), lambda y: torch.copysign(torch.ones(3), y)),
+            ("through a maximum", lambda y, x: torch.maximum(y, x), lambda y: y.rsqrt()),
+        )
+    },
 }
 
 
@@ -259,6 +273,11 @@ SAME: dict[str, tuple[Callable[..., Any], Callable[..., Any], Tensor]] = {
     "attention without dropout": (attended, attended, IMAGE[:, 0]),
     "leaky ReLUs at rest": (lambda s, x: F.rrelu(x), lambda s, x: F.rrelu(x, training=False), X),
     "a dead branch": (lambda s, x: x.relu() + 0 * x.sin(), lambda s, x: x.relu() + 0 * x.cos(), X),
+    "a divisor behind a sum that is no -0": (
+        lambda s, x: (x - 1) / ((x + 1) * 2).tanh(),
+        lambda s, x: (x - 1) / (2 * x + 2).tanh(),
+        X,
+    ),
 }
 
 
