@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,15 @@ from algebraic_cnn.apps.experiments import runs, schedules
 from algebraic_cnn.apps.experiments.reproduce import PRESETS
 from algebraic_cnn.apps.experiments.runs import Place, images_of, job_of, network_of, run_job
 from algebraic_cnn.homotopy import Adaptive, Learned, Linear, set_skip_strength
+from algebraic_cnn.models.resnet import RESNETS, BasicBlock
+from tests.narrow import Narrow
 
-FEW = {"data": "digits", "images": 64, "tests": 40, "epochs": 2, "batch_size": 16, "model": "resnet34-narrow"}
+FEW = {"data": "digits", "images": 64, "tests": 40, "epochs": 2, "batch_size": 16, "model": "tiny"}
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RESNETS, "tiny", partial(Narrow, BasicBlock, (2, 1, 1, 1)))
 
 
 class GivesUp(Adaptive):
@@ -37,7 +45,8 @@ def test_skips_that_resist_are_an_outcome(
 ) -> None:
     monkeypatch.setattr(runs, "_plan", lambda way, steps, total: plan)
     monkeypatch.setattr(runs, "PER_EPOCH", 2)
-    job, place = job_of(**FEW, way={"kind": "linear", "start": 1.0}), Place(folder=str(tmp_path))
+    job = job_of(**FEW | {"model": "resnet34-narrow"}, way={"kind": "linear", "start": 1.0})
+    place = Place(folder=str(tmp_path))
     record = run_job(job, place)
     assert len(record["resisted"]) == 16, "all skips of a ResNet34"
     assert all(map(expected, record["resisted"].values()))
