@@ -6,12 +6,17 @@
     deep    a long night
 
 Choose with the environment variable ``HYPOTHESIS_PROFILE``.
+
+In several processes, as ``make test`` runs them, "dev" takes some cases of a long table as well, others each time; the
+other profiles take all.  ``--testrunuid`` with what the head of a run says takes the same cases again.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import re
+import secrets
 from collections import Counter, defaultdict
 
 import pytest
@@ -31,6 +36,9 @@ _TITLES = {
 }
 _counts: dict[str, Counter[str]] = defaultdict(Counter)
 
+#: Of a table of more cases than these "dev" takes so many.
+_CASES = 12
+
 settings.register_profile("brief", max_examples=5, deadline=None, print_blob=True)
 settings.register_profile("dev", max_examples=10, deadline=None, print_blob=True)
 settings.register_profile("ci", max_examples=40, deadline=None, print_blob=True, derandomize=True, database=None)
@@ -38,8 +46,27 @@ settings.register_profile("deep", max_examples=10_000, deadline=None, print_blob
 settings.load_profile(_PROFILE)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a GPU where there is none."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Give a run in several processes a short name, which decides of its cases."""
+    if _PROFILE == "dev" and getattr(config.option, "testrunuid", "") is None:
+        config.option.testrunuid = secrets.token_hex(4)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say which cases of long tables are taken, and how to take them again."""
+    if _PROFILE != "dev" or not getattr(config.option, "numprocesses", None):
+        return None
+    again = f"--testrunuid {config.option.testrunuid} takes the same, HYPOTHESIS_PROFILE=ci takes all"
+    return f"of a table of cases {_CASES} are taken at most: {again}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the cases of this run that "dev" does not take; skip what needs a GPU where there is none."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if _PROFILE == "dev" and run:
+        left_out = _left_out(items, run)
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left_out])
+        items[:] = [item for item in items if item.nodeid not in left_out]
     marked = [item for item in items if item.get_closest_marker("cuda")]
     if not marked:
         return
@@ -48,6 +75,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+def _left_out(items: list[pytest.Item], run: str) -> set[str]:
+    """Names of cases beyond the first so many of their table, in an order that the name of the run decides."""
+    tables: dict[str, list[str]] = defaultdict(list)
+    for item in items:
+        tables[item.nodeid.split("[")[0]].append(item.nodeid)
+    found: set[str] = set()
+    for name, cases in tables.items():
+        found.update(random.Random(f"{run} {name}").sample(cases, len(cases))[_CASES:])
+    return found
 
 
 @pytest.hookimpl(trylast=True)
