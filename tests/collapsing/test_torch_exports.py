@@ -76,7 +76,7 @@ def test_an_export_is_collapsed_and_certified(name: str, exporter: str, opset: i
         assert np.array_equal(right, found) or opset <= MERGED.get(name, 0)
     assert certify(path, new).verdict == "equal"
     one_more = mutant(new, tmp_path / "more.onnx", lambda w: w + 1)
-    assert certify(path, one_more).verdict == "different"
+    assert not certify(path, one_more).ok  # undecided, where a unit that sleeps at every drawn input hides it
     nearly = mutant(new, tmp_path / "nearly.onnx", lambda w: np.nextafter(w, np.float32(np.inf)))
     assert not certify(path, nearly, level="modular").ok
 
