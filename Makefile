@@ -4,7 +4,8 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 DOCS := .venv/.docs
 # A process for each processor, at most four.  One that dies is replaced: its test has failed, and the others go on.
-WORKERS := -n logical --maxprocesses 4 --dist worksteal
+# (Not worksteal: a test that is stolen from a process which has just died ends the whole run.)
+WORKERS := -n logical --maxprocesses 4 --dist load
 # What one process compiles the next one reads: many tests start a fresh one.
 unexport PYTHONDONTWRITEBYTECODE
 

@@ -7,8 +7,9 @@
 
 Choose with the environment variable ``HYPOTHESIS_PROFILE``.
 
-In several processes, as ``make test`` runs them, "dev" takes some cases of a long table as well, others each time; the
-other profiles take all.  ``--testrunuid`` with what the head of a run says takes the same cases again.
+In several processes, as ``make test`` runs them, "dev" takes some cases of a long table as well, others each time, and
+leaves out the tests that are marked ``thorough``; the other profiles take all.  ``--testrunuid`` with what the head of
+a run says takes the same cases again.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _TITLES = {
 _counts: dict[str, Counter[str]] = defaultdict(Counter)
 
 #: Of a table of more cases than these "dev" takes so many.
-_CASES = 12
+_CASES = 8
 
 settings.register_profile("brief", max_examples=5, deadline=None, print_blob=True)
 settings.register_profile("dev", max_examples=10, deadline=None, print_blob=True)
@@ -57,7 +58,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     if _PROFILE != "dev" or not getattr(config.option, "numprocesses", None):
         return None
     again = f"--testrunuid {config.option.testrunuid} takes the same, HYPOTHESIS_PROFILE=ci takes all"
-    return f"of a table of cases {_CASES} are taken at most: {again}"
+    return f"of a table of cases {_CASES} are taken at most, and no test that is marked thorough: {again}"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -78,11 +79,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _left_out(items: list[pytest.Item], run: str) -> set[str]:
-    """Names of cases beyond the first so many of their table, in an order that the name of the run decides."""
+    """What takes long, and cases beyond the first so many of a table, in an order that the name of the run decides."""
     tables: dict[str, list[str]] = defaultdict(list)
     for item in items:
         tables[item.nodeid.split("[")[0]].append(item.nodeid)
-    found: set[str] = set()
+    found = {item.nodeid for item in items if item.get_closest_marker("thorough")}
     for name, cases in tables.items():
         found.update(random.Random(f"{run} {name}").sample(cases, len(cases))[_CASES:])
     return found

@@ -93,6 +93,7 @@ def test_every_constructor_and_one_digit_of_the_claim(tmp_path: Path) -> None:
         numbers[-1] -= Fraction(1, 2**300)
 
 
+@pytest.mark.thorough
 @needs_checker
 def test_mutants_are_refused_when_exact_fractions_say_so(
     tmp_path_factory: pytest.TempPathFactory, record_property: Any

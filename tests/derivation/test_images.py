@@ -91,6 +91,7 @@ def test_reshapes_at_the_end_change_nothing() -> None:
     assert found.exactly_equals(derive(model, example, method="forward"))
 
 
+@pytest.mark.thorough
 def test_what_torch_chose_is_compared_with_the_registry() -> None:
     """Every entry that has an operator computes what its evaluation computes; the others are refused by name."""
     counted = {True: 0, False: 0}

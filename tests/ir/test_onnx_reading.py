@@ -173,6 +173,7 @@ def test_the_command_compares_a_program_with_a_file(tmp_path: Path, model: nn.Se
         assert "the output" in done.stdout
 
 
+@pytest.mark.thorough
 def test_what_torch_writes_is_read_and_certified(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     from algebraic_cnn.ir.onnx.writing import save_onnx

@@ -94,6 +94,7 @@ def test_its_controls_may_be_moved(name: str) -> None:
     assert {control: definitions[control].value for control in SETTINGS[name]} == SETTINGS[name]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "said", "mistaken"), [(n, *pair) for n, pairs in MUTANTS.items() for pair in pairs])
 def test_it_notices_a_mistake(name: str, said: str, mistaken: str, tmp_path: Path) -> None:
     source = NOTEBOOKS[name].read_text(encoding="utf-8")

@@ -94,6 +94,7 @@ def test_networks_are_ready_to_run(networks: Callable[..., st.SearchStrategy], d
     check()
 
 
+@pytest.mark.thorough
 def test_a_linear_cnn_shrinks_to_what_made_it_fail() -> None:
     model, example = smallest(
         linear_cnns(max_layers=3), lambda n: any(k < i - 1 and t == 2 for (k, i), t in n.model.strengths.items())

@@ -236,6 +236,7 @@ def check(op: Any, sample: Any) -> None:
     assert (difference <= rounding_bound(W, magnitude, columns, kwargs, shape)).all()
 
 
+@pytest.mark.thorough
 def test_every_linear_sample_of_torch_passes(capsys: pytest.CaptureFixture[str]) -> None:
     passed: Counter[str] = Counter()
     refused: Counter[str] = Counter()

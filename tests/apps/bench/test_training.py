@@ -15,6 +15,7 @@ from algebraic_cnn.models.resnet import RESNETS
 SMALL = {name: (build, 8, 66) for name, (build, side, _) in training.CASES.items() if side == 8}
 
 
+@pytest.mark.thorough
 def test_both_loops_do_the_same_work() -> None:
     layer, resnet = training.training_rows(SMALL, seconds=0.0)
     assert (layer.case, layer.images, layer.steps) == ("one linear layer, 8x8", 66, 2)

@@ -168,6 +168,7 @@ def tiny_presets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(race.PRESETS, "quick", race.Config("quick", 2, 1, batches=(2,), seconds=0.0, shared=few))
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("tiny_presets")
 @pytest.mark.filterwarnings("ignore")
 def test_everything_is_reproduced_and_nothing_is_run_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("experiments")
 
 
+@pytest.mark.thorough
 def test_a_job_says_everything_and_a_run_answers(folder: Path) -> None:
     place = Place(folder=str(folder))
     job = job_of(**SHARED, way={"kind": "linear", "start": 0.5}, faded=("layer4",), seed=3)
@@ -121,6 +122,7 @@ def test_presets(presets: dict) -> None:
         assert presets["quick"].jobs()[0]["model"] == "resnet34"
 
 
+@pytest.mark.thorough
 def test_timing_measures_networks_with_and_without_skips_and_collapsed(tmp_path: Path) -> None:
     config = timing.Config("tiny", "tiny", (1, 2), 0.01, (1, 8, 8))
     nets = timing.networks(config, "cpu")
@@ -166,6 +168,7 @@ def test_skips_leave_through_the_relus_exactly() -> None:
         through_relu(ResNet(Bottleneck, (1, 1, 1, 1)))
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore")
 def test_the_race(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = race.Config("tiny", 1, 1, batches=(2,), seconds=0.01, shared=SHARED)

@@ -33,6 +33,7 @@ class GivesUp(Adaptive):
         return super().step(1.0 if self.last_step == 0 else math.inf)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("plan", "expected"),
     [
