@@ -78,6 +78,7 @@ def test_examples_are_added_up_over_processes(session: subprocess.CompletedProce
     assert re.search(r"Hypothesis profile dev: 20 examples =+\n +20  test_small.py\n", session.stdout), session.stdout
 
 
+@pytest.mark.thorough
 def test_of_a_long_table_the_same_cases_are_taken_again_and_all_in_ci(
     session: subprocess.CompletedProcess[str], tmp_path: Path
 ) -> None:

@@ -77,6 +77,7 @@ def shown(name: str, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *command], cwd=ROOT, env=ours, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", SETTINGS if DEEP else list(SETTINGS)[:1])
 def test_what_is_exact_or_bounded_does_not_depend_on_the_processor(name: str) -> None:
     done = shown(name, "-m", "pytest", "-q", "-p", "no:cacheprovider", *CORE)

@@ -88,6 +88,7 @@ def test_the_sdist_makes_the_same_wheel(built: Path, tmp_path: Path) -> None:
         assert source.joinpath(name).exists(), name
 
 
+@pytest.mark.thorough
 def test_the_five_lines_of_the_page_run_elsewhere(installed: Path, tmp_path: Path) -> None:
     code = [line[4:] for line in LINES.splitlines() if line.startswith((">>> ", "... "))]
     assert len(code) >= 5
@@ -102,6 +103,7 @@ def test_the_five_lines_of_the_page_run_elsewhere(installed: Path, tmp_path: Pat
     assert Path(said.splitlines()[-1]).is_relative_to(installed.parent)
 
 
+@pytest.mark.thorough
 def test_the_command_and_the_backend_are_found_elsewhere(installed: Path, tmp_path: Path) -> None:
     said = run(installed / "algebraic-cnn", "--help", folder=tmp_path)
     assert "collapse" in said
