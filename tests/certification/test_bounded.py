@@ -171,3 +171,34 @@ def test_a_part_is_judged_by_the_precision_of_its_own_calls(section: torch.dtype
     apart = Net(lambda x: F.linear(F.linear(x.relu().to(section), a), b).tanh())
     found = certify(apart, Net(lambda x: F.linear(x.relu().to(section), fused).tanh()), X.double(), level="bounded")
     assert found.ok == (section == torch.float32)
+
+
+def folded(seed: int, change: float = 0.0) -> tuple[nn.Module, nn.Module]:
+    """Convolutions, BatchNorms and Hardswish; and the same folded in float32, its activation written in another way."""
+    torch.manual_seed(seed)
+    pairs = [(nn.Conv2d(3 if i == 0 else 4, 4, 3, padding=1).eval(), nn.BatchNorm2d(4).eval()) for i in range(3)]
+    for _, norm in pairs:
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2)
+    fused = [torch.nn.utils.fusion.fuse_conv_bn_eval(*pair) for pair in pairs]
+    with torch.no_grad():
+        fused[1].weight[0, 0, 1, 1] += change
+    one = nn.Sequential(*(nn.Sequential(*pair, nn.Hardswish()) for pair in pairs))
+    other = nn.Sequential(*(nn.Sequential(layer, Split()) for layer in fused))
+    return one.eval(), other.eval()
+
+
+class Split(nn.Module):
+    """Hardswish as two calls, as ONNX Runtime writes it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * F.hardsigmoid(x)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_cannot_be_compared_is_not_different_for_its_rounding(seed: int) -> None:
+    x = torch.zeros(2, 3, 4, 4)
+    assert certify(*folded(seed), x, seed=seed).verdict == "undecided"
+    assert certify(*folded(seed, change=0.125), x, seed=seed).verdict == "different"
