@@ -29,7 +29,7 @@ from ..derivation.splitting import BoundaryCall, Cut
 from ..ir.canonical import bits, canonical_call
 from ..ir.graph import Call, Ref
 from ..ops.precision import SIGN_OF_ZERO, read_bits_of
-from ..ops.zeros import carries, gives_no_minus, never_minus
+from ..ops.zeros import carries, gives_no_minus, has_no_minus, never_minus
 
 #: A value, and whether only the signs of its zeros are asked for.
 _Key = tuple[str, bool]
@@ -72,7 +72,7 @@ class Making:
     def _parts(self, name: str, signs: bool) -> tuple[Any, list[_Key]]:
         """What made a value, and of what."""
         graph = self.section.graph
-        if signs and name in self._positive:
+        if signs and (name in self._positive or has_no_minus(graph.constants.get(name), graph.constants)):
             return "never -0", []
         if name in graph.constants:
             return bits(graph.constants[name]), []

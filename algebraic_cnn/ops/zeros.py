@@ -1,6 +1,7 @@
 """Where the zeros of a call get their signs: from zeros that it was given, from others, or never a minus.
 
-    never_minus       the values of an affine graph whose zeros are never -0
+    never_minus       the values that an affine graph computes whose zeros are never -0
+    has_no_minus      whether a number or a constant has none
     gives_no_minus    whether a call that is not affine gives none
     carries           whether every zero that a call gives was a zero before
 
@@ -32,7 +33,7 @@ _SUMS = frozenset("sum mean avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d
 
 
 def never_minus(graph: Graph, given: Iterable[str]) -> frozenset[str]:
-    """The values of an affine graph whose zeros are never -0.
+    """The inputs of an affine graph, and the values of its calls, whose zeros are never -0.
 
     Args:
         graph: affine.
@@ -44,9 +45,9 @@ def never_minus(graph: Graph, given: Iterable[str]) -> frozenset[str]:
     >>> [call.name in never_minus(graph, ()) for call in graph.calls]
     [True, False]
     """
-    found = {*given, *(name for name in graph.constants if _every(graph.constants, Ref(name), _no_minus_zero))}
+    found = set(given)
     for call in graph.calls:
-        if _adds_one(call, found, graph.constants):
+        if _gives_none(call, found, graph.constants):
             found.add(call.name)
     return frozenset(found)
 
@@ -63,17 +64,23 @@ def carries(call: Call, constants: Mapping[str, Tensor]) -> bool:
     return _multiplies(call, constants, lambda x: x != 0)
 
 
+def has_no_minus(value: Any, constants: Mapping[str, Tensor]) -> bool:
+    """Whether a number or a constant, by its name, is known to have no -0 in it."""
+    return _every(constants, value, lambda x: ~((x == 0) & torch.signbit(x)))
+
+
 def _multiplies(call: Call, constants: Mapping[str, Tensor], test: Callable[[Tensor], Tensor]) -> bool:
     single = call.op in ("mul", "div") and sum(name not in constants for name in call.refs()) == 1
     return single and _every(constants, call.bound().get("other"), test)
 
 
-def _adds_one(call: Call, known: set[str], constants: Mapping[str, Tensor]) -> bool:
-    """Whether a call gives no -0, where these values are none."""
+def _gives_none(call: Call, known: set[str], constants: Mapping[str, Tensor]) -> bool:
+    """Whether an affine call gives no -0, where these values are none."""
     a = call.bound()
 
     def never(value: Any) -> bool:
-        return value.name in known if isinstance(value, Ref) else _every(constants, value, _no_minus_zero)
+        varies = isinstance(value, Ref) and value.name not in constants
+        return value.name in known if varies else has_no_minus(value, constants)
 
     if call.op in ("add", "sub"):
         other = never(a["other"]) if call.op == "add" else _every(constants, a["other"], lambda x: x != 0)
@@ -86,7 +93,7 @@ def _adds_one(call: Call, known: set[str], constants: Mapping[str, Tensor]) -> b
         return never(a["self"]) and _multiplies(call, constants, lambda x: x > 0)
     if call.op in ("pad", "constant_pad_nd"):
         return never(a["self"]) and never(a.get("value") or 0)
-    return (OPS[call.op].exact or call.op in _SUMS) and all(name in known for name in call.refs())
+    return (OPS[call.op].exact or call.op in _SUMS) and all(never(Ref(name)) for name in call.refs())
 
 
 def _every(constants: Mapping[str, Tensor], value: Any, test: Callable[[Tensor], Tensor]) -> bool:
@@ -97,7 +104,3 @@ def _every(constants: Mapping[str, Tensor], value: Any, test: Callable[[Tensor],
     if not isinstance(numbers, Tensor) or numbers.is_meta or numbers.dtype.is_complex:
         return False
     return bool(test(numbers.double()).all())
-
-
-def _no_minus_zero(x: Tensor) -> Tensor:
-    return ~((x == 0) & torch.signbit(x))
