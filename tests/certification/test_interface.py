@@ -167,6 +167,11 @@ DIFFERENT: dict[str, tuple[nn.Module, nn.Module, Tensor]] = {
         net(lambda s, x: torch.atan2(-x.relu() + 0.0, -torch.ones(3))),
         -X.abs(),
     ),
+    "the sign of a zero, times a constant": (
+        net(lambda s, x: torch.atan2((-x.relu() + 0.0) * s.k, -torch.ones(3)), k=-torch.ones(3)),
+        net(lambda s, x: torch.atan2((x.relu() + 0.0) * s.k, -torch.ones(3)), k=torch.ones(3)),
+        -X.abs(),
+    ),
     **{
         f"the sign of a zero, {how}": (
             net(lambda s, x, g=function, h=read: h(g(-x.relu(), x))),
