@@ -1,10 +1,10 @@
 """Are two networks the same function over the rationals?
 
-    maps       f(x) = g(x) at random points of F_p^n, where one of them is an explicit map
-    networks   the same interface (interface.py), and, their calls that are not affine paired (matching.py), the same
-               affine maps from inputs and calls to calls and outputs at random points; the first place where it is
-               not so is named, with its source line
-    batches    every batch size, where no call mixes samples or counts them; else those that were tried
+maps       f(x) = g(x) at random points of F_p^n, where one of them is an explicit map
+networks   the same interface (interface.py), and, their calls that are not affine paired (matching.py), the same
+           affine maps from inputs and calls to calls and outputs at random points; the first place where it is
+           not so is named, with its source line
+batches    every batch size, where no call mixes samples or counts them; else those that were tried
 """
 
 from __future__ import annotations
@@ -251,8 +251,16 @@ def unequal(field: PrimeField, y: Any, z: Any, place: str, x: np.ndarray | None)
         return difference(field, y, z, place, x)
     if _same(y, z):
         return None
-    one, other = (float(v) if isinstance(v, int | float) else float("nan") for v in (y, z))
+    one, other = (float(v) if isinstance(v, int | float) else float("nan") for v in _first_unlike(y, z))
     return Witness(f"a value that does not depend on the input, {place.replace('entry {} of ', '')}", one, other)
+
+
+def _first_unlike(y: Any, z: Any) -> tuple[Any, Any]:
+    """The first numbers of two tensors that are not the same; anything else as it is."""
+    if not isinstance(y, Tensor) or not isinstance(z, Tensor) or y.shape != z.shape:
+        return y, z
+    place = int((y.flatten() != z.flatten()).int().argmax()) if y.numel() else 0
+    return (y.flatten()[place].item(), z.flatten()[place].item()) if y.numel() else (y, z)
 
 
 def _same(y: Any, z: Any) -> bool:

@@ -1,6 +1,7 @@
 """How a value was made, as far as it decides what its number does not: the sign of a zero, bits, strides.
 
-    Making    digests of how the values of a cut were made: where numbers and digests are equal, so are the bits
+    Making        digests of how the values of a cut were made: where numbers and digests are equal, so are the bits
+    NEVER_MINUS   that of a value whose zeros are never -0
 
 Some calls read more of what they are given than its number (``ops.precision.READS_BITS``).  Two networks that give them
 equal numbers are the same only if what is read is equal too.  What the same calls made of the same bits has the same
@@ -23,16 +24,26 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from ..derivation.splitting import BoundaryCall, Cut
 from ..ir.canonical import bits, canonical_call
 from ..ir.graph import Call, Ref
 from ..ops.precision import SIGN_OF_ZERO, read_bits_of
-from ..ops.zeros import carries, gives_no_minus, has_no_minus, never_minus
+from ..ops.zeros import carries, gives_no_minus, has_no_minus, keeps_no_minus, never_minus
+
+_NEVER = "never -0"
 
 #: A value, and whether only the signs of its zeros are asked for.
 _Key = tuple[str, bool]
+
+
+def _digest(what: Any, parts: list[str]) -> str:
+    return hashlib.sha256(repr((what, parts)).encode()).hexdigest()
+
+
+NEVER_MINUS = _digest(_NEVER, [])
 
 
 @dataclass(eq=False)
@@ -42,10 +53,12 @@ class Making:
     Attributes:
         section: the cut.
         partner: by the number of a boundary, that of its entry, which stands for the same call in both networks.
+        orders: by the number of a boundary that has its rows in another order than its entry, that order.
     """
 
     section: Cut
     partner: Mapping[int, int]
+    orders: Mapping[int, Tensor]
     _digests: dict[_Key, str] = field(default_factory=dict)
 
     def of(self, boundary: BoundaryCall) -> list[str]:
@@ -64,8 +77,7 @@ class Making:
             what, parts = self._parts(*asked[-1])
             missing = [part for part in parts if part not in self._digests]
             if not missing:
-                made = what, [self._digests[part] for part in parts]
-                self._digests[asked.pop()] = hashlib.sha256(repr(made).encode()).hexdigest()
+                self._digests[asked.pop()] = _digest(what, [self._digests[part] for part in parts])
             asked += missing
         return self._digests[key]
 
@@ -73,13 +85,14 @@ class Making:
         """What made a value, and of what."""
         graph = self.section.graph
         if signs and (name in self._positive or has_no_minus(graph.constants.get(name), graph.constants)):
-            return "never -0", []
+            return _NEVER, []
         if name in graph.constants:
             return bits(graph.constants[name]), []
         if name in graph.inputs:
             number, part = self.section.sources[graph.inputs.index(name)]
             given = [graph.outputs[i] for i in self.section.boundaries[number].given] if number >= 0 else []
-            return (self.partner.get(number, number), part), [(out.name, signs) for out in given]
+            order = bits(self.orders[number]) if number in self.orders else ""
+            return (self.partner.get(number, number), part, order), [(out.name, signs) for out in given]
         call = self._calls[name]
         form, names = canonical_call(call, self.section.whole, self.section.values)
         return form, [(each, signs and carries(call, graph.constants)) for each in names]
@@ -92,5 +105,16 @@ class Making:
     def _positive(self) -> frozenset[str]:
         """The values whose zeros are never -0."""
         section = self.section
-        sources = ((name, n) for name, (n, _) in zip(section.graph.inputs, section.sources, strict=True) if n >= 0)
-        return never_minus(section.graph, (x for x, n in sources if gives_no_minus(section.boundaries[n].call)))
+        sources = [(name, section.boundaries[n]) for name, (n, _) in
+                   zip(section.graph.inputs, section.sources, strict=True) if n >= 0]  # fmt: skip
+        given = {name for name, boundary in sources if gives_no_minus(boundary.call)}
+        while True:
+            found = never_minus(section.graph, given)
+            more = {name for name, boundary in sources if name not in given and self._keeps(boundary, found)}
+            if not more:
+                return found
+            given |= more
+
+    def _keeps(self, boundary: BoundaryCall, positive: frozenset[str]) -> bool:
+        values = (self.section.graph.outputs[i] for i in boundary.given)
+        return keeps_no_minus(boundary.call) and all(out.name in positive for out in values)

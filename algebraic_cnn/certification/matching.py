@@ -23,12 +23,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..derivation.rowwise import row_lengths
 from ..derivation.splitting import BoundaryCall, Cut, Origin
 from ..ir.canonical import commutes
 from ..ir.graph import Call
 from ..ops.evaluate import Evaluator
 from ..rings.ring import Float
-from .making import Making
+from .making import NEVER_MINUS, Making
 from .reordering import inverse, order_of, reordered
 
 #: Values further apart than this, beside their size, are not thought to be one value that was rounded in two ways.
@@ -97,6 +98,7 @@ class _Known:
         given: the numbers that it was given.
         met: the networks that make it.
         made: for a call that reads more than numbers, by which calls each value was made (making.py).
+        rows: the lengths of the axes that were taken together as its rows, where they were.
     """
 
     places: list[Place]
@@ -104,6 +106,7 @@ class _Known:
     given: list[Any]
     met: set[int]
     made: list[str]
+    rows: tuple[int, ...] = ()
 
 
 @dataclass(eq=False)
@@ -120,7 +123,9 @@ class _Run:
     orders: dict[int, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.making = Making(self.section, self.partner)
+        self.making = Making(self.section, self.partner, self.orders)
+        self.calls = {call.name: call for call in self.section.whole.calls}
+        self.shapes = self.section.whole.shapes()
 
     def follow(self) -> None:
         """Run the network; find or make the entry of every boundary."""
@@ -162,7 +167,8 @@ class _Run:
         made = self.making.of(boundary)
         best, order = self._nearest(number, given, made)
         if best is None:
-            self.known.append(_Known(places, boundary, given, {self.number}, made))
+            rows = row_lengths(boundary.call, self.calls, self.shapes)
+            self.known.append(_Known(places, boundary, given, {self.number}, made, rows))
             return len(self.known) - 1
         entry = self.known[best]
         entry.met.add(self.number)
@@ -190,11 +196,12 @@ class _Run:
         distance, best, order = min(found)
         if distance > _ALIKE:  # nothing like it: the same in another order, or else the next of its kind
             free = [each for each in found if self.number not in self.known[each[1]].met]
-            for _, number, _ in free:
-                moved = order_of(boundary, self.known[number].given[0], given[0])
+            for _, number, order in free if set(made) <= {NEVER_MINUS} else ():
+                rows = self.known[number].rows, row_lengths(boundary.call, self.calls, self.shapes)
+                moved = order_of(boundary, rows, self.known[number].given, [given[i] for i in order])
                 if moved is not None:
                     self.orders[place] = moved
-                    return number, [0]
+                    return number, order
             _, best, order = min(free, key=lambda each: each[1], default=(distance, best, order))
         return best, order
 

@@ -57,10 +57,11 @@ def compared_by_parts(
     sections = [cut(graph, _batch(graphs[0], inputs)) for graph in graphs]
     reason = unlike_outputs(*(Sized(part.whole, part.values) for part in sections))
     pairing = None if reason else matched(sections[0], sections[1])
-    if pairing is not None and pairing.alone:
-        defined = [cut(graph, _batch(graphs[0], inputs), defined=True) for graph in graphs]
-        again = matched(defined[0], defined[1])
-        sections, pairing = (sections, pairing) if again.alone else (defined, again)
+    for real in (False, True):
+        if pairing is not None and pairing.alone:
+            defined = [cut(graph, _batch(graphs[0], inputs), defined=True, real=real) for graph in graphs]
+            again = matched(defined[0], defined[1])
+            sections, pairing = (sections, pairing) if again.alone else (defined, again)
     if pairing is None or pairing.alone:
         reason = reason or unlike(sections[0], sections[1]) or f"only one makes {pairing.alone[0] if pairing else ''}"
         what = f"the networks cannot be compared part by part: {reason}."

@@ -4,7 +4,7 @@ A function f that acts on every entry alike commutes with every bijection P of e
 first everywhere, and on one axis, two networks that differ only in where they view, permute or flatten make the same
 calls f.
 
-    hoisted   the calls of a graph, every such f before every such P
+    hoisted   the calls of a graph, every such f before every such P, and every other that is not affine on rows
     copies    clones, casts to the dtype that a value has, casts to a wider dtype and back: the value itself
 """
 
@@ -17,7 +17,11 @@ from dataclasses import replace
 import torch
 
 from ..ir.graph import Call, Graph, Ref, Size, needed
+from ..ops.evaluate import obstacles
+from ..ops.precision import reads_bits
 from ..ops.registry import OPS, traits
+from .idle import merged, requantised, saturated
+from .rowwise import Values, is_entrywise, on_rows
 
 
 def hoisted(graph: Graph, *, flat: bool = False) -> Graph:
@@ -25,31 +29,39 @@ def hoisted(graph: Graph, *, flat: bool = False) -> Graph:
 
     Args:
         graph: a network, all of whose shapes are known.
-        flat: whether calls entry by entry that are not affine are taken on one axis, the shape restored afterwards.
+        flat: whether calls that are not affine and do the same with every row are taken on rows, entries on one axis,
+            the shape restored afterwards.
 
     >>> from algebraic_cnn.ir.trace import trace
     >>> layers = torch.nn.Flatten(), torch.nn.ReLU()
     >>> [call.op for call in hoisted(trace(torch.nn.Sequential(*layers).eval(), torch.zeros(1, 2, 2))).calls]
     ['relu', 'flatten']
     """
-    shapes, dependent = graph.shapes(), set(graph.dependent())
+    shapes, dtypes, constants, varying = graph.shapes(), graph.dtypes(), dict(graph.constants), graph.dependent()
+    foreign = {call.name for call, _ in obstacles(graph)} if flat else set()
+    signed = any(reads_bits(call, varying) for call in graph.calls)
+    dependent = set(varying)
+    given: dict[str, Call] = {}
     known: dict[str, Call] = {}
-    calls: list[Call] = []
     same: dict[str, Ref] = {}
-    dtypes = dict(graph.dtypes())
     for call in (each.renamed(same) for each in graph.calls):
-        source = _copied(call, known, dtypes)
+        if flat:
+            call = saturated(call if signed else merged(call, given), given, constants)
+        given[call.name] = call
+        source = _copied(call, given, dtypes) or (requantised(call, given, constants) if flat else "")
         if source:
             same[call.name] = same.get(source, Ref(source))
             continue
-        for written in _written(call, known, shapes, dependent, flat):
+        several = call.name in foreign and not _single(call, dependent)
+        rows = on_rows(call, Values(shapes, dtypes), constants) if several else []
+        for written in rows or _written(call, known, shapes, dtypes, dependent, flat):
             known[written.name] = written
             dependent |= {written.name} if dependent & set(written.refs()) else set()
             shapes[written.name] = written.shape
-            calls.append(written)
+            dtypes |= {written.name: written.dtype} if written.dtype is not None else {}
     outputs = tuple(same.get(out.name, out) if isinstance(out, Ref) else out for out in graph.outputs)
-    kept, _ = needed(calls, [out.name for out in outputs if isinstance(out, Ref)])
-    return replace(graph, calls=kept, outputs=outputs)
+    kept, _ = needed(list(known.values()), [out.name for out in outputs if isinstance(out, Ref)])
+    return replace(graph, calls=kept, outputs=outputs, constants=constants)
 
 
 def _copied(call: Call, known: Mapping[str, Call], dtypes: Mapping[str, torch.dtype | None]) -> str:
@@ -77,7 +89,12 @@ def _holds(wide: torch.dtype | None, narrow: torch.dtype) -> bool:
 
 
 def _written(
-    call: Call, known: dict[str, Call], shapes: dict[str, Size], dependent: Set[str], flat: bool
+    call: Call,
+    known: dict[str, Call],
+    shapes: dict[str, Size],
+    dtypes: Mapping[str, torch.dtype],
+    dependent: Set[str],
+    flat: bool,
 ) -> Iterator[Call]:
     """The call itself, or the same on the value before the moves that lead to it, and then these moves."""
     first = _single(call, dependent)
@@ -91,7 +108,8 @@ def _written(
         yield call
         return
     count = (math.prod(1 if n is None else n for n in shape),)
-    steps = [(_reshaped(call, [-1], count), "")] if flattens else []  # each with the value that the one before gives
+    before = replace(call, dtype=dtypes.get(first, call.dtype))
+    steps = [(_reshaped(before, [-1], count), "")] if flattens else []  # each with the value that the one before gives
     steps += [(replace(call, shape=count if flattens else shape), first)]
     steps += [(_reshaped(call, list(shape), shape), "")] if flattens else []
     steps += [(replace(move, dtype=call.dtype), _varying(move, dependent)[0]) for move in reversed(moves)]
@@ -118,7 +136,7 @@ def _varying(call: Call, dependent: Set[str]) -> list[str]:
 
 def _single(call: Call, dependent: Set[str]) -> str:
     """The one value of which the call takes every entry by itself, and nothing else with axes; "" if there is none."""
-    if torch.Tag.pointwise not in getattr(call.target, "tags", ()):
+    if not is_entrywise(call):
         return ""
     names = list(call.refs())
     return names[0] if len(names) == 1 and names[0] in dependent else ""

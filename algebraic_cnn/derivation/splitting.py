@@ -25,6 +25,7 @@ from ..ir.graph import Call, Graph, Ref
 from ..ir.sized import SizeFloat, SizeNumber, sized
 from ..ops.evaluate import Evaluator, obstacles
 from ..ops.precision import STRIDES, reads_bits
+from ..ops.registry import OPS, traits
 from ..rings.prime_field import PrimeField
 from .hoisting import hoisted
 
@@ -119,7 +120,9 @@ def _inert(call: Call) -> bool:
     return bool(idle) and not idle[0]
 
 
-def cut(graph: Graph, batch: int = 1, *, flat: bool = True, moved: bool = True, defined: bool = False) -> Cut:
+def cut(
+    graph: Graph, batch: int = 1, *, flat: bool = True, moved: bool = True, defined: bool = False, real: bool = False
+) -> Cut:
     """Cut a network at every call that is not affine.
 
     Args:
@@ -128,6 +131,7 @@ def cut(graph: Graph, batch: int = 1, *, flat: bool = True, moved: bool = True, 
         flat: whether a boundary that acts entry by entry is taken on one axis, so that shapes around it do not matter.
         moved: whether such a boundary is taken before the moves that lead to it; else every call stays under its name.
         defined: whether calls are written as those by which torch defines them.
+        real: whether they are then written as others that are the same functions of real numbers, too.
 
     Raises:
         NotAffineError: if a call draws random numbers; names it and its source line.
@@ -140,12 +144,14 @@ def cut(graph: Graph, batch: int = 1, *, flat: bool = True, moved: bool = True, 
     (['linear', 'linear'], ['relu'])
     """
     here = sized(graph, graph.batch or batch)
-    here = decomposed(here) if defined else here
+    here = decomposed(here, real=real) if defined else here
     strided = any(reads_bits(call, here.graph.dependent()) == STRIDES for call in here.graph.calls)
     whole = hoisted(here.graph, flat=flat) if moved and not strided else here.graph
     added = (call for call in whole.calls if call.name not in here.values)
     values = {**here.values, **{call.name: _shell(call) for call in added}}
     foreign, dependent = boundary_calls(whole), whole.dependent()
+    moving = {call.name for call in whole.calls if _moves(call)}
+    foreign -= moving
     sources: dict[str, Origin] = {name: (-1, i) for i, name in enumerate(whole.inputs)}
     boundaries, calls, outputs, places = [], [], [], []
     numbers: dict[str, int] = {}
@@ -161,7 +167,7 @@ def cut(graph: Graph, batch: int = 1, *, flat: bool = True, moved: bool = True, 
             outputs += [Ref(name) for name in names]
             places += [boundaries[-1].given_name] * len(names)
         else:
-            calls.append(call)
+            calls.append(replace(call, dtype=None) if call.name in moving else call)
     several = len(whole.outputs) > 1
     places += [f"output {i}" if several else "the output" for i in range(len(whole.outputs))]
     outputs += whole.outputs
@@ -177,6 +183,13 @@ def cut(graph: Graph, batch: int = 1, *, flat: bool = True, moved: bool = True, 
         writes=(),  # what is written is an output like the others here
     )
     return Cut(rest, tuple(sources[name] for name in inputs), tuple(boundaries), tuple(places), whole, values)
+
+
+def _moves(call: Call) -> bool:
+    """Whether a call moves numbers that are not real: what they are does not matter."""
+    real = call.dtype is None or call.dtype.is_floating_point
+    moves = call.op in OPS and OPS[call.op].exact and not traits(call.op).casts
+    return moves and not real and not call.counted and len(set(call.refs())) == 1
 
 
 def _shell(call: Call) -> Tensor:

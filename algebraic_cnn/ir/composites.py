@@ -23,7 +23,9 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from .factors import factored
 from .graph import Call, Ref, needed
+from .real_definitions import REAL
 from .sized import Sized, SizeFloat, SizeNumber
 
 #: Calls that torch computes by calling others, where it always calls the same ones.
@@ -88,11 +90,13 @@ _BY_HAND: Mapping[str, Callable[..., Any]] = {
 }
 
 
-def decomposed(here: Sized) -> Sized:
+def decomposed(here: Sized, *, real: bool = False) -> Sized:
     """The same network, its calls written as those that define them, and broadcasting as expansions.
 
     Args:
         here: a network at one batch size.
+        real: whether calls are written as others that are the same functions of real numbers, and factors behind
+            products, too: only floats are then others.
 
     >>> from algebraic_cnn.ir.sized import sized
     >>> from algebraic_cnn.ir.trace import trace
@@ -103,7 +107,7 @@ def decomposed(here: Sized) -> Sized:
     >>> "bmm" in [call.op for call in network.graph.calls], "einsum" in [call.op for call in network.graph.calls]
     (True, False)
     """
-    writing = _Writing(dict(here.graph.constants), dict(here.values), here.graph.device)
+    writing = _Writing(dict(here.graph.constants), dict(here.values), here.graph.device, real)
     for call in here.graph.calls:
         writing.take(call)
     outputs = tuple(pytree.tree_map(writing.now, list(here.graph.outputs)))
@@ -133,14 +137,18 @@ class _Writing:
         constants: of the network, and those that a definition makes.
         values: every value without its numbers.
         device: of the constants.
+        real: whether floats may be others.
         calls: in order of execution.
+        made: those by name.
         same: for values that are called otherwise now, what they are; (name, part) for a part of what a call returns.
     """
 
     constants: dict[str, Tensor]
     values: dict[str, Any]
     device: torch.device
+    real: bool = False
     calls: list[Call] = field(default_factory=list)
+    made: dict[str, Call] = field(default_factory=dict)
     same: dict[Any, Ref] = field(default_factory=dict)
 
     def now(self, leaf: Any) -> Any:
@@ -153,9 +161,13 @@ class _Writing:
         if call.op == "operator.getitem" and (call.args[0].name, call.args[1]) in self.same:
             self.same[call.name] = self.same[call.args[0].name, call.args[1]]
             return
-        definition = None if _counts(call) else _definition(call)
-        if definition is None or not self._defined(call, definition):
+        definitions = [] if _counts(call) else [_definition(call), REAL.get(call.op) if self._is_real(call) else None]
+        if not any(definition and self._defined(call, definition) for definition in definitions):
             self._keep(call)
+
+    def _is_real(self, call: Call) -> bool:
+        """Whether a call may be written as another function of real numbers: division by a constant is affine."""
+        return self.real and (call.op != "div" or getattr(call.args[1], "name", None) not in (None, *self.constants))
 
     def _defined(self, call: Call, definition: Callable[..., Any]) -> bool:
         """Write what the definition calls, if it can be followed."""
@@ -220,14 +232,17 @@ class _Writing:
         """Write a call that has no definition, in its one form."""
         if call.op == "where":
             call = self._uniform(self._turned(call))
+        product = self.real and call.op == "mul"
+        steps = factored(call, self.made, self.values, self.constants) if product else [call]
         if torch.Tag.pointwise in getattr(call.target, "tags", ()):
-            call = self._broadcast(call)
-        self.calls.append(call)
+            steps[0] = self._broadcast(steps[0])
+        self.calls += steps
+        self.made |= {step.name: step for step in steps}
 
     def _turned(self, call: Call) -> Call:
         """A choice by what is not so, as the other choice by what is; by a constant, as that which begins with yes."""
         condition, one, other = call.args
-        made = next((each for each in self.calls if each.name == condition.name), None)
+        made = self.made.get(condition.name)
         if made is not None and made.op == "logical_not" and self._dtype(made.args[0]) == torch.bool:
             return replace(call, args=(made.args[0], other, one))
         constant = self.constants.get(condition.name)

@@ -35,15 +35,37 @@ _FACTS = {
         "celu elu gelu hardsigmoid hardswish hardtanh leaky_relu log_sigmoid mish relu relu6 selu sigmoid silu "
         "softplus tanh threshold clamp clamp_min max_pool1d max_pool2d max_pool3d"
     ),
+    "along": "softmax _softmax log_softmax _log_softmax",
+    "reduces": "amax amin argmax argmin logsumexp prod any all",
+    "innermost": "layer_norm",
+    "quantises": "onnx::QuantizeLinear",
+    "dequantises": "onnx::DequantizeLinear",
     "guards": "isnan isinf isfinite isposinf isneginf nan_to_num nansum nanmean nanmedian nanquantile",
 }
 
 #: Which calls give one number for all that are below it, and the argument that is this number; "" for 0.
 _FLOORS = {"relu": "", "relu6": "", "hardtanh": "min_val", "clamp": "min", "clamp_min": "min"}
 
+#: Which calls take every entry between two numbers: these, or the arguments that say them.
+_BOUNDS: dict[str, tuple[Any, Any]] = {
+    "relu": (0.0, None), "relu6": (0.0, 6.0), "hardtanh": ("min_val", "max_val"), "clamp": ("min", "max"),
+    "clamp_min": ("min", None), "clamp_max": (None, "max"),
+}  # fmt: skip
+
+
 def _known(name: str) -> Traits:
     facts: dict[str, Any] = {fact: True for fact, names in _FACTS.items() if name in names.split()}
-    return Traits(**facts, floor=_floor(_FLOORS[name])) if name in _FLOORS else Traits(**facts)
+    facts |= {"floor": _floor(_FLOORS[name])} if name in _FLOORS else {}
+    facts |= {"bounds": _bounds(*_BOUNDS[name])} if name in _BOUNDS else {}
+    return Traits(**facts)
+
+
+def _bounds(low: Any, high: Any) -> Callable[[Mapping[str, Any]], tuple[Any, Any] | None]:
+    def bounds(a: Mapping[str, Any]) -> tuple[Any, Any] | None:
+        ends = tuple(a.get(end) if isinstance(end, str) else end for end in (low, high))
+        return ends if all(end is None or isinstance(end, int | float) for end in ends) else None
+
+    return bounds
 
 
 def _floor(least: str) -> Callable[[Mapping[str, Any]], float | None]:
@@ -56,6 +78,8 @@ def _floor(least: str) -> Callable[[Mapping[str, Any]], float | None]:
     return floor
 
 
-OTHERS: dict[str, Traits] = {name: _known(name) for names in _FACTS.values() for name in names.split()}
+OTHERS: dict[str, Traits] = {
+    name: _known(name) for name in (*(name for names in _FACTS.values() for name in names.split()), *_BOUNDS)
+}
 OTHERS["square"] = Traits(power=lambda a: 2)
 OTHERS["pow"] = replace(OTHERS["pow"], power=lambda a: a["exponent"] if isinstance(a["exponent"], int) else 0)

@@ -1,8 +1,8 @@
 """What is known of one kind of call whether it is affine or not: what it leaves of its values, and what it costs.
 
-    Traits    facts that a call either has or has not; the default is that nothing is known
-    Prices    the cost model's constants: nanoseconds for a call, a multiply-add, a byte
-    Work      nanoseconds of arithmetic: (prices, call, arguments, shapes, length of a batch)
+Traits    facts that a call either has or has not; the default is that nothing is known
+Prices    the cost model's constants: nanoseconds for a call, a multiply-add, a byte
+Work      nanoseconds of arithmetic: (prices, call, arguments, shapes, length of a batch)
 """
 
 from __future__ import annotations
@@ -68,6 +68,12 @@ class Traits:
         guards: whether it looks for NaN or infinity.
         channelwise: whether every channel of an image goes by itself: no other one enters it.
         floor: the number that it gives for every smaller one, if there is one.
+        bounds: the two numbers between which it takes every entry, None for an end that is open; None if it does more.
+        along: whether it gives a row for every row along its axis ``dim``.
+        reduces: whether it gives a number for every row along its axes ``dim``.
+        innermost: whether it gives a row for every row along the last axes, those of its ``normalized_shape``.
+        quantises: whether it rounds to integers, of a scale and a zero that are arguments.
+        dequantises: whether it takes these back.
         overload: torch's overload of it that is written into new networks.
         called: what a report calls it, with the arguments and shapes of the call; None for its name.
         start: what it costs before its first number, beside the dispatch of any call.
@@ -94,6 +100,12 @@ class Traits:
     guards: bool = False
     channelwise: bool = False
     floor: Callable[[Mapping[str, Any]], float | None] = lambda a: None
+    bounds: Callable[[Mapping[str, Any]], tuple[Any, Any] | None] = lambda a: None
+    along: bool = False
+    reduces: bool = False
+    innermost: bool = False
+    quantises: bool = False
+    dequantises: bool = False
     overload: str = "default"
     called: str | Callable[[Mapping[str, Any], Mapping[str, Size]], str] | None = None
     start: Callable[[Prices], float] = lambda prices: 0.0

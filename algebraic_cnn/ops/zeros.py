@@ -3,6 +3,7 @@
     never_minus       the values that an affine graph computes whose zeros are never -0
     has_no_minus      whether a number or a constant has none
     gives_no_minus    whether a call that is not affine gives none
+    keeps_no_minus    whether it gives none where it is given none
     carries           whether every zero that a call gives was a zero before
 
 A sum is -0 only if every summand is; a sum with a summand that is never -0, such as a bias, is therefore never -0.
@@ -53,8 +54,13 @@ def never_minus(graph: Graph, given: Iterable[str]) -> frozenset[str]:
 
 
 def gives_no_minus(call: Call) -> bool:
-    """Whether a call that is not affine gives no -0, whatever it is given."""
-    return call.op in _NEVER
+    """Whether a call that is not affine gives no -0, whatever it is given; a square is no product of other signs."""
+    return call.op in _NEVER or (call.op == "mul" and len(set(call.refs())) == 1 and call.args[0] == call.args[1])
+
+
+def keeps_no_minus(call: Call) -> bool:
+    """Whether a call that is not affine gives no -0 where it is given none."""
+    return call.op == "sqrt"
 
 
 def carries(call: Call, constants: Mapping[str, Tensor]) -> bool:

@@ -64,7 +64,7 @@ class Fused(Branches):
 def test_the_boundaries_are_found() -> None:
     pieces = cut(trace(drawn(Branches()), EXAMPLE))
     assert [found.call.op for found in pieces.boundaries] == ["leaky_relu", "max_pool2d", "sigmoid", "mul", "topk"]
-    assert len(pieces.places) == 6 + 1                          # the product is given two values
+    assert len(pieces.places) == 6 + 1  # the product is given two values
     assert pieces.sources[0] == (-1, 0)
 
 
@@ -116,7 +116,6 @@ class Act(nn.Module):
 OTHERS = {
     "another call": (torch.relu, torch.nn.functional.gelu),
     "another argument": (lambda x: nn.functional.leaky_relu(x, 0.1), lambda x: nn.functional.leaky_relu(x, 0.2)),
-    "another constant": (lambda x: torch.maximum(x, torch.zeros(3)), lambda x: torch.maximum(x, torch.ones(3))),
     "another number of calls": (torch.relu, lambda x: x),
 }
 
@@ -129,6 +128,14 @@ def test_other_calls_are_not_compared(name: str) -> None:
     assert certificate.witness is None
     assert "cannot be shown to be the same function: " in certificate.statement
     assert exactly(first, copy.deepcopy(first), torch.zeros(1, 3), points=1).ok
+
+
+def test_another_constant_of_a_call_is_shown() -> None:
+    first, second = (drawn(Act(lambda x, k=k: torch.maximum(x, torch.tensor([1.0, k, 3.0])))) for k in (2.0, 4.0))
+    certificate = exactly(first, second, torch.zeros(1, 3))
+    assert not certificate.ok
+    assert (certificate.witness.original, certificate.witness.collapsed) == (2.0, 4.0)
+    assert "what maximum is given" in certificate.witness.what
 
 
 def test_a_call_that_is_given_the_same_value_twice_is_not_one_that_is_given_two() -> None:

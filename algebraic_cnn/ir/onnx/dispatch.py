@@ -23,7 +23,7 @@ from .tables.moves import MOVES
 from .tables.quantized import QUANTIZED
 from .tables.recurrent import RECURRENT
 from .tables.resizing import RESIZING
-from .tables.runtime import RUNTIME
+from .tables.runtime import OWN, RUNTIME
 from .tables.sums import SUMS
 from .tables.trees import TREES
 from .tables.windows import WINDOWS
@@ -31,7 +31,7 @@ from .values import Unread
 
 #: By domain; of ONNX Runtime's own, what it writes when it optimises a graph.
 TABLE = {**BOUNDARIES, **CONSTANTS, **MOVES, **RESIZING, **SUMS, **WINDOWS}
-TABLES = {"": TABLE, "com.microsoft": RUNTIME}
+TABLES = {"": {**TABLE, **{name: RUNTIME[name] for name in OWN & RUNTIME.keys()}}, "com.microsoft": RUNTIME}
 
 #: By domain, what torch computes without one call for it.
 FUNCTIONS = {"": {**_FUNCTIONS, **ENTRIES, **INDEXING, **QUANTIZED, **RECURRENT}, ".ml": TREES}

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 
 from ..builder import Builder
-from ..nodes import Node, Reader
+from ..nodes import Node, Reader, attribute
 from ..values import Unread, Value, numbers_of
 from .sums import axes_of, reduced
 from .windows import pads_of
 
 _ATEN = torch.ops.aten
+_SUM = _ATEN.sum.dim_IntList
 _MAX = (_ATEN.max_pool1d.default, _ATEN.max_pool2d.default, _ATEN.max_pool3d.default)
 
 
@@ -53,12 +54,22 @@ def _clip(b: Builder, node: Node) -> Value:
         return b.call(_ATEN.clamp.Tensor, x, *bounds)
     for place, name in ((1, "min"), (2, "max")):
         ends.append(numbers_of(node.sizes(place))[0] if node.has(place) else node.get(name))
-    low, high = ends
+    low, high = ends = _ends(x, *ends)
     if low is not None and high is not None and low <= high and x.dtype.is_floating_point:
         return b.call(_ATEN.hardtanh.default, x, low, high)
     if ends == [None, None]:
         return x
     return b.call(_ATEN.clamp.default, x, low, high)
+
+
+def _ends(x: Value, low: Any, high: Any) -> list[Any]:
+    """Bounds without those at the end of all floats: ONNX takes these where none is given."""
+    if not x.dtype.is_floating_point:
+        return [low, high]
+    if x.dtype == torch.float32:  # a bound is the same as an input and as an attribute
+        low, high = (None if each is None else attribute(float(each)) for each in (low, high))
+    most = torch.finfo(x.dtype).max
+    return [None if low is not None and low <= -most else low, None if high is not None and high >= most else high]
 
 
 def _max_pool(b: Builder, node: Node) -> Value:
@@ -92,30 +103,44 @@ def _gelu(b: Builder, node: Node) -> Value:
 
 
 def _hard_sigmoid(b: Builder, node: Node) -> Value:
-    if not math.isclose(node.get("alpha", 0.2), 1 / 6, rel_tol=2.0**-20) or node.get("beta", 0.5) != 0.5:
-        raise Unread("a hard sigmoid of another slope")
-    return b.call(_ATEN.hardsigmoid.default, node.floating())
+    """clamp(alpha x + beta, 0, 1), which torch has for a slope of one sixth."""
+    x, alpha, beta = node.floating(), node.get("alpha", 0.2), node.get("beta", 0.5)
+    if math.isclose(alpha, 1 / 6, rel_tol=2.0**-20) and beta == 0.5:
+        return b.call(_ATEN.hardsigmoid.default, x)
+    return b.call(_ATEN.hardtanh.default, b.call(_ATEN.add.Tensor, b.call(_ATEN.mul.Tensor, x, alpha), beta), 0.0, 1.0)
 
 
 def _prelu(b: Builder, node: Node) -> Value:
     x, slope = node.floating(), node.floating(1)
     shape = [1] * (x.rank - slope.rank) + list(slope.shape)
-    single = x.rank > 1 and [axis for axis, n in enumerate(shape) if n != 1] in ([], [1])
-    if slope.constant is None or slope.rank > x.rank or not single:
+    varying = [axis for axis, n in enumerate(shape) if n != 1] or [1]
+    if slope.constant is None or slope.rank > x.rank or x.rank < 2 or len(varying) > 1 or varying[0] == 0:
         raise Unread("slopes that are not one for every channel")
-    return b.call(_ATEN.prelu.default, x, b.call(_ATEN.reshape.default, slope, [-1]))
+    slope, (axis,) = b.call(_ATEN.reshape.default, slope, [-1]), varying
+    if axis == 1:
+        return b.call(_ATEN.prelu.default, x, slope)
+    return b.call(_ATEN.movedim.int, b.call(_ATEN.prelu.default, b.call(_ATEN.movedim.int, x, axis, 1), slope), 1, axis)
 
 
 def _layer_norm(b: Builder, node: Node) -> Value:
     node.only()
     if node.get("stash_type", 1) != 1:
         raise Unread("a normalisation in another precision")
-    x, weight, bias = node.floating(), node.x(1), node.optional(2)
+    x = node.floating()
     axis = node.get("axis", -1) % x.rank
+    return layer_norm(b, x, node.x(1), node.optional(2), node.get("epsilon", 1e-5), axis)
+
+
+def layer_norm(b: Builder, x: Value, weight: Value, bias: Value | None, epsilon: float, axis: int = -1) -> Value:
+    """The axes from one on, normalised.
+
+    Raises:
+        Unread: if they are free, or scaled otherwise than entry by entry.
+    """
     lengths = x.shape[axis:]
     if None in lengths or weight.shape != lengths or (bias is not None and bias.shape != lengths):
         raise Unread("a normalisation over free axes")
-    return b.call(_ATEN.layer_norm.default, x, list(lengths), weight, bias, node.get("epsilon", 1e-5), False)
+    return b.call(_ATEN.layer_norm.default, x, list(lengths), weight, bias, epsilon, False)
 
 
 def _instance_norm(b: Builder, node: Node) -> Value:
@@ -139,6 +164,44 @@ def _leaky(b: Builder, node: Node) -> Value:
 
 def _elu(b: Builder, node: Node) -> Value:
     return b.call(_ATEN.elu.default, node.floating(), node.get("alpha", 1.0))
+
+
+def _selu(b: Builder, node: Node) -> Value:
+    return b.call(_ATEN.elu.default, node.floating(), node.get("alpha", 1.6732632), node.get("gamma", 1.050701))
+
+
+def _thresholded(b: Builder, node: Node) -> Value:
+    return b.call(_ATEN.threshold.default, node.floating(), node.get("alpha", 1.0), 0.0)
+
+
+def _softsign(b: Builder, node: Node) -> Value:
+    x = node.floating()
+    return b.call(_ATEN.div.Tensor, x, b.call(_ATEN.add.Tensor, b.call(_ATEN.abs.default, x), 1.0))
+
+
+def _composed(before: Any, reduction: Any, after: Any) -> Reader:
+    """A function of every entry, a reduction, and a function of what that gives."""
+
+    def read(b: Builder, node: Node) -> Value:
+        x = node.floating()
+        axes = axes_of(node, x)
+        x = before(b, x)
+        x = x if axes is None else b.call(reduction, x, axes, bool(node.get("keepdims", 1)))
+        return after(b, x)
+
+    return read
+
+
+def _is(target: Any) -> Any:
+    return lambda b, x: b.call(target, x)
+
+
+def _same(b: Builder, x: Value) -> Value:
+    return x
+
+
+def _square(b: Builder, x: Value) -> Value:
+    return b.call(_ATEN.mul.Tensor, x, x)
 
 
 def _arg(target: Any) -> Reader:
@@ -175,13 +238,6 @@ def _one_hot(b: Builder, node: Node) -> Value:
     hits = [b.call(_ATEN.eq.Tensor, x, b.constant(way.reshape(shape))) for way in ways]
     off, on = (b.call(_ATEN.select.int, values, 0, place) for place in (0, 1))
     return b.call(_ATEN.where.self, b.call(_ATEN.logical_or.default, *hits), on, off)
-
-
-def _square_sum(b: Builder, node: Node) -> Value:
-    x = node.floating()
-    axes = axes_of(node, x)
-    square = b.call(_ATEN.mul.Tensor, x, x)
-    return square if axes is None else b.call(_ATEN.sum.dim_IntList, square, axes, bool(node.get("keepdims", 1)))
 
 
 def _product(b: Builder, node: Node) -> Any:
@@ -239,7 +295,14 @@ BOUNDARIES: dict[str, Reader] = {
     "ReduceMax": reduced(_ATEN.amax.default, floating=False),
     "ReduceMin": reduced(_ATEN.amin.default, floating=False),
     "ReduceProd": _product,
-    "ReduceSumSquare": _square_sum,
+    "ReduceL1": _composed(_is(_ATEN.abs.default), _SUM, _same),
+    "ReduceL2": _composed(_square, _SUM, _is(_ATEN.sqrt.default)),
+    "ReduceLogSum": _composed(_same, _SUM, _is(_ATEN.log.default)),
+    "ReduceLogSumExp": _composed(_same, _ATEN.logsumexp.default, _same),
+    "ReduceSumSquare": _composed(_square, _SUM, _same),
+    "Selu": _selu,
+    "Softsign": _softsign,
+    "ThresholdedRelu": _thresholded,
     "Softmax": _softmax(_ATEN.softmax.int),
     "Where": _where,
 }

@@ -56,8 +56,22 @@ def _resize(b: Builder, node: Node) -> Value:
     if node.word("keep_aspect_ratio_policy", "stretch") != "stretch" or x.rank not in (3, 4, 5):
         raise Unread("a resizing that torch does not have")
     lengths, scales = _asked(node, x)
-    if any(not _still(x, axis, lengths, scales) for axis in (0, 1)):
+    still = [axis for axis in range(x.rank) if _still(x, axis, lengths, scales)]
+    if 0 not in still or len(still) < 2:
         raise Unread("a resizing of channels")
+    if 1 not in still:  # channels are last
+        moved = [each and [each[axis] for axis in (0, x.rank - 1, *range(1, x.rank - 1))] for each in (lengths, scales)]
+        if x.rank - 1 not in still:
+            raise Unread("a resizing of channels")
+        y = _of_images(b, node, b.call(_ATEN.movedim.int, x, -1, 1), mode, moved[0], moved[1])
+        return b.call(_ATEN.movedim.int, y, 1, -1)
+    return _of_images(b, node, x, mode, lengths, scales)
+
+
+def _of_images(
+    b: Builder, node: Node, x: Value, mode: str, lengths: list[Any] | None, scales: list[float] | None
+) -> Value:
+    """Of images with channels first."""
     lengths, scales = lengths and lengths[2:], scales and scales[2:]
     coordinates, rounding = _coordinates(node)
     if mode == "nearest":

@@ -53,6 +53,11 @@ def _sum(b: Builder, node: Node) -> Value:
     return total
 
 
+def _mean(b: Builder, node: Node) -> Value:
+    total = _sum(b, node)
+    return total if len(node.given) == 1 else b.call(_ATEN.div.Tensor, total, len(node.given))
+
+
 def _negative(b: Builder, node: Node) -> Any:
     if _numbers(node):
         return np.asarray(np.frompyfunc(lambda n: -n, 1, 1)(node.sizes(0)), dtype=object)
@@ -119,6 +124,7 @@ SUMS: dict[str, Reader] = {
     "Div": _divide,
     "Gemm": _gemm,
     "MatMul": _matmul,
+    "Mean": _mean,
     "Mul": _arithmetic(_ATEN.mul.Tensor, lambda x, y: x * y),
     "Neg": _negative,
     "ReduceMean": reduced(_ATEN.mean.dim),
