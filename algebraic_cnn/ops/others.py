@@ -62,8 +62,8 @@ def _known(name: str) -> Traits:
 
 def _bounds(low: Any, high: Any) -> Callable[[Mapping[str, Any]], tuple[Any, Any] | None]:
     def bounds(a: Mapping[str, Any]) -> tuple[Any, Any] | None:
-        ends = tuple(a.get(end) if isinstance(end, str) else end for end in (low, high))
-        return ends if all(end is None or isinstance(end, int | float) for end in ends) else None
+        one, other = (a.get(end) if isinstance(end, str) else end for end in (low, high))
+        return (one, other) if all(end is None or isinstance(end, int | float) for end in (one, other)) else None
 
     return bounds
 

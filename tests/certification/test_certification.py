@@ -1,7 +1,7 @@
 """Certificates say yes to what is right and no to what is wrong by one bit, in the network or in its collapse.
 
-network     a small residual network with BatchNorm, uneven strengths and biases, its numbers drawn from a seed
-mutant      a copy with one defect; every level must tell which of them it can see
+    network     a small residual network with BatchNorm, uneven strengths and biases, its numbers drawn from a seed
+    mutant      a copy with one defect; every level must tell which of them it can see
 """
 
 from __future__ import annotations

@@ -163,7 +163,7 @@ def test_what_is_attacked_gets_a_yes(name: str, tmp_path: Path) -> None:
 
 
 def verdict(folder: Path, content: bytes) -> str:
-    """ "yes", "no", or why the file is refused."""
+    """"yes", "no", or why the file is refused."""
     try:
         return "yes" if decided(folder, content) else "no"
     except DataError as error:

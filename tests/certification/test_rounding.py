@@ -169,7 +169,7 @@ def test_each_call_counts_its_own_roundings() -> None:
     graph = trace(model, torch.zeros(1, 2, 6, 6))
     counts = call_roundings(graph)
     conv, norm, pool, flatten = (counts[call.name] for call in graph.calls)
-    assert conv >= 18 + 1  # products, and the bias
+    assert conv >= 18 + 1                    # products, and the bias
     assert norm >= 10
     assert pool >= 4
     assert flatten == 0
