@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from algebraic_cnn import derive, operator
-from algebraic_cnn.algebra.operators import axes, rules
+from algebraic_cnn.algebra.operators import compositions, rules
 from algebraic_cnn.algebra.operators.axes import Leaf
 from algebraic_cnn.derivation.bordering import border_classes
 from algebraic_cnn.derivation.colouring import Colours
@@ -164,10 +164,10 @@ def test_a_border_that_is_taken_for_the_middle_is_wrong(monkeypatch: pytest.Monk
         return replace(found, classes=(found.classes[1], *found.classes[1:])) if n > 1 else found
 
     monkeypatch.setattr(Leaf, "rows", rows)
-    for kept in (axes.then, rules.windows):
+    for kept in (compositions.then, rules.windows):
         kept.cache_clear()
     found = border_classes(model, image(12, 12)).at(12, 12)
-    for kept in (axes.then, rules.windows):
+    for kept in (compositions.then, rules.windows):
         kept.cache_clear()
     assert not found.exactly_equals(expected)
 

@@ -4,7 +4,8 @@
 
 From the ground up:
 
-    axes        one axis as a rule n -> rows, integers alone; composition and sum of such rules
+    axes        one axis as a rule n -> rows, integers alone
+    compositions    composition and sum of such rules
     rules       the rules of layers: windows, transposed windows, averages, resizing, shuffles
     products    products of block diagonal matrices over a ring
     blocks      for every choice of classes a block of numbers and a bias vector, over any ring, when asked for

@@ -5,12 +5,9 @@
     rows(n)   class and anchor of every output of an input of length n
     period    (up, down): away from the ends, row p + up has the class of row p and an anchor ``down`` further
     reach     (before, after): how far from input j down the outputs up j .. up j + up - 1 look, the ends far away
-    Leaf      the rule of one layer;  ComposedAxis, JoinedAxis: composition and sum, which stay inside the type
+    Leaf      the rule of one layer;  compositions and sums of rules stay inside the type (compositions.py)
 
 Where [j down - before, j down + after] lies inside the axis, the outputs of that period are therefore no border rows.
-
-The classes of g f: row p of g has a class c and reads outputs j of f; its class in g f is c and, of each j, the class
-in f and the anchor relative to its own.  So a class of g f is a finite word of integers, and there are finitely many.
 """
 
 from __future__ import annotations
@@ -18,10 +15,10 @@ from __future__ import annotations
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cache, cached_property, lru_cache
-from math import gcd, lcm
+from functools import cache, cached_property
+from math import gcd
 from typing import Any
 
 from ...errors import GeometryError
@@ -41,12 +38,15 @@ P = 2**61 - 1
 #: How many axes of a kind are kept, so that layers with equal rules share theirs.
 KEPT = 2048
 
+#: How many periods of its middle a short axis shows before a long one is taken to repeat them.
+_MIDDLE = 8
+
 #: How many periods long an axis is at which the reach of a rule is measured that does not say it.
 _PROBE = 64
 
 
 @cache
-def _residue(place: int, tap: int) -> int:
+def residue(place: int, tap: int) -> int:
     """What stands for a tap of the layer at one place of a composition."""
     return 1 + secrets.randbelow(P - 1)
 
@@ -59,11 +59,13 @@ class AxisRows:
         n: length of the input.
         classes: of every output.
         anchors: of every output.
+        repeats: outputs that are known to repeat those one period before them.
     """
 
     n: int
     classes: tuple[int, ...]
     anchors: tuple[int, ...]
+    repeats: range = field(default=range(0), repr=False, compare=False)
 
     @property
     def m(self) -> int:
@@ -114,12 +116,55 @@ class Axis(ABC):
             GeometryError: if there is no output of that length.
         """
         if n not in self._rows:
-            found = list(self._find(n)) if n > 0 else []
-            if not found:
-                raise GeometryError("the map has no output of this size", got=n, where="rows")
-            classes, anchors = zip(*found, strict=True)
-            self._rows[n] = AxisRows(n, classes, anchors)
+            self._rows[n] = self._stretched(n) or self._found(n)
         return self._rows[n]
+
+    @property
+    @abstractmethod
+    def declared(self) -> bool:
+        """Whether period and reach are those of a rule that says them, and not measured at one length."""
+
+    def _found(self, n: int) -> AxisRows:
+        """The rows, output by output."""
+        found = list(self._find(n)) if n > 0 else []
+        if not found:
+            raise GeometryError("the map has no output of this size", got=n, where="rows")
+        classes, anchors = zip(*found, strict=True)
+        return AxisRows(n, classes, anchors)
+
+    def _stretched(self, n: int) -> AxisRows | None:
+        """The rows of a long axis from those of a short one, whose middle is repeated; None where that saves little."""
+        if self.period is None or not self.declared:
+            return None
+        (up, down), (before, after) = self.period, self.reach
+        first = -(-before // down)
+        more = (n - 1 - after) // down - first + 1 - _MIDDLE
+        if more <= _MIDDLE:
+            return None
+        try:
+            short = self.rows(n - more * down)
+        except GeometryError:  # its border is wider than a short axis
+            return None
+        start, stop = up * first, up * (first + 1)
+        if not self._repeats(short, range(start, stop), up, down):
+            return None
+        by = [down * self.moves(c) for c in range(len(self.reads))]
+        outputs = list(zip(short.classes, short.anchors, strict=True))
+        middle = [a + i * by[c] for i in range(more + 1) for c, a in outputs[start:stop]]
+        anchors = (*short.anchors[:start], *middle, *(a + more * by[c] for c, a in outputs[stop:]))
+        classes = short.classes[:start] + short.classes[start:stop] * (more + 1) + short.classes[stop:]
+        return AxisRows(n, classes, anchors, range(stop, stop + more * up))
+
+    def _repeats(self, rows: AxisRows, outputs: range, up: int, down: int) -> bool:
+        """Whether the outputs, which look nowhere but from their anchors, come again ``_MIDDLE`` times, moved."""
+        if any(kind != HERE for p in outputs for kind, _ in self.reads[rows.classes[p]]):
+            return False
+        first = [(rows.classes[p], rows.anchors[p]) for p in outputs]
+        return all(
+            (rows.classes[p + i * up], rows.anchors[p + i * up]) == (c, a + i * down * self.moves(c))
+            for i in range(1, _MIDDLE)
+            for p, (c, a) in zip(outputs, first, strict=True)
+        )
 
     def moves(self, c: int) -> bool:
         """Whether rows of a class read anything relative to their anchors; if not, these mean nothing."""
@@ -197,6 +242,11 @@ class Leaf(Axis):
         m = self.rows(n).m if self.period is None else 0
         return self.period or (m // gcd(n, m), n // gcd(n, m))
 
+    @property
+    def declared(self) -> bool:
+        """Whether the rule says its reach."""
+        return self._reach is not None
+
     @cached_property
     def reach(self) -> Reach:
         """As given, or as the rows of a long axis have it."""
@@ -218,131 +268,4 @@ class Leaf(Axis):
     def _terms(self, source: Any, place: int) -> Iterator[tuple[Read, int]]:
         for kind, o, tap, weight in source:
             factor = Fraction(weight)
-            yield (kind, o), _residue(place, tap) * factor.numerator * pow(factor.denominator, -1, P) % P
-
-
-#: A row of an earlier map as a later one sees it: its class, how it is reached, and its anchor from there.
-Mid = tuple[int, int, int]
-
-
-def moved(axis: Axis, mid: Mid) -> list[Read]:
-    """The reads of a row of ``axis`` as reads of the row that it is a part of."""
-    c, kind, d = mid
-    return [(kind, d + o) if own == HERE else (own, o) for own, o in axis.reads[c]]
-
-
-class ComposedAxis(Axis):
-    """First ``f``, then ``g``.
-
-    >>> step = lambda: Leaf(1, (1, 2), lambda n: ([(HERE, 2 * p, 0, 1)] for p in range(n // 2)))
-    >>> twice = ComposedAxis(step(), step())
-    >>> twice.period, twice.rows(9).anchors
-    ((1, 4), (0, 4))
-    """
-
-    def __init__(self, f: Axis, g: Axis) -> None:
-        super().__init__(_composed(f.period, g.period) if f.period and g.period else None, f.layers + g.layers)
-        self.f, self.g = f, g
-
-    def period_at(self, n: int) -> tuple[int, int]:
-        """That of both, at the lengths that they have."""
-        return self.period or _composed(self.f.period_at(n), self.g.period_at(self.f.rows(n).m))
-
-    @cached_property
-    def reach(self) -> Reach:
-        """That of the first, about the outputs of it between which the second looks."""
-        (up, down), (before, after) = self.f.period or (1, 1), self.f.reach
-        low, high = self.g.reach
-        wide = (self.g.period or (1, 1))[1] * (up // gcd(up, (self.g.period or (1, 1))[1]) - 1)
-        return before + down * -(-low // up), after + down * ((high + wide) // up)
-
-    def _find(self, n: int) -> Iterator[tuple[int, int]]:
-        f, first = self.f, self.f.rows(n)
-        after = self.g.rows(first.m)
-        moves = [f.moves(c) for c in range(len(f.reads))]
-        for c, base in zip(after.classes, after.anchors, strict=True):
-            mids = [(kind, o + (base, 0, first.m)[kind]) for kind, o in self.g.reads[c]]
-            here = (j for kind, j in mids if kind == HERE)
-            anchor = next((first.anchors[j] for j in here if moves[first.classes[j]]), 0)
-            origin = (anchor, 0, n)
-            parts = tuple(
-                (first.classes[j], kind, first.anchors[j] - origin[kind] if moves[first.classes[j]] else 0)
-                for kind, j in mids
-            )
-            yield self._class((c, parts), (read for mid in parts for read in moved(f, mid))), anchor
-
-    def _terms(self, source: Any, place: int) -> Iterator[tuple[Read, int]]:
-        c, mids = source
-        content = self.g.content(c, place + self.f.layers)
-        for read, mid in zip(self.g.reads[c], mids, strict=True):
-            own = self.f.content(mid[0], place)
-            for inner, at in zip(self.f.reads[mid[0]], moved(self.f, mid), strict=True):
-                yield at, content[read] * own[inner]
-
-
-class JoinedAxis(Axis):
-    """Two maps of one input: a row's class is those of both, and where their anchors are from its own.
-
-    >>> one = lambda at: Leaf(1, (1, 1), lambda n: ([(HERE, p + at, 0, 1)] for p in range(n - 1)))
-    >>> both = JoinedAxis(one(0), one(1))
-    >>> both.rows(3).classes, both.reads
-    ((0, 0), [((0, 0), (0, 1))])
-    """
-
-    def __init__(self, f: Axis, g: Axis) -> None:
-        super().__init__(_common(f.period, g.period) if f.period and g.period else None, f.layers + g.layers + 2)
-        self.parts = f, g
-
-    def period_at(self, n: int) -> tuple[int, int]:
-        """That of both; that of the first where they have none in common."""
-        pair = [part.period_at(n) for part in self.parts]
-        return self.period or _common(*pair) or pair[0]
-
-    @cached_property
-    def reach(self) -> Reach:
-        """The larger one, both counted in periods that they have in common."""
-        down = (self.period or (1, 1))[1]
-        found = [(part.reach, (part.period or (1, 1))[1]) for part in self.parts]
-        return max(before for (before, _), _ in found), max(after + down - own for (_, after), own in found)
-
-    def _find(self, n: int) -> Iterator[tuple[int, int]]:
-        f, g = self.parts
-        first, second = f.rows(n), g.rows(n)
-        if first.m != second.m:
-            raise GeometryError("maps side by side have outputs of one size", got=(first.m, second.m), where="sum")
-        pairs = zip(first.classes, second.classes, first.anchors, second.anchors, strict=True)
-        for c, d, a, b in pairs:
-            anchor = a if f.moves(c) else b
-            mids = (c, HERE, 0), (d, HERE, b - anchor if g.moves(d) else 0)
-            yield self._class(mids, (*moved(f, mids[0]), *moved(g, mids[1]))), anchor
-
-    def _terms(self, source: Any, place: int) -> Iterator[tuple[Read, int]]:
-        for at, (part, mid) in enumerate(zip(self.parts, source, strict=True)):
-            start = place + at * (self.parts[0].layers + 1)
-            content, factor = part.content(mid[0], start), _residue(start + part.layers, 0)
-            for inner, read in zip(part.reads[mid[0]], moved(part, mid), strict=True):
-                yield read, factor * content[inner]
-
-
-def _composed(f: tuple[int, int], g: tuple[int, int]) -> tuple[int, int]:
-    """The period of a composition, first ``f``."""
-    shared = gcd(f[0], g[1])
-    return g[0] * (f[0] // shared), f[1] * (g[1] // shared)
-
-
-def _common(f: tuple[int, int], g: tuple[int, int]) -> Period:
-    """The period of a sum; None where one map moves faster than the other."""
-    up = lcm(f[0], g[0])
-    return (up, f[1] * up // f[0]) if f[0] * g[1] == g[0] * f[1] else None
-
-
-@lru_cache(maxsize=KEPT)
-def then(f: Axis, g: Axis) -> ComposedAxis:
-    """First ``f``, then ``g``; the same object for the same axes, so that rows are found once."""
-    return ComposedAxis(f, g)
-
-
-@lru_cache(maxsize=KEPT)
-def beside(f: Axis, g: Axis) -> JoinedAxis:
-    """``f`` and ``g`` on one input; the same object for the same axes."""
-    return JoinedAxis(f, g)
+            yield (kind, o), residue(place, tap) * factor.numerator * pow(factor.denominator, -1, P) % P

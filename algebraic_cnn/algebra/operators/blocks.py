@@ -27,8 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...rings.ring import Ring
-from . import axes
-from .axes import Axis, Mid, Read, moved
+from . import compositions
+from .axes import Axis, Leaf, Read
+from .compositions import Mid, moved
 from .products import mixed, regrouped, zeros
 from .rules import windows
 
@@ -106,7 +107,7 @@ class Kernel(Blocks):
     def __init__(
         self,
         shape: Sequence[int],
-        along: Sequence[axes.Leaf],
+        along: Sequence[Leaf],
         kernel: Numbers | None = None,
         *,
         groups: int = 1,
@@ -150,7 +151,7 @@ class Kernel(Blocks):
         return ring.reduce(b + self.outside(ring)) if empty and self.outside is not None else b
 
 
-def _table(axis: axes.Leaf, c: int) -> tuple[Array, int]:
+def _table(axis: Leaf, c: int) -> tuple[Array, int]:
     """The matrix (taps, reads) of a class as integers, and their common denominator."""
     weights = [Fraction(weight) for *_, weight in axis.sources[c]]
     divisor = lcm(1, *(weight.denominator for weight in weights))
@@ -164,7 +165,7 @@ def _table(axis: axes.Leaf, c: int) -> tuple[Array, int]:
 class Identity(Kernel):
     """The map that returns its input."""
 
-    def __init__(self, channels: int, along: Sequence[axes.Leaf]) -> None:
+    def __init__(self, channels: int, along: Sequence[Leaf]) -> None:
         super().__init__((channels, 1, *[1] * len(along)), along, groups=channels)
 
 
@@ -172,7 +173,7 @@ class Then(Blocks):
     """First ``f``, then ``g``."""
 
     def __init__(self, f: Blocks, g: Blocks) -> None:
-        along = [axes.then(a, b) for a, b in zip(f.axes, g.axes, strict=True)]
+        along = [compositions.then(a, b) for a, b in zip(f.axes, g.axes, strict=True)]
         super().__init__(f.c_in, g.c_out, gcd(f.groups, g.groups), along, f.biased or g.biased)
         self.f, self.g = f, g
 
@@ -223,7 +224,7 @@ class Beside(Blocks):
     """Two maps of one input, added, or one after the other along the channels if ``stacked``."""
 
     def __init__(self, f: Blocks, g: Blocks, *, stacked: bool) -> None:
-        along = [axes.beside(a, b) for a, b in zip(f.axes, g.axes, strict=True)]
+        along = [compositions.beside(a, b) for a, b in zip(f.axes, g.axes, strict=True)]
         groups, c_out = (1, f.c_out + g.c_out) if stacked else (gcd(f.groups, g.groups), f.c_out)
         super().__init__(f.c_in, c_out, groups, along, f.biased or g.biased)
         self.pair, self.stacked = (f, g), stacked

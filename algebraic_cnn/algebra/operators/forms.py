@@ -83,7 +83,7 @@ class AxisForm:
     def hull(self, p: Array) -> tuple[Array, Array]:
         """Integers (*p.shape,) twice: the lowest and the highest position that outputs p read; p may lie anywhere.
 
-        >>> from .axes import then
+        >>> from .compositions import then
         >>> from .rules import spread, windows
         >>> doubled = then(spread(2, 2), windows(3, padding=(1, 1)))
         >>> axis_form(doubled, 4).hull(np.arange(2))                        # x[-1], x[0]; x[0], x[1]
@@ -263,6 +263,7 @@ def axis_form(axis: Axis, n: int) -> AxisForm:
     """
     rows = axis.rows(n)
     up, down, far, j = _middle(axis, rows)
+    period = up
     middle = [{o - down * j: v for o, v in axis.row(far, j * up + q).items()} for q in range(up)]
     u = next((u for u in range(1, up) if up % u == down * u % up == 0 and _repeats(middle, u, down * u // up)), up)
     up, down, j, middle = u, down * u // up, j * up // u, middle[:u]
@@ -272,9 +273,13 @@ def axis_form(axis: Axis, n: int) -> AxisForm:
 
     phases = tuple(placed(far, j * up + q, j) for q in range(up))
 
+    plainly: list[bool] = []  # the reads and what is done with them are those of the middle
+
     def told(p: int) -> bool:
         at, q = divmod(p, up)
-        if placed(rows, p, at) == phases[q]:
+        again = p in rows.repeats and plainly[p - period]
+        plainly.append(again or placed(rows, p, at) == phases[q])
+        if plainly[p]:
             return True
         return axis.row(rows, p) == {o + down * at: v for o, v in middle[q].items() if 0 <= o + down * at < n}
 

@@ -42,7 +42,7 @@ class Grouping:
     def of(cls, axis: AxisForm) -> Grouping:
         """The grouping with the fewest taps.
 
-        >>> from ..operators.axes import then
+        >>> from ..operators.compositions import then
         >>> from ..operators.forms import axis_form
         >>> from ..operators.rules import chosen, windows
         >>> twice = chosen(lambda n: [p // 2 for p in range(2 * n)], (2, 1))

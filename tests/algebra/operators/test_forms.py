@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algebraic_cnn.algebra.operators import layers
-from algebraic_cnn.algebra.operators.axes import Axis, Leaf, then
+from algebraic_cnn.algebra.operators.axes import Axis, Leaf
+from algebraic_cnn.algebra.operators.compositions import then
 from algebraic_cnn.algebra.operators.forms import OperatorForm, axis_form
 from algebraic_cnn.algebra.operators.operator import Operator
 from algebraic_cnn.algebra.operators.rules import spread, windows

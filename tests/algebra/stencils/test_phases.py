@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 
 from algebraic_cnn.algebra.operators import layers
-from algebraic_cnn.algebra.operators.axes import then
 from algebraic_cnn.algebra.operators.blocks import Kernel
+from algebraic_cnn.algebra.operators.compositions import then
 from algebraic_cnn.algebra.operators.forms import axis_form
 from algebraic_cnn.algebra.operators.operator import Operator
 from algebraic_cnn.algebra.operators.rules import chosen, windows
