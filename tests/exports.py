@@ -38,7 +38,7 @@ class Kind(NamedTuple):
 
 KINDS: dict[str, Callable[[], Kind]] = {}
 OPSETS = {"legacy": range(11, 21), "dynamo": range(18, 24)}
-SINCE = {"encoder of torch": 13}
+SINCE = {"encoder of torch": 14}
 MERGED = {"encoder of torch": 16}
 
 
