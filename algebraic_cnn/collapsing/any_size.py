@@ -24,7 +24,7 @@ from ..derivation.definitions import network_of
 from ..errors import ShapeError
 from ..ir.graph import Graph
 from ..ir.image_sizes import ImageSizes
-from ..ir.resizing import at, followed
+from ..ir.resizing import at, followed, refused
 from .rewriting import Rewrite
 
 Values = Mapping[str, int]
@@ -104,14 +104,11 @@ def _stepped(free: Graph, values: range, example: Values, symbol: str) -> tuple[
         nearby = [v for v in (centre + step, centre + 2 * step, centre - step) if v in values]
         if not nearby:
             break
-        try:
-            for value in nearby:
-                at(free, {**example, symbol: value})
-        except ShapeError as error:
-            why = f"for {error.what.partition(' takes')[0]} takes no other [at {error.where}]"
-        else:
+        error = next(filter(None, (refused(free, {**example, symbol: value}) for value in nearby)), None)
+        if error is None:
             start = centre - (centre - values.start) // step * step
             return (range(start, values.stop, step), "") if step > 1 else (values, "")
+        why = f"for {error.what.partition(' takes')[0]} takes no other [at {error.where}]"
     return (range(centre, centre + 1), why) if why else (values, "")
 
 
@@ -130,7 +127,9 @@ def _others(sizes: ImageSizes, example: Values) -> Iterator[Values]:
         yield found
 
 
-def proven(sample: Sampled, written: Rewrite, judge: Judge, *, few: bool = False) -> tuple[ImageSizes, Certificate]:
+def proven(
+    sample: Sampled, written: Rewrite, judge: Judge, *, few: bool = False, alike: bool = False
+) -> tuple[ImageSizes, Certificate]:
     """The sizes that a collapse takes, and the certificate of it at the example's and at the smallest of them.
 
     Args:
@@ -138,6 +137,7 @@ def proven(sample: Sampled, written: Rewrite, judge: Judge, *, few: bool = False
         written: what it became.
         judge: the certificate for one image size.
         few: whether to ask it of fewer sizes, because it works with whole matrices.
+        alike: whether it says the same of all sizes at which the network runs.
 
     Returns:
         The sizes: all that were asked for; where nothing was said of the least, from the least that every form takes.
@@ -148,10 +148,13 @@ def proven(sample: Sampled, written: Rewrite, judge: Judge, *, few: bool = False
     """
     new = replace(written.rewritten.shell(), input_shapes=sample.free.input_shapes, sizes=sample.sizes)
     known: dict[tuple[int, ...], Certificate | None] = {}
+    once = judge(written) if alike else None
 
     def check(values: Values) -> Certificate | None:
         key = tuple(values.values())
-        if key not in known:
+        if key not in known and once is not None:
+            known[key] = once if refused(sample.free, values) is None else None
+        elif key not in known:
             known[key] = _judged(sample.free, new, written, values, judge)
         return known[key]
 

@@ -158,7 +158,7 @@ class Cutter:
                 segment = Chain(tuple(parts[start:stop]))
                 allowed = best.cost - plans[start].cost
                 before = sum(given[start:stop], Expense())
-                merged = self._merged(Chain(placed[start:stop]), before)
+                merged = self._merged(Chain(placed[start:stop]), before, allowed)
                 for plan in (merged, self._dense(segment, before, allowed)):
                     if plan.cost < (1.0 if plan.sure else GAIN) * allowed:
                         best, allowed = plans[start].then(plan), plan.cost
@@ -179,20 +179,26 @@ class Cutter:
         reason = f"one stencil{border} would take {cost / 1000:,.0f} us against {plan.cost / 1000:,.0f} us by the model"
         return replace(plan, refusals=(reason,))
 
-    def _merged(self, piece: Piece, before: Expense | None = None) -> Plan:
-        """One stencil, for every image size if more than one is asked for, or a plan of infinite cost."""
+    def _merged(self, piece: Piece, before: Expense | None = None, allowed: float = math.inf) -> Plan:
+        """One stencil, for every image size if more than one is asked for, or a plan of infinite cost.
+
+        One that is too dear at the size where costs are compared is not written for the others: it would cost as much.
+        """
         plan = self._merged_here(piece, before)
-        return plan if self.elsewhere is None or math.isinf(plan.cost) else self._everywhere(piece, plan, before)
+        if self.elsewhere is None or math.isinf(plan.cost):
+            return plan
+        return self._everywhere(piece, plan, before) if plan.cost < allowed else NEVER
 
     def _everywhere(self, piece: Piece, plan: Plan, before: Expense | None) -> Plan:
         """A plan that takes all image sizes, or one of infinite cost."""
-        writings = [Writing.of(self.graph, piece, plan.emit)]
+        writings = [Writing.of(self.graph, self.shapes, piece, plan.emit)]
         for source, there in self.elsewhere.family(piece) if self.elsewhere else ():
-            other = replace(self, graph=source.graph, shapes=dict(source.shapes), sure=False, elsewhere=None)
+            shapes = dict(source.shapes)
+            other = replace(self, graph=source.graph, shapes=shapes, sure=False, elsewhere=None)
             found = other._merged_here(there) if there else NEVER
             if math.isinf(found.cost) or there is None:
                 return NEVER
-            writings.append(Writing.of(source.graph, there, found.emit))
+            writings.append(Writing.of(source.graph, shapes, there, found.emit))
         emit = lifted(writings)
         return self._form(piece, emit, before, plan.mergers[0].form) if emit else NEVER
 

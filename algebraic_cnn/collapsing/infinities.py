@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping, Set
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from ..derivation import samples
 from ..ir.graph import Call, Graph, Ref
@@ -62,8 +61,7 @@ def reached(graph: Graph, affine: Set[str]) -> Set[str]:
 
 
 def _holds_infinity(call: Call, graph: Graph) -> bool:
-    leaves = pytree.tree_leaves((call.args, dict(call.kwargs)))
-    numbers = (graph.constants.get(leaf.name) if isinstance(leaf, Ref) else leaf for leaf in leaves)
+    numbers = (graph.constants.get(leaf.name) if isinstance(leaf, Ref) else leaf for leaf in call.leaves())
     return any(map(_infinite, numbers))
 
 
@@ -111,7 +109,8 @@ def _differs(pair: Pair, rewrite: Rewrite, after: Graph, doubtful: Set[str]) -> 
         together = 0
     inputs = starts(together or pair.original.least)
     sides = [Evaluator(graph, Float(), graph.device) for graph in (pair.original, new)]
-    plain = {name: torch.ones(inputs[name].shape, dtype=torch.float64, device=inputs[name].device) for name in names}
+    device = rewrite.network.graph.device
+    plain = {name: torch.ones(inputs[name].shape, dtype=torch.float64, device=device) for name in names}
     with torch.no_grad():
         for probe in _probes(plain, doubtful, together):
             masks = [[y.isnan() for y in side.run([probe[name] for name in side.graph.inputs])] for side in sides]

@@ -17,11 +17,11 @@ import torch
 from ..algebra.forms import floating
 from ..certification.certificate import Certificate
 from ..certification.check import Asked, is_map, stated
-from ..certification.comparison import compare
+from ..certification.comparison import LEVELS, compare
 from ..derivation.definitions import network_of
 from ..derivation.methods import METHODS
 from ..derivation.samples import apart
-from ..errors import DataError, UncertifiedError
+from ..errors import DataError, UncertifiedError, UnknownNameError
 from ..files.plain_json import built, spelled
 from ..ir.choices import Choices, FreeAxis, free_axes
 from ..ir.graph import Graph
@@ -41,7 +41,7 @@ from .pruning import Pruned, pruned
 from .rewriting import Rewrite, rewrite
 from .sizes import grown
 from .tangles import untangled
-from .validation import Examples, validated
+from .validation import Examples, changed, validated
 
 #: What is wrong where a certificate says no, and where it says nothing.
 NOT_THE_NETWORK = "the collapse is not the network"
@@ -179,7 +179,9 @@ class Job:
             UncertifiedError: if it does not say yes.
         """
         if self.sample is not None:
-            sizes, certificate = proven(self.sample, written, self._judge, few=self.level == "rational")
+            alike = self.level in (None, "modular") and not changed(written)  # every call is as it was
+            few = self.level == "rational"
+            sizes, certificate = proven(self.sample, written, self._judge, few=few, alike=alike)
             return sizes, affirmed(certificate) if self.level else None
         if self.level is None:
             return None, None
@@ -247,3 +249,15 @@ def affirmed(certificate: Certificate) -> Certificate:
         what = UNDECIDED if certificate.undecided else NOT_THE_NETWORK
         raise UncertifiedError(what, got=str(certificate), where="collapse")
     return certificate
+
+
+def named_level(method: str, level: str | None) -> str | None:
+    """The level that a name stands for, both names being known.
+
+    Raises:
+        UnknownNameError: if there is no such method or level.
+    """
+    for name, names in ((method, ("auto", *METHODS)), (level, (None, *LEVELS))):
+        if name not in names:
+            raise UnknownNameError("no such method or level", expected=names, got=name, where="collapse")
+    return "modular" if level == "auto" else level

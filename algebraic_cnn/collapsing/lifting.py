@@ -13,7 +13,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections import ChainMap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,9 +52,9 @@ class Writing:
     out: Ref
 
     @classmethod
-    def of(cls, graph: Graph, piece: Piece, emit: Emit) -> Writing:
-        """The form of a piece, written by itself."""
-        builder = GraphBuilder(graph, ChainMap({"x": piece.source}, graph.shapes()))
+    def of(cls, graph: Graph, shapes: MutableMapping[str, Size], piece: Piece, emit: Emit) -> Writing:
+        """The form of a piece of a graph whose values have these shapes, written by itself."""
+        builder = GraphBuilder(graph, ChainMap({"x": piece.source}, shapes))
         return cls(piece, builder, emit(builder, Ref("x"), LIKE))
 
     def shape(self, value: Any) -> Size:
@@ -77,7 +77,7 @@ def lifted(writings: Sequence[Writing]) -> Emit | None:
         return _Lift(writings, builder, like, {"x": x}).all()
 
     try:
-        Writing.of(first.builder.graph, first.piece, emit)
+        Writing.of(first.builder.graph, first.builder.graph.shapes(), first.piece, emit)
     except _SizeBound:
         return None
     return emit

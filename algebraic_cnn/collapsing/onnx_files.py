@@ -17,7 +17,7 @@ from typing import Any
 from ..certification.certificate import Certificate
 from ..derivation.definitions import network_of
 from ..derivation.methods import MEMORY_BUDGET
-from ..errors import ShapeError, UnknownNameError
+from ..errors import UnknownNameError
 from ..files import write_bytes
 from ..ir.graph import Graph
 from ..ir.image_sizes import ImageSizes
@@ -29,13 +29,14 @@ from ..ir.onnx.network import OnnxGraph, network
 from ..ir.onnx.pen import Unwritten
 from ..ir.onnx.spelling import nodes_of
 from ..ir.onnx.tidying import tidied
-from ..ir.resizing import at
+from ..ir.onnx.weights import weighed, weightless
+from ..ir.resizing import refused
 from ..ir.spelling import plain
 from ..ops.traits import Prices
 from ..rings.ring import Float
 from .any_size import sampled, starts_of
 from .infinities import staying
-from .job import Job
+from .job import Job, named_level
 from .kept import watched
 from .onnx_bodies import nodes_in, with_bodies
 from .report import Report, report_of
@@ -110,18 +111,19 @@ def collapse_onnx(
     Raises:
         MissingExtraError: if the extra "onnx" is not installed.
         DataError: if the file is missing, damaged or refused.
+        UnknownNameError: if there is no such level or method.
         ShapeError: if a shape does not fit its input.
         UncertifiedError: if the certificate refutes the collapse.
         TooLargeError, NonFiniteError: as ``derive`` raises them.
     """
-    certify = "modular" if certify == "auto" else certify
+    level = named_level(method, certify)
 
     def collapsed(model: Any, where: str) -> OnnxCollapse:
         """A file, or a body as a file."""
         within, inner = with_bodies(model, collapsed)
         said = shapes if where == str(path) else None
         read = with_branches(network(within, said, where), said, where)
-        result = _collapsed(read, certify, method, prices or ONNX_RUNTIME, memory_budget)
+        result = _collapsed(read, level, method, prices or ONNX_RUNTIME, memory_budget)
         nodes = nodes_in(model.graph), nodes_in(result.model.graph)
         return replace(result, inner=inner, nodes=nodes, certificate=_speaking_of(result.certificate, inner))
 
@@ -165,10 +167,11 @@ def _collapsed(read: OnnxGraph, certify: str | None, method: str, prices: Prices
 
 def _cleaned(model: Any) -> tuple[Any, int | None]:
     """A file without what nobody reads, cleaned up, and how many nodes that took away; None where it changed none."""
-    bare = written_down(tidied(model))
+    light, weights = weightless(model)
+    bare = written_down(tidied(light))
     new = cleaned(bare)
     same = list(new.graph.node) == list(bare.graph.node)
-    return new, None if same else len(bare.graph.node) - len(new.graph.node)
+    return weighed(new, weights), None if same else len(bare.graph.node) - len(new.graph.node)
 
 
 def stepped(graph: Graph, step: int) -> Graph:
@@ -177,7 +180,7 @@ def stepped(graph: Graph, step: int) -> Graph:
     example = sizes.of(graph.inputs, graph.example_shapes)
     for symbol, value in example.items():
         tried = (n for n in (1, 2, 4, 8, 16, 32) if n <= step)
-        found = next((n for n in tried if _takes(graph, {**example, symbol: value + n})), step)
+        found = next((n for n in tried if refused(graph, {**example, symbol: value + n}) is None), step)
         sizes = sizes.narrowed(
             symbol, range(value % found or found, sys.maxsize, found) if found > 1 else range(2, sys.maxsize)
         )
@@ -194,14 +197,6 @@ def _grown(written: Rewrite, read: OnnxGraph) -> dict[str, str]:
         if after > len(before):
             found |= dict.fromkeys((call.name for call in pair.region.calls), "its form would have more nodes")
     return found
-
-
-def _takes(graph: Graph, values: Mapping[str, int]) -> bool:
-    try:
-        at(graph, values)
-    except ShapeError:
-        return False
-    return True
 
 
 def _rewritten(

@@ -25,9 +25,9 @@ from ..algebra.forms import Dense, floating
 from ..certification.certificate import Certificate
 from ..certification.check import Asked
 from ..certification.check import device as device_of
-from ..certification.comparison import LEVELS, compare
-from ..derivation.methods import MEMORY_BUDGET, METHODS, cheapest, derive_graph
-from ..errors import UnknownNameError, chosen
+from ..certification.comparison import compare
+from ..derivation.methods import MEMORY_BUDGET, cheapest, derive_graph
+from ..errors import chosen
 from ..ir.choices import carrying
 from ..ir.dynamic_shapes import left_bound
 from ..ir.emission import emit
@@ -43,7 +43,7 @@ from ..toeplitz.arguments import bytes_allowed
 from .any_size import sampled
 from .building import in_dtype
 from .contest import as_given, comparable, slower
-from .job import Job, affirmed, fitted
+from .job import Job, affirmed, fitted, named_level
 from .measurement import Race, doubtful, race, runner, timed, values_of
 from .pruning import pruned
 from .report import report_of
@@ -117,7 +117,7 @@ def collapse(
     'axis 2 of input: 2 or more'
     """
     chosen("preference", prefer, PREFERENCES, where="prefer")
-    asked = {"method": method, "level": _level(method, certify), "prefer": prefer, "prices": prices or Prices()}
+    asked = {"method": method, "level": named_level(method, certify), "prefer": prefer, "prices": prices or Prices()}
     dtype, memory_budget = None if dtype is None else floating(dtype), bytes_allowed(memory_budget)
     watch = Stopwatch()
     traced = trace(model, example, dynamic_shapes=dynamic_shapes)
@@ -277,11 +277,3 @@ def _statement(certificate: Certificate, lost: str, traced: Graph) -> str:
     """What a certificate says, which new numbers are beyond the dtype of the result, and what the network notes."""
     beyond = f"Of the new numbers, {lost}." if lost else ""
     return " ".join(text for text in (certificate.statement, beyond, traced.note) if text)
-
-
-def _level(method: str, level: str | None) -> str | None:
-    """The level that a name stands for, both names being known."""
-    for name, names in ((method, ("auto", *METHODS)), (level, (None, *LEVELS))):
-        if name not in names:
-            raise UnknownNameError("no such method or level", expected=names, got=name, where="collapse")
-    return "modular" if level == "auto" else level

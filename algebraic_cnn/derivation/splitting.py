@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from ..errors import NotAffineError
 from ..ir.canonical import CanonicalCall, canonical_call
@@ -110,7 +109,7 @@ def boundary_calls(graph: Graph) -> set[str]:
 
 def _is_sized(call: Call) -> bool:
     """Whether a number of the call comes from the sizes of the inputs."""
-    return any(isinstance(leaf, SizeNumber | SizeFloat) for leaf in pytree.tree_leaves((call.args, dict(call.kwargs))))
+    return any(isinstance(leaf, SizeNumber | SizeFloat) for leaf in call.leaves())
 
 
 def _inert(call: Call) -> bool:

@@ -11,6 +11,7 @@ From the ground up:
     interpreter                  the one loop over the calls of a network
     choices                      what a collapse chose, carried by its result
     exporting, trace             from a model to a program, and to a Graph
+    known_shapes                 what torch said of a call is remembered
     resizing, sized              the same network at other sizes, and at one batch size
     spelling, canonical          one form for what torch lets one write in many ways
     fingerprints                 SHA-256 of everything that a network is

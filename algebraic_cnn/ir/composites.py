@@ -285,7 +285,7 @@ class _Writing:
 
 def _counts(call: Call) -> bool:
     """Whether a number of the call comes from the sizes of the inputs, as an expression that must not be lost."""
-    leaves = pytree.tree_leaves((call.args, dict(call.kwargs)))
+    leaves = call.leaves()
     return call.counted or any(isinstance(leaf, SizeNumber | SizeFloat) for leaf in leaves)
 
 

@@ -16,7 +16,7 @@ from torch.fx.graph import _PyTreeCodeGen, _PyTreeInfo
 from torch.utils import _pytree as pytree
 
 from ..errors import ShapeError
-from .graph import Graph, Ref, Rows, Submodule
+from .graph import Graph, Ref, Rows, Submodule, mapped
 from .image_sizes import spoken
 
 
@@ -52,7 +52,7 @@ def emit(graph: Graph, *, dtype: torch.dtype | None = None) -> fx.GraphModule:
     nodes |= {name: _guard(drawn, held, buffers[name]) for name in _read_and_written(graph)}
 
     for call in graph.calls:
-        args, kwargs = pytree.tree_map(_drawer(root, drawn, nodes), (call.args, dict(call.kwargs)))
+        args, kwargs = mapped(_drawer(root, drawn, nodes), (call.args, dict(call.kwargs)))
         nodes[call.name] = drawn.create_node("call_function", call.target, args, kwargs, name=call.name)
     values = [nodes[out.name] if isinstance(out, Ref) else out for out in graph.outputs]
     count = len(values) - len(graph.writes)

@@ -37,6 +37,29 @@ def unused(hint: str, taken: Container[str]) -> str:
     return name
 
 
+def mapped(function: Callable[[Any], Any], value: Any) -> Any:
+    """A value with a function applied to every leaf, as torch's ``tree_map`` does it; much faster on plain arguments.
+
+    >>> mapped(str, ((1, [2]), {"key": None}))
+    (('1', ['2']), {'key': 'None'})
+    """
+    kind = type(value)
+    if kind is tuple or kind is list:
+        return kind([mapped(function, part) for part in value])
+    if kind is dict:
+        return {key: mapped(function, part) for key, part in value.items()}
+    if isinstance(value, tuple | list | dict):
+        return pytree.tree_map(function, value)
+    return function(value)
+
+
+def leaves(value: Any) -> list[Any]:
+    """What a value is made of: the leaves of its tuples, lists and mappings, in order."""
+    found: list[Any] = []
+    mapped(found.append, value)
+    return found
+
+
 @dataclass(frozen=True)
 class Ref:
     """The value called ``name``: of an input, a constant or an earlier call."""
@@ -166,13 +189,17 @@ class Call:
                 return values[leaf.name]
             return leaf.module if isinstance(leaf, Submodule) else leaf
 
-        return pytree.tree_map(value, (self.args, dict(self.kwargs)))
+        return mapped(value, (self.args, dict(self.kwargs)))
 
     def renamed(self, values: Mapping[str, Any]) -> Call:
         """The call with other values in the places of some."""
-        args, kwargs = pytree.tree_map(
-            lambda leaf: values.get(leaf.name, leaf) if isinstance(leaf, Ref) else leaf, (self.args, dict(self.kwargs))
-        )
+        if values.keys().isdisjoint(self._names):
+            return self
+
+        def renamed(leaf: Any) -> Any:
+            return values.get(leaf.name, leaf) if isinstance(leaf, Ref) else leaf
+
+        args, kwargs = mapped(renamed, (self.args, dict(self.kwargs)))
         return replace(self, args=args, kwargs=kwargs)
 
     def refs(self) -> Iterator[str]:
@@ -181,12 +208,15 @@ class Call:
 
     def parts(self) -> list[Submodule]:
         """The parts of the model that it runs as it sees fit."""
-        return [leaf for leaf in pytree.tree_leaves((self.args, dict(self.kwargs))) if isinstance(leaf, Submodule)]
+        return [leaf for leaf in self.leaves() if isinstance(leaf, Submodule)]
+
+    def leaves(self) -> list[Any]:
+        """Every argument, those in lists and tuples one by one."""
+        return leaves((self.args, dict(self.kwargs)))
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
-        leaves = pytree.tree_leaves((self.args, dict(self.kwargs)))
-        return tuple(leaf.name for leaf in leaves if isinstance(leaf, Ref))
+        return tuple(leaf.name for leaf in self.leaves() if isinstance(leaf, Ref))
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,10 +16,9 @@ from typing import Any
 import torch
 from torch._ops import OpOverload
 from torch.export import ExportedProgram
-from torch.utils import _pytree as pytree
 
 from ..errors import TraceError
-from .graph import Call, Ref, Submodule
+from .graph import Call, Ref, Submodule, mapped
 from .refusal import line_in
 
 #: Calls whose results share no memory with their arguments.
@@ -66,7 +65,7 @@ def functional(
     for call in calls:
         if any(map(_hides_writes, call.parts())):
             return None
-        args, kwargs = pytree.tree_map(renamed, (call.args, dict(call.kwargs)))
+        args, kwargs = mapped(renamed, (call.args, dict(call.kwargs)))
         call = replace(call, args=args, kwargs=kwargs)
         if is_identity(call.op, call.args):
             current[call.name] = call.args[0].name

@@ -24,7 +24,7 @@ from ..errors import TraceError, TrainingModeError
 from .batch_sizes import allowed
 from .dynamic_shapes import image_sizes
 from .exporting import any_size, export
-from .graph import Call, Graph, Ref, needed
+from .graph import Call, Graph, Ref, mapped, needed
 from .inlining import inlined
 from .inplace import functional, is_identity, mutates, require_sharing_said
 from .interpreter import interpret
@@ -300,7 +300,7 @@ def _folded(
         return numbers.get(leaf.name, leaf) if isinstance(leaf, Ref) else leaf
 
     def spelled(call: Call) -> Call:
-        args, kwargs = pytree.tree_map(known, (call.args, dict(call.kwargs)))
+        args, kwargs = mapped(known, (call.args, dict(call.kwargs)))
         return replace(call, args=args, kwargs=kwargs)
 
     return [spelled(c) if any(n in numbers for n in c.refs()) else c for c in remaining], tuple(map(known, outputs))

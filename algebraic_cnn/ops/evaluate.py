@@ -19,10 +19,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from ..errors import NonFiniteError, NotAffineError, ShapeError
-from ..ir.graph import Call, Graph, Ref
+from ..ir.graph import Call, Graph, Ref, leaves, mapped
 from ..ir.interpreter import interpret
 from ..rings.ring import Float, Ring
 from .op import CallSite
@@ -119,7 +118,7 @@ class Evaluator:
         ringed = {name: self._ringed(call, name, value, raw[name], linear) for name, value in arguments.items()}
         ringed = {name: value for name, value in ringed.items() if value is not None}
         y = OPS[call.op].evaluate(CallSite(call.target, raw, ringed, dependent, self.ring, linear, dtype))
-        for tensor in pytree.tree_leaves(y) if self.ring.exact else ():
+        for tensor in leaves(y) if self.ring.exact else ():
             if isinstance(tensor, Tensor) and tensor.requires_grad:
                 tensor.register_hook(self._reduced)
         return y
@@ -130,17 +129,17 @@ class Evaluator:
 
     def _natively(self, call: Call, values: dict[str, Any]) -> Any:
         """A size, a choice from a tuple, or a constant: what torch itself computes."""
-        args, kwargs = pytree.tree_map(lambda leaf: self._value(leaf, values), (call.args, dict(call.kwargs)))
+        args, kwargs = mapped(lambda leaf: self._value(leaf, values), (call.args, dict(call.kwargs)))
         return call.target(*args, **kwargs)
 
     def _depends(self, value: Any) -> bool:
-        return any(isinstance(leaf, Ref) and leaf.name in self._dependent for leaf in pytree.tree_leaves(value))
+        return any(isinstance(leaf, Ref) and leaf.name in self._dependent for leaf in leaves(value))
 
     def _raw(self, call: Call, name: str, value: Any, values: dict[str, Any]) -> Any:
         """The argument as the model has it; a number, as the tensor or the float that torch computes with."""
         if is_scalar(name, value):
             return taken(call, value, self.graph).item()
-        found = pytree.tree_map(lambda leaf: self._value(leaf, values), value)
+        found = mapped(lambda leaf: self._value(leaf, values), value)
         known = not isinstance(value, Ref) or value.name in self._dependent or is_place(name)
         return found if known or not isinstance(found, Tensor) else self._operand(call, found)
 
@@ -261,7 +260,7 @@ def obstacle(call: Call, graph: Graph, dependent: frozenset[str], dtypes: Mappin
 
 
 def _varying(value: Any, dependent: frozenset[str]) -> list[str]:
-    return [leaf.name for leaf in pytree.tree_leaves(value) if isinstance(leaf, Ref) and leaf.name in dependent]
+    return [leaf.name for leaf in leaves(value) if isinstance(leaf, Ref) and leaf.name in dependent]
 
 
 def _conversion(call: Call, arguments: Mapping[str, Any], given: Sequence[torch.dtype]) -> str:

@@ -274,3 +274,38 @@ def test_nodes_whose_function_may_draw_numbers_stay_both(tmp_path: Path) -> None
     path = tmp_path / "a.onnx"
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8, functions=[draws]), path)
     assert [each.op_type for each in collapse_onnx(path).model.graph.node] == ["Draws", "Draws", "Sub"]
+
+
+def large(tmp_path: Path, *arrays: np.ndarray) -> Path:
+    """x times the first matrix, through a sine, and so on."""
+    names = [f"w{place}" for place in range(len(arrays))]
+    last, nodes = "x", []
+    for name in names:
+        nodes += [node("MatMul", f"{last} {name}", f"m{name}"), node("Sin", f"m{name}", f"s{name}")]
+        last = f"s{name}"
+    graph = onnx.helper.make_graph(
+        [*nodes, node("Identity", last, "y")],
+        "large",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["N", len(arrays[0])])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["N", len(arrays[0])])],
+        [onnx.numpy_helper.from_array(array, name) for name, array in zip(names, arrays, strict=True)],
+    )
+    opsets = [onnx.helper.make_opsetid("", 18)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "large.onnx")
+    return tmp_path / "large.onnx"
+
+
+def test_large_weights_are_one_where_they_are_equal_bit_for_bit(tmp_path: Path) -> None:
+    w = np.random.default_rng(0).standard_normal((256, 256)).astype(np.float32)
+    other = w.copy()
+    other[255, 255] = np.nextafter(other[255, 255], np.float32(9))
+    path = large(tmp_path, w, w.copy(), other, w.T.copy())
+    result = collapse_onnx(path)
+    held = {t.name: onnx.numpy_helper.to_array(t) for t in result.model.graph.initializer}
+    assert sorted(held) == ["w0", "w2", "w3"]
+    for name, array in {"w0": w, "w2": other, "w3": w.T}.items():
+        assert np.array_equal(held[name].view(np.int32), array.copy().view(np.int32))
+    new = result.save(tmp_path / "new.onnx")
+    x = np.random.default_rng(1).standard_normal((3, 256)).astype(np.float32)
+    right, found = (session(each, level="none").run(None, {"x": x})[0] for each in (path, new))
+    assert np.array_equal(right, found)

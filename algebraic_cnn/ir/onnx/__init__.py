@@ -15,6 +15,7 @@ From the ground up:
     pen, spelling              what writes nodes; ATen calls as nodes
     lengths, sheet, entries    what is known of shapes; nodes while they are changed; integers that say shapes
     chains, cleaning           moves after moves as one; equal nodes once
+    weights                    large numbers set aside while nodes are cleaned up
     tidying, editing           nodes and numbers put together; a file whose graph was rewritten
     writing                    torch's own exporter, with a sum of all of it
 """

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
-from ..graph import Call, Ref, Rows, unused
+from ..graph import Call, Ref, Rows, leaves, mapped, unused
+from ..known_shapes import measured
 from ..nodes import op_of
 from .values import Bound, Refused, Size, Sizes, Unread, Value
 
@@ -87,12 +87,12 @@ class Builder:
             Refused: if torch refuses the call at the first trial.
             Bound: if it refuses it at some.
         """
-        leaves = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Value | Size)]
-        known = all(isinstance(leaf, Value) and leaf.constant is not None for leaf in leaves)
+        given = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Value | Size)]
+        known = all(isinstance(leaf, Value) and leaf.constant is not None for leaf in given)
         if known and not getattr(target, "endless", False):
             return self._folded(target, args, kwargs)
         shells = list(self._tried(target, args, kwargs))
-        placed, named = pytree.tree_map(self._ref, (args, kwargs))
+        placed, named = mapped(self._ref, (args, kwargs))
         name = self.fresh(hint or self._hint(target))
         several = isinstance(shells[0], tuple | list)
         self._append(name, target, placed, named, () if several else shells)
@@ -177,13 +177,13 @@ class Builder:
             raise Unread("more numbers than a file may make of constants")
 
     def _folded(self, target: Any, args: Any, kwargs: Any) -> Any:
-        leaves = pytree.tree_leaves((args, kwargs))
-        counts = [leaf.constant.numel() for leaf in leaves if isinstance(leaf, Value) and leaf.constant is not None]
-        factor = math.prod(abs(leaf) + 1 for leaf in leaves if isinstance(leaf, int))
+        given = leaves((args, kwargs))
+        counts = [leaf.constant.numel() for leaf in given if isinstance(leaf, Value) and leaf.constant is not None]
+        factor = math.prod(abs(leaf) + 1 for leaf in given if isinstance(leaf, int))
         if max(counts, default=1) * factor > _SMALL:  # how many it makes is asked first
             shells = next(self._tried(target, args, kwargs))
-            self.allow(sum(shell.numel() for shell in pytree.tree_leaves(shells) if isinstance(shell, Tensor)))
-        args, kwargs = pytree.tree_map(lambda leaf: leaf.constant if isinstance(leaf, Value) else leaf, (args, kwargs))
+            self.allow(sum(shell.numel() for shell in leaves(shells) if isinstance(shell, Tensor)))
+        args, kwargs = mapped(lambda leaf: leaf.constant if isinstance(leaf, Value) else leaf, (args, kwargs))
         try:
             with torch.no_grad():
                 found = target(*args, **kwargs)
@@ -200,14 +200,14 @@ class Builder:
                     return leaf.shells[trial]
                 return leaf.numbers[trial] if isinstance(leaf, Size) else leaf
 
-            tried, named = pytree.tree_map(at, (args, kwargs))
+            tried, named = mapped(at, (args, kwargs))
             try:
                 with torch.no_grad():
-                    found = target(*tried, **named)
-                for leaf in pytree.tree_leaves(found):
+                    found = measured(target, tried, named)
+                for leaf in leaves(found):
                     if isinstance(leaf, Tensor) and leaf.numel() > _LARGEST:
                         raise Unread("a value of more numbers than a computer holds")
-                yield pytree.tree_map(lambda leaf: leaf.to("meta") if isinstance(leaf, Tensor) else leaf, found)
+                yield mapped(lambda leaf: leaf.to("meta") if isinstance(leaf, Tensor) else leaf, found)
             except (RuntimeError, ValueError, IndexError, TypeError) as error:
                 if trial:
                     raise Bound(f"{self.place[0]}: {_reason(error)}") from error

@@ -88,19 +88,25 @@ def _once(model: Any) -> bool:
     graph = model.graph
     given = {value.name for value in graph.input}
     kept = {value.name for value in graph.output} | {name for node in graph.node for name in captured(node)}
-    first: dict[bytes, str] = {}
-    names: dict[str, str] = {}
+    like: dict[tuple[Any, ...], list[Any]] = {}
     for tensor in graph.initializer:
         if tensor.name not in given and tensor.name not in kept:
+            like.setdefault((tuple(tensor.dims), tensor.data_type), []).append(tensor)
+    names: dict[str, str] = {}
+    for tensors in like.values():
+        first: dict[bytes, str] = {}
+        for tensor in tensors if len(tensors) > 1 else ():
             key = _bare(tensor)
             if first.setdefault(key, tensor.name) != tensor.name:
                 names[tensor.name] = first[key]
+    if not names:
+        return False
     for node in graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
     left = [tensor for tensor in graph.initializer if tensor.name not in names]
     del graph.initializer[:]
     graph.initializer.extend(left)
-    return bool(names)
+    return True
 
 
 def _bare(message: Any) -> bytes:
