@@ -229,7 +229,8 @@ def _compared(check: Check, pairing: Matching, holds: Certificate, fails: Certif
                  for part, row in zip(cuts, inputs, strict=True)]  # fmt: skip
         for (one, i), (other, j), place in pairing.pairs:
             at = f"entry {{}} of {place}" if boundaries else "output {} at the integer input recorded here"
-            witness = unequal(field, found[one][i], found[other][j], at, None if boundaries else inputs[0][0].numpy())
+            shown = inputs[0][0].numpy() if inputs[0] and not boundaries else None
+            witness = unequal(field, found[one][i], found[other][j], at, shown)
             if witness is not None:
                 return witness
         return None

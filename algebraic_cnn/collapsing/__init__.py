@@ -14,6 +14,7 @@ From the ground up:
     sizes                                    how many numbers are kept
     measurement, contest, stopwatch          the last word, by the clock: of regions, of the whole; laps with names
     report, result, any_size                 what was done; what is given back; all image sizes at once
+    folding                                  norms in convolutions, where lengths are not known
     infinities                               where infinite numbers may come, and must spread as they did
     job, pipeline                            one collapse; collapse
     certifying                               certify, which knows a collapse again

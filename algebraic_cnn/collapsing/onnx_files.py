@@ -35,6 +35,7 @@ from ..ir.spelling import plain
 from ..ops.traits import Prices
 from ..rings.ring import Float
 from .any_size import sampled, starts_of
+from .folding import bent, folded
 from .infinities import staying
 from .job import Job, named_level
 from .kept import watched
@@ -212,11 +213,13 @@ def _rewritten(
     kept = watched(here, affine)
     other = {call.name for call in here.calls if call.name in affine and call.dtype not in (None, here.dtype)}
     kept |= dict.fromkeys(other - kept.keys(), "its dtype is not that of the network")
+    folds = {name: call for call in here.calls if (name := folded(call, here))} if read.inputs.unsaid else {}
     if read.inputs.unsaid:  # the file may take other lengths than that of the example
-        kept |= dict.fromkeys(affine, "a length of the inputs must be said")
+        idle = affine - folds.keys() - {call.name for call in folds.values()}
+        kept |= dict.fromkeys(idle, "a length of the inputs must be said")
     job = Job(here, here.dtype, method, level, prices, memory_budget, sample, kept, images=True)
     written = job.rewritten()
-    if more := _grown(written, read):
+    if more := _grown(written, read) | (bent(written) if read.inputs.unsaid else {}):
         job = replace(job, kept={**job.kept, **more})
         written = job.rewritten()
     while beyond := staying(written, written.rewritten.over(Float(), dtype=here.dtype)):

@@ -3,6 +3,7 @@
 From the ground up:
 
     samples                      is every sample treated by itself, and all alike?
+    rowwise, idle                calls that do the same with every row; calls that change nothing where they stand
     hoisting, splitting          a network cut at its calls that are not affine
     definitions                  affine values as sums and concatenations of pieces
     images                       a network as one map of images of every size

@@ -14,6 +14,7 @@ From the ground up:
     known_shapes                 what torch said of a call is remembered
     resizing, sized              the same network at other sizes, and at one batch size
     spelling, canonical          one form for what torch lets one write in many ways
+    composites, factors          calls by those that define them: to the bit, or (real_definitions) as real functions
     fingerprints                 SHA-256 of everything that a network is
     dynamo                       graphs of torch.compile as modules; what torch does not promise to keep
     emission                     back to a torch module with the signature of the model

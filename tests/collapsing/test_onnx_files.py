@@ -140,6 +140,29 @@ def test_a_length_that_only_looks_free_must_be_said(tmp_path: Path) -> None:
     assert np.array_equal(runs(said.save(tmp_path / "b.onnx"), x), runs(path, x))
 
 
+def test_a_norm_is_folded_for_every_length(tmp_path: Path) -> None:
+    """A convolution that takes its BatchNorm in is right whatever the length; what would bend its border stays."""
+    nodes = [
+        node("Conv", ["x", "w"], "a", pads=[1, 1, 1, 1]),
+        node("BatchNormalization", ["a", "s", "b", "m", "v"], "c", epsilon=0.0),
+        node("Relu", ["c"], "r"),
+        node("BatchNormalization", ["r", "s", "b", "m", "v"], "d", epsilon=0.0),
+        node("Conv", ["d", "u"], "e", pads=[1, 1, 1, 1]),
+        node("Flatten", ["e"], "f"),
+        node("Gemm", ["f", "k"], "y"),
+    ]
+    numbers = {"w": whole(2, 1, 3, 3), "u": whole(2, 2, 3, 3), "k": whole(2 * 64, 3), "s": whole(2), "b": whole(2)}
+    numbers |= {"m": whole(2), "v": np.array([1, 4], np.float32)}
+    path = written(tmp_path / "a.onnx", nodes, numbers, ("N", 1, 1, "w"), 2)
+    result = collapse_onnx(path)
+    kinds = [n.op_type for n in result.model.graph.node]
+    assert kinds == ["Conv", "Relu", "BatchNormalization", "Conv", "Flatten", "Gemm"]
+    assert result.certificate is not None
+    assert result.certificate.ok
+    x = whole(3, 1, 1, 64)
+    assert np.array_equal(runs(result.save(tmp_path / "b.onnx"), x), runs(path, x))
+
+
 @pytest.mark.parametrize("length", [1, 0])
 def test_a_condition_that_shapes_decide_is_kept(tmp_path: Path, length: int) -> None:
     """What an unread node makes of numbers alone is never written down as a constant: nobody has computed it."""

@@ -227,6 +227,24 @@ CASES: dict[str, tuple[list[Any], dict[str, np.ndarray], list[str]]] = {
         {"z": ints(0), "r": ints(3, 8)},
         ["Exp", "Reshape", "Sin"],
     ),
+    "products with 1": (
+        [
+            node("Mul", "one x", "a"),
+            node("Relu", "a", "b"),
+            node("Div", "b one", "c"),
+            node("Sub", "c zero", "d"),
+            node("Mul", "d ones", "e"),
+            node("Mul", "e most", "f"),
+            node("Exp", "f", "y"),
+        ],
+        {
+            "one": np.array([1], np.float32),
+            "zero": np.array(0, np.float32),
+            "ones": np.ones((1, 1, 6), np.float32),
+            "most": np.array([1, 1, 1, 1, 1, 2], np.float32),
+        },
+        ["Relu", "Mul", "Exp"],
+    ),
     "what is drawn by chance": (
         [
             node("RandomUniformLike", "x", "a", seed=1.0),

@@ -56,6 +56,17 @@ def _is_alike(sheet: Sheet, node: Any) -> bool:
     return False
 
 
+def by_one(sheet: Sheet, place: int, node: Any) -> bool:
+    """A product with 1, a quotient by 1, a difference with 0: the other number, to its sign."""
+    for number in (1, 0) if node.op_type == "Mul" else (1,):
+        numbers, other = sheet.known(node.input[number]), node.input[1 - number]
+        if numbers is None or not numbers.size or np.signbit(numbers).any():
+            continue
+        if bool((numbers == (node.op_type != "Sub")).all()) and sheet.lengths.alike(other, node.output[0]):
+            return sheet.same(place, other)
+    return False
+
+
 def of_constant(sheet: Sheet, place: int, node: Any) -> bool:
     """A constant that is moved is another constant."""
     tensor, out = sheet.numbers.get(node.input[0]), node.output[0]
@@ -233,6 +244,7 @@ def kept_axes(sheet: Sheet, place: int, node: Any) -> bool:
 CHAINS: dict[str, tuple[Rule, ...]] = {
     "Cast": (gives_alike, one_cast),
     "Concat": (gives_alike, one_concat),
+    **dict.fromkeys(("Div", "Mul", "Sub"), (by_one,)),
     "Flatten": (of_constant, gives_alike, one_view),
     "Reshape": (of_constant, gives_alike, one_view, shape_in_numbers),
     "Slice": (gives_alike, one_slice),

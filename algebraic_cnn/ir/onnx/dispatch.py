@@ -14,6 +14,7 @@ from ...extras import required
 from .builder import Builder
 from .nodes import Attributes, Given, Node, attribute, require_read
 from .opaque import subgraphs
+from .tables.blocked import BLOCKED
 from .tables.boundaries import BOUNDARIES
 from .tables.constants import CONSTANTS
 from .tables.entries import ENTRIES
@@ -31,7 +32,11 @@ from .values import Unread
 
 #: By domain; of ONNX Runtime's own, what it writes when it optimises a graph.
 TABLE = {**BOUNDARIES, **CONSTANTS, **MOVES, **RESIZING, **SUMS, **WINDOWS}
-TABLES = {"": {**TABLE, **{name: RUNTIME[name] for name in OWN & RUNTIME.keys()}}, "com.microsoft": RUNTIME}
+TABLES = {
+    "": {**TABLE, **{name: RUNTIME[name] for name in OWN & RUNTIME.keys()}},
+    "com.microsoft": RUNTIME,
+    "com.microsoft.nchwc": BLOCKED,
+}
 
 #: By domain, what torch computes without one call for it.
 FUNCTIONS = {"": {**_FUNCTIONS, **ENTRIES, **INDEXING, **QUANTIZED, **RECURRENT}, ".ml": TREES}

@@ -72,15 +72,21 @@ class Evaluation:
             TraceError: names a node that cannot be computed.
         """
         for place, node in enumerate(nodes):
+            given: list[Any] = []
             try:
-                found = self.node(node, [values[name] if name else None for name in node.input], values)
+                given = [values[name] if name else None for name in node.input]
+                found = self.node(node, given, values)
                 if len(found) < len(node.output):
                     raise Unread("more outputs than are computed")
             except _WRONG as error:
                 if isinstance(error, AlgebraicError):
                     raise
-                what = (str(error) or type(error).__name__).splitlines()[0]
-                raise TraceError(what, got=node.op_type, where=f"node {node.name or place}") from error
+                where = f"node {node.name or place}"
+                if what := _said(error):
+                    raise TraceError(what, got=node.op_type, where=where) from error
+                takes = f"what ONNX's {node.op_type} takes"
+                got = ", ".join(map(_kind, given)) or "nothing"
+                raise TraceError(f"{node.op_type} cannot be computed", expected=takes, got=got, where=where) from error
             values.update((name, x) for name, x in zip(node.output, found, strict=False) if name)
 
     def node(self, node: Any, given: Sequence[Any], outer: Mapping[str, Any]) -> Sequence[Any]:
@@ -107,7 +113,7 @@ class Evaluation:
                 raise  # ONNX's body of it takes a turn for every number
             if body := body_of(node, given, versions.get(domain, 1)):
                 return self._local(body, node, given)
-            raise Unread(str(error) or type(error).__name__) from error
+            raise Unread(_said(error)) from error
 
     def alone(self, node: Any) -> Callable[..., Any]:
         """What computes a node: on its inputs, and then on what its subgraphs read from outside."""
@@ -244,6 +250,20 @@ class Whole:
     def missing(self) -> str:
         """The first operator that nothing computes; "" where all are."""
         return next(iter(missing(self.model.graph.node, self._run)), "")
+
+
+def _said(error: BaseException | None) -> str:
+    """What an error says in our words; "" where they are those of Python or torch."""
+    while isinstance(error, Unread) and (isinstance(error.__cause__, Unread) or not str(error)):
+        error = error.__cause__
+    return str(error).splitlines()[0] if isinstance(error, Unread) and error.__cause__ is None else ""
+
+
+def _kind(x: Any) -> str:
+    """What a value is, without its numbers."""
+    if isinstance(x, Tensor):
+        return f"{str(x.dtype).removeprefix('torch.')} {tuple(x.shape)}"
+    return "a sequence" if isinstance(x, list | tuple) else "nothing" if x is None else type(x).__name__
 
 
 def missing(nodes: Sequence[Any], run: Evaluation) -> list[str]:

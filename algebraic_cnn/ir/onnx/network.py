@@ -30,7 +30,7 @@ from .functions import local, told
 from .inputs import EXAMPLES, Inputs, inputs_of, rungs, symbols_of
 from .lengths import counts_far
 from .nodes import Given, dtype_of
-from .opaque import NoShape, Opaque, captured
+from .opaque import NoShape, Opaque, captured, unsaid
 from .tables.constants import tensor_of
 from .tables.indexing import SELECTING
 from .values import Bound, Refused, Unread, Value
@@ -187,6 +187,7 @@ class _Reading:
         """An opaque call; where its shapes are not known, inputs of the graph."""
         b = self.builder
         kinds = [self.kinds.get(name, 0) for name in proto.output if name]
+        proto = unsaid(proto, [self.values.get(each) for each in proto.input])
         target = self._target(proto, kinds)
         names = [name for name in (*proto.input, *captured(proto)) if name]
         arguments = [self.values.get(name) for name in names]

@@ -4,6 +4,7 @@ Opaque      the node, as the target of a call
 captured    names that the subgraphs of a node read from outside
 repeats     whether a node does something as often as its numbers say
 draws       whether a node may give other numbers each time
+unsaid      a node without inputs that say what leaving them out says
 NoShape     the node does not say what shape it gives
 """
 
@@ -31,6 +32,8 @@ _CHANCE = frozenset(
 )
 #: Domains whose operators are functions of what they are given; one of a file's own may draw numbers inside.
 _FIXED = ("", "ai.onnx", "ai.onnx.ml")
+#: Inputs that are 0 where they are left out.
+_ZERO = {"LSTM": (3, 5, 6, 7), "GRU": (3, 5), "RNN": (3, 5)}
 #: Numbers of a constant that may say a shape, at most.
 _FEW = 4096
 
@@ -70,6 +73,26 @@ def draws(node: Any) -> bool:
     if node.op_type in _CHANCE or node.domain not in _FIXED:
         return True
     return any(draws(each) for graph in subgraphs(node) for each in graph.node)
+
+
+def unsaid(node: Any, given: Sequence[Any]) -> Any:
+    """The node without what it is given where that is what it takes by itself: biases, states and peepholes of 0."""
+    places = _ZERO.get(node.op_type, ()) if node.domain in _FIXED[:2] else ()
+    idle = [place for place in places if place < len(given) and _is_zero(given[place])]
+    if not idle:
+        return node
+    new = type(node)()
+    new.CopyFrom(node)
+    for place in idle:
+        new.input[place] = ""
+    while new.input and not new.input[-1]:
+        del new.input[-1]
+    return new
+
+
+def _is_zero(value: Any) -> bool:
+    x = value.constant if isinstance(value, Value) else None
+    return x is not None and not bool(x.count_nonzero()) and not bool(x.signbit().any())
 
 
 class Opaque:
@@ -163,16 +186,23 @@ class Opaque:
         shell = next((x for x in tensors if x.is_meta or type(x) not in _WITH_NUMBERS), None)
         if self.run is not None and (shell is None or self.shaped):
             try:
-                found = self.run(*given)
-            except Unread as error:
-                raise TraceError(str(error), got=self.__name__, where=self.node.name) from error
-            return found[: len(self.kinds)] if isinstance(found, tuple) and len(self.kinds) > 1 else _first(found)
+                return self._run(self.run, given)
+            except AssertionError:  # tensors of its own have numbers, among some that have none
+                if shell is None:
+                    raise
         if shell is None:
             what = "the table of ONNX operators does not have it, so that torch cannot run it"
             raise TraceError(what, got=self.__name__, where=self.node.name)
         device = torch.device("meta") if shell.is_meta else torch.device("cpu")
         found = [torch.empty(shape, dtype=dtype, device=device) for dtype, shape in self.shapes(given)]
         return found[0] if len(found) == 1 else tuple(found)
+
+    def _run(self, run: Callable[..., Any], given: Sequence[Any]) -> Any:
+        try:
+            found = run(*given)
+        except Unread as error:
+            raise TraceError(str(error), got=self.__name__, where=self.node.name) from error
+        return found[: len(self.kinds)] if isinstance(found, tuple) and len(self.kinds) > 1 else _first(found)
 
     def shapes(self, given: Sequence[Any]) -> list[tuple[torch.dtype, tuple[int, ...]]]:
         """Dtype and shape of every output, as ONNX's shape inference says.

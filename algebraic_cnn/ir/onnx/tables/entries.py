@@ -41,6 +41,12 @@ def _shifted(a: Attributes, version: int) -> Function | None:
     return run
 
 
+def _cast_like(x: Tensor, like: Tensor | None) -> Tensor:
+    if like is None:
+        raise Unread("a dtype that torch does not have")
+    return x.to(like.dtype)
+
+
 def _remainder(a: Attributes, version: int) -> Function | None:
     """With the sign of the divisor, as Python; with fmod, with that of the number that is divided, as C."""
     return torch.fmod if a.get("fmod") else torch.remainder
@@ -179,7 +185,7 @@ ENTRIES: dict[str, Maker] = {
     "BitwiseNot": _plain(torch.bitwise_not),
     "BitwiseOr": _plain(torch.bitwise_or),
     "BitwiseXor": _plain(torch.bitwise_xor),
-    "CastLike": _plain(lambda x, like: x.to(like.dtype)),
+    "CastLike": _plain(_cast_like),
     "Col2Im": _col2im,
     "Det": _plain(_determinant),
     "Dropout": _dropout,

@@ -30,9 +30,9 @@ _VERSION = 10
 
 #: The functions that a fused node may name, and the attributes that say more of them, in the order of a FusedConv.
 _ACTIVATIONS: dict[str, tuple[str, ...]] = {
-    "Clip": ("min", "max"), "Elu": ("alpha",), "HardSigmoid": ("alpha", "beta"), "LeakyRelu": ("alpha",), "Relu": (),
-    "Selu": ("alpha", "gamma"), "Sigmoid": (), "Softplus": (), "Softsign": (), "Tanh": (),
-    "ThresholdedRelu": ("alpha",),
+    "Clip": ("min", "max"), "Elu": ("alpha",), "HardSigmoid": ("alpha", "beta"), "HardSwish": (),
+    "LeakyRelu": ("alpha",), "Relu": (), "Selu": ("alpha", "gamma"), "Sigmoid": (), "Softplus": (), "Softsign": (),
+    "Tanh": (), "ThresholdedRelu": ("alpha",),
 }  # fmt: skip
 
 
