@@ -38,7 +38,7 @@ class Values:
 
 def is_entrywise(call: Call) -> bool:
     """Whether every entry of the result is a function of one entry of each value, the same for all."""
-    return torch.Tag.pointwise in getattr(call.target, "tags", ()) or traits(call.op).casts
+    return call.entrywise or traits(call.op).casts
 
 
 def takes_rows(call: Call) -> bool:

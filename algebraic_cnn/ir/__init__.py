@@ -10,7 +10,7 @@ From the ground up:
     unwritten                    memory that is overwritten before anybody reads it
     interpreter                  the one loop over the calls of a network
     choices                      what a collapse chose, carried by its result
-    quick_shapes, module_stacks  shapes and notes while a model is exported
+    quick_shapes, later_torch    shapes found at once, and an export of torch 2.8 as a later one
     exporting, trace             from a model to a program, and to a Graph
     known_shapes                 what torch said of a call is remembered
     resizing, sized              the same network at other sizes, and at one batch size

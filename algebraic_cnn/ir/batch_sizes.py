@@ -45,7 +45,7 @@ class Sizes:
                         self._values.setdefault(length.node.expr, int(examples[number].shape[axis]))
                     self.environments = [length.node.shape_env]
         guards = (env.replace(guard.expr) for env in self.environments for guard in env.guards)
-        self._guards = self._of_the_batch(guards)
+        self._guards = self._of_the_batch([*guards, *self._asserted()])
         self._ranges = [between(program.range_constraints.get(symbol), least=1) for symbol in self.batch]
 
     def _add(self, symbol: Any, number: int, axis: int) -> None:
@@ -54,6 +54,11 @@ class Sizes:
             self._names[symbol] = type(symbol)(name, integer=True, positive=True)
         if axis == 0 and symbol not in self.batch:
             self.batch.append(symbol)
+
+    def _asserted(self) -> list[Any]:
+        """What torch did not take for true, but has the program assert, where the batch size alone decides it."""
+        asserted = [some for env in self.environments for some in env.deferred_runtime_asserts.values()]
+        return [each.expr for some in asserted for each in some if each.expr.free_symbols <= set(self.batch)]
 
     def _of_the_batch(self, guards: Iterable[Any]) -> list[Any]:
         """Guards with all sizes but the batch size as in the example; those that this makes true are left out."""
@@ -92,7 +97,7 @@ class Sizes:
 
     @property
     def guarded(self) -> bool:
-        """Whether torch took anything for true that is not true of every batch size."""
+        """Whether torch took anything for true, or asserts it, that is not true of every batch size."""
         return bool(self._guards)
 
     def holds(self, batch: int) -> bool:

@@ -236,7 +236,7 @@ def _numbers(constant: Any, call: Call, own: torch.dtype) -> Any:
     if not isinstance(constant, Tensor):
         return type(constant).__name__, repr(constant)
     shape = list(constant.shape)
-    while torch.Tag.pointwise in getattr(call.target, "tags", ()) and shape[:1] == [1]:
+    while call.entrywise and shape[:1] == [1]:
         del shape[0]
     return "tensor", _dtype(constant.dtype, own), tuple(shape), bits(constant)
 

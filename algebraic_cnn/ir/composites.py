@@ -234,7 +234,7 @@ class _Writing:
             call = self._uniform(self._turned(call))
         product = self.real and call.op == "mul"
         steps = factored(call, self.made, self.values, self.constants) if product else [call]
-        if torch.Tag.pointwise in getattr(call.target, "tags", ()):
+        if call.entrywise:
             steps[0] = self._broadcast(steps[0])
         self.calls += steps
         self.made |= {step.name: step for step in steps}

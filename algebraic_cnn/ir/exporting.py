@@ -31,7 +31,7 @@ from .batch_sizes import Sizes, allowed, narrow
 from .choices import carrying, choices_of
 from .dynamic_shapes import binding, per_argument, violated
 from .histories import Unfollowed
-from .module_stacks import own_stacks
+from .later_torch import as_later
 from .paths import Answer, Path, as_it_runs, asking, note
 from .quick_shapes import quick_shapes
 from .readings import readable, wants
@@ -233,7 +233,7 @@ def _exported(
 ) -> ExportedProgram:
     attempt = tuple(x.detach() for x in attempt)  # torch marks a tensor whose axes are to be free, for ever
     axes = _axes(model, attempt, dynamic_shapes, free=free)
-    with torch.enable_grad(), quiet(), any_size(), quick_shapes(), own_stacks(), warnings.catch_warnings():
+    with torch.enable_grad(), quiet(), any_size(), quick_shapes(), as_later(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The tensor attribute")  # whether that matters is seen by a comparison
         return torch.export.export(
             model, attempt, dynamic_shapes=axes, preserve_module_call_signature=tuple(signatures)

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -56,13 +57,14 @@ def _calls(node: fx.Node, sizes: Sizes, parts: dict[str, Submodule]) -> Iterator
     yield call
 
 
-#: Where Dynamo says that the module is which it compiles; a path inside it follows.
+#: Where Dynamo says that the module is which it compiles; a path inside it follows, in torch 2.8 by way of `_PART`.
 _SELF = "L['self']"
+_PART = re.compile(r"\._modules\['([^']*)'\]")
 
 
 def _call(node: fx.Node, sizes: Sizes, parts: dict[str, Submodule]) -> Call:
     modules = list((node.meta.get("nn_module_stack") or {}).values())
-    path = modules[-1][0].removeprefix(_SELF).removeprefix(".") if modules else ""
+    path = _PART.sub(r".\1", modules[-1][0].removeprefix(_SELF)).removeprefix(".") if modules else ""
     target = _ATEN.reshape.default if node.target in _AS_RESHAPE else node.target
     return Call(
         name=node.name,

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from algebraic_cnn.testing import Network, linear_cnns, residual_networks
+from tests.torches import OLD
 
 Part = Callable[[], Any]
 Body = Callable[..., Any]
@@ -218,7 +219,7 @@ def program_of(made: Snippet, dress: str, samples: int = 2) -> ExportedProgram:
 
 def module_of(program: ExportedProgram) -> torch.fx.GraphModule:
     """The program as a module whose graph can be changed."""
-    module = program.module(check_guards=False)
+    module = program.module() if OLD else program.module(check_guards=False)
     return copied(module, module.graph)
 
 

@@ -21,6 +21,7 @@ from algebraic_cnn.ir.spelling import plain
 from algebraic_cnn.ir.trace import trace
 from algebraic_cnn.ops.traits import Prices
 from tests.collapsed import randomised
+from tests.torches import OLD
 
 PLACES = torch.tensor([3, 0, 2])
 
@@ -33,7 +34,7 @@ CHOICES: dict[str, tuple[Callable[[Tensor], Any], set[int]]] = {
     "index_select": (lambda y: y.index_select(0, PLACES), {*range(4, 9)}),
     "narrow": (lambda y: y.narrow(0, 2, 2), {*range(4, 9)}),
     "differences": (lambda y: y[2:4] - y[:2], {*range(4, 9)}),
-    "from the fourth on": (lambda y: y[3:], {*range(1, 9)}),
+    "from the fourth on": (lambda y: y[3:], {*range(3 if OLD else 1, 9)}),
     "four rows": (lambda y: y[:, ...].view(4, -1), {*range(1, 9)}),
     "split": (lambda y: y.split(2)[1], {4}),
     "chunks": (lambda y: torch.chunk(y, 2)[1], {*range(2, 9)}),
@@ -98,6 +99,7 @@ def test_what_the_model_says_of_its_batch_is_kept() -> None:
         result.model(images(2))
 
 
+@pytest.mark.xfail(OLD, reason="torch 2.8 takes for true that there are at most three samples, and all is empty")
 def test_a_region_is_compared_where_it_gives_something() -> None:
     """Of two samples and of three ``y[3:]`` is empty, and a wrong convolution in front of it is not seen."""
     graph = plain(trace(Chosen(CHOICES["from the fourth on"][0]), images(2)))

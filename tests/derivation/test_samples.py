@@ -15,6 +15,7 @@ from algebraic_cnn.errors import NotAffineError
 from algebraic_cnn.ir.trace import trace
 from algebraic_cnn.models import resnet18
 from algebraic_cnn.rings.prime_field import PrimeField
+from tests.torches import OLD, but_for
 
 EXAMPLE = torch.zeros(4, 2, 3).double()
 
@@ -63,7 +64,7 @@ APART_BUT_DOUBTFUL: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-@pytest.mark.parametrize("name", MIXED)
+@pytest.mark.parametrize("name", but_for({"but for the last seven": "takes for true that there are fewer"}, MIXED))
 def test_samples_that_are_mixed_are_refused(name: str) -> None:
     model = Function(MIXED[name]).eval()
     graph = trace(model, EXAMPLE)
@@ -123,13 +124,18 @@ def test_a_batch_size_that_is_fixed_is_checked_at_that_size() -> None:
     assert torch.equal(derive(apart)(x), x.flatten(1).flip(1).reshape(4, 2, 3))
 
 
+#: What torch 2.8 has no programs for is not tried.
+TRIED = {"from the fifth on": "4, 5, 8", "but for the last seven": "1, 2, 3, 5"} if OLD else {}
+
+
 @pytest.mark.parametrize("name", MIXED)
 def test_a_certificate_of_mixed_samples_speaks_of_the_batch_sizes_that_were_tried(name: str) -> None:
     model = Function(MIXED[name]).eval()
     certificate = certify(model, model, EXAMPLE, level="modular")
     assert certificate.ok
     known = name.startswith("the number of samples")  # an expression in the batch size, the same in both
-    assert ("every batch size" if known else "for batches of 1, 2, 3, 5, 8.") in certificate.statement
+    tried = f"for batches of {TRIED.get(name, '1, 2, 3, 5, 8')}."
+    assert ("every batch size" if known else tried) in certificate.statement
 
 
 def test_networks_that_differ_in_batches_of_two_only_are_different() -> None:

@@ -98,6 +98,9 @@ def tensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], tuple[
         with zipfile.ZipFile(path) as archive:
             root = archive.namelist()[0].split("/")[0]
             found = {}
+            if f"{root}/data/weights/model.pt" in archive.namelist():
+                what, expected = "torch 2.8 pickled the weights, and nothing is unpickled", "a file of a later torch"
+                raise DataError(what, expected=expected, where=path)
             for folder, table in (("weights", "model_weights"), ("constants", "model_constants")):
                 entries = json.loads(archive.read(f"{root}/data/{folder}/{table}_config.json"))["config"]
                 for name, entry in entries.items():
@@ -106,6 +109,8 @@ def tensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], tuple[
                         raw = archive.read(f"{root}/data/{folder}/{entry['path_name']}")
                         found[name] = _tensor(raw, meta)
             nodes = json.loads(archive.read(f"{root}/models/model.json"))["graph_module"]["graph"]["nodes"]
+    except DataError:
+        raise
     except OSError as error:
         raise DataError(str(error.strerror), expected="a .pt2 file", where=path) from error
     except (zipfile.BadZipFile, KeyError, IndexError, TypeError, ValueError) as error:
