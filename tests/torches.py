@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping
 import pytest
 import torch
 
+#: (2, 13) for 2.13.0.
+RELEASE = tuple(map(int, torch.__version__.split(".")[:2]))
 #: 2.8, before sizes of programs were what they are now.
-OLD = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 9)
+OLD = RELEASE < (2, 9)
 
 
 def but_for(old: Mapping[str, str], names: Iterable[str]) -> list[object]:

@@ -15,12 +15,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..derivation.samples import doubtful, require_samples_apart, rows_of
 from ..derivation.splitting import Cut, cut, points, unlike, values
 from ..errors import ShapeError
 from ..ir.graph import Graph, Rows
+from ..ir.interpreter import interpret
 from ..ir.sized import Sized, sized
 from ..ops.registry import traits
 from ..rings.prime_field import PrimeField
@@ -117,10 +119,14 @@ def batches_of(graphs: Sequence[Graph], *, several: bool = False) -> Batches:
 
 
 def _runs(graph: Graph, batch: int) -> bool:
-    """Whether torch lets a network have a batch of this size."""
+    """Whether torch lets a network have a batch of this size; of places in it torch asks with numbers alone."""
     try:
-        sized(graph, batch)
-    except ShapeError:
+        here = sized(graph, batch).graph
+        dtypes = zip(here.inputs, here.input_shapes, here.input_dtypes or [here.dtype] * len(here.inputs), strict=True)
+        zeros = {name: torch.zeros(shape, dtype=dtype, device=here.device) for name, shape, dtype in dtypes}
+        with torch.no_grad():
+            interpret(here, zeros, keep=())
+    except Exception:  # torch's refusals are of many classes
         return False
     return True
 

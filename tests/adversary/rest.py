@@ -35,7 +35,7 @@ def input_written(place: Place) -> Iterator[Change]:
     """An input, or a counter that nobody reads, is written at the end."""
 
     def write(graph: Graph, node: Node) -> None:
-        with graph.inserting_before(next(reversed(graph.nodes))):
+        with graph.inserting_before(next(iter(reversed(graph.nodes)))):
             graph.call_function(ATEN.add_.Tensor, (node, 1))
 
     def count(module: GraphModule) -> nn.Module:
@@ -135,7 +135,7 @@ def outputs(module: GraphModule) -> Iterator[Change]:
         hows += ["reversed", "list for tuple"]
     if kind is dict:
         hows += ["reversed", "renamed"]
-    returned = tree_leaves(next(reversed(module.graph.nodes)).args)
+    returned = tree_leaves(next(iter(reversed(module.graph.nodes))).args)
     if any(type(each) in (int, bool) for each in returned):
         hows.append("numbers of another type")
     for how in hows:

@@ -21,7 +21,7 @@ from algebraic_cnn.certification.certificate import Certificate
 from algebraic_cnn.errors import NotAffineError, ShapeError
 from algebraic_cnn.ir.fingerprints import fingerprint
 from algebraic_cnn.ir.trace import trace
-from tests.torches import OLD
+from tests.torches import OLD, RELEASE
 
 
 class Written(nn.Module):
@@ -468,7 +468,12 @@ def test_a_length_that_depends_on_the_batch_is_looked_at_in_several(name: str) -
     special, plain = LENGTHS[name]
     x = torch.randn(3, 4, 3, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(special(None, x), plain(None, x))
-    assert not certify(net(special), net(plain), x, level="modular").ok
+    other = certify(net(special), net(plain), x, level="modular")
+    if trace(net(special), x).batch_step == 2:  # an older torch takes a step for its number, and has no even batches
+        assert RELEASE < (2, 13)
+        assert "for every batch size in steps of 2" in other.statement
+        return
+    assert not other.ok
     itself = certify(net(special), net(special), x, level="modular")
     assert itself.ok
     assert ("every batch" in itself.statement) == (name == "a roll")  # its length is the same expression in both

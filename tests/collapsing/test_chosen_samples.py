@@ -32,6 +32,7 @@ CHOICES: dict[str, tuple[Callable[[Tensor], Any], set[int]]] = {
     "places": (lambda y: y[PLACES], {*range(4, 9)}),
     "places in a list": (lambda y: y[[0, 3]], {*range(4, 9)}),
     "index_select": (lambda y: y.index_select(0, PLACES), {*range(4, 9)}),
+    "the first two, turned": (lambda y: y[[1, 0]], {*range(2, 9)}),
     "narrow": (lambda y: y.narrow(0, 2, 2), {*range(4, 9)}),
     "differences": (lambda y: y[2:4] - y[:2], {*range(4, 9)}),
     "from the fourth on": (lambda y: y[3:], {*range(3 if OLD else 1, 9)}),
@@ -75,7 +76,7 @@ def test_a_collapse_takes_the_batches_of_the_model_and_no_others(name: str) -> N
     assert taken == sizes
 
 
-@pytest.mark.parametrize("name", ["one sample", "places", "chunks"])
+@pytest.mark.parametrize("name", ["one sample", "the first two, turned", "places", "chunks"])
 def test_a_certificate_tells_them_from_others(name: str) -> None:
     model = Chosen(CHOICES[name][0])
     other = Chosen(lambda y: CHOICES[name][0](y.flip(0)))
