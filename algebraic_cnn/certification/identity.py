@@ -121,11 +121,11 @@ def batches_of(graphs: Sequence[Graph], *, several: bool = False) -> Batches:
 def _runs(graph: Graph, batch: int) -> bool:
     """Whether torch lets a network have a batch of this size; of places in it torch asks with numbers alone."""
     try:
-        here = sized(graph, batch).graph
-        dtypes = zip(here.inputs, here.input_shapes, here.input_dtypes or [here.dtype] * len(here.inputs), strict=True)
-        zeros = {name: torch.zeros(shape, dtype=dtype, device=here.device) for name, shape, dtype in dtypes}
+        here = sized(graph, batch)
+        inputs = {name: here.values[name] for name in here.graph.inputs}
+        zeros = {name: torch.zeros(x.shape, dtype=x.dtype, device=graph.device) for name, x in inputs.items()}
         with torch.no_grad():
-            interpret(here, zeros, keep=())
+            interpret(here.graph, zeros, keep=())
     except Exception:  # torch's refusals are of many classes
         return False
     return True
