@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from ..ir.graph import Call, Ref
+from ..ir.nodes import pointwise
 from ..ops.registry import traits
 
 _ATEN = torch.ops.aten
@@ -38,7 +39,7 @@ class Values:
 
 def is_entrywise(call: Call) -> bool:
     """Whether every entry of the result is a function of one entry of each value, the same for all."""
-    return call.entrywise or traits(call.op).casts
+    return pointwise(call) or traits(call.op).casts
 
 
 def takes_rows(call: Call) -> bool:

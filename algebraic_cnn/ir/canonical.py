@@ -26,6 +26,7 @@ from torch.fx.node import map_arg
 from torch.utils import _pytree as pytree
 
 from .graph import Call, Graph, Ref, Submodule
+from .nodes import pointwise
 
 #: Calls with two values of which it does not matter which comes first.
 _COMMUTATIVE = frozenset(
@@ -236,7 +237,7 @@ def _numbers(constant: Any, call: Call, own: torch.dtype) -> Any:
     if not isinstance(constant, Tensor):
         return type(constant).__name__, repr(constant)
     shape = list(constant.shape)
-    while call.entrywise and shape[:1] == [1]:
+    while pointwise(call) and shape[:1] == [1]:
         del shape[0]
     return "tensor", _dtype(constant.dtype, own), tuple(shape), bits(constant)
 

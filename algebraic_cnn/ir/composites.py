@@ -25,6 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from .factors import factored
 from .graph import Call, Ref, needed
+from .nodes import pointwise
 from .real_definitions import REAL
 from .sized import Sized, SizeFloat, SizeNumber
 
@@ -234,7 +235,7 @@ class _Writing:
             call = self._uniform(self._turned(call))
         product = self.real and call.op == "mul"
         steps = factored(call, self.made, self.values, self.constants) if product else [call]
-        if call.entrywise:
+        if pointwise(call):
             steps[0] = self._broadcast(steps[0])
         self.calls += steps
         self.made |= {step.name: step for step in steps}

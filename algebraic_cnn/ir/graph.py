@@ -124,10 +124,6 @@ class Submodule:
     module: torch.fx.GraphModule
 
 
-#: Calls entry by entry of which torch before 2.13 does not say that they are.
-_ENTRYWISE = frozenset("celu elu hardsigmoid hardtanh ldexp leaky_relu selu".split())
-
-
 @dataclass(frozen=True, eq=False)
 class Call:
     """One ATen call of the model.
@@ -175,11 +171,6 @@ class Call:
             op, _, overload = rest.partition(".")
             packet = getattr(getattr(torch.ops, namespace), op)
             self.__dict__["target"] = getattr(packet, overload or "default")
-
-    @property
-    def entrywise(self) -> bool:
-        """Whether an entry of the result depends only on the entries in its place, as torch or `_ENTRYWISE` says."""
-        return torch.Tag.pointwise in getattr(self.target, "tags", ()) or self.op in _ENTRYWISE
 
     def bound(self) -> dict[str, Any]:
         """Every argument by its name in the ATen schema, defaults filled in."""

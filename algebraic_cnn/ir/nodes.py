@@ -2,6 +2,7 @@
 
     calls_of    program -> its calls, in order of execution
     op_of       the name of a call
+    pointwise   whether a call is one of every entry by itself
     refs        what stands in a node's place, with ``Ref`` for nodes and ``Submodule`` for parts of the model
 
 ``view`` is spelled as ``reshape``: how a value lies in memory is no part of a network.
@@ -109,6 +110,15 @@ def op_of(target: Any) -> str:
     if not namespace:
         return f"{target.__module__.lstrip('_')}.{target.__name__}"
     return packet.__name__ if namespace == "aten" else f"{namespace}::{packet.__name__}"
+
+
+#: Calls entry by entry of which torch before 2.13 does not say that they are.
+_POINTWISE = frozenset("celu elu hardsigmoid hardtanh ldexp leaky_relu selu".split())
+
+
+def pointwise(call: Call) -> bool:
+    """Whether an entry of what a call gives depends on the entries in its place alone, as torch says of it."""
+    return torch.Tag.pointwise in getattr(call.target, "tags", ()) or call.op in _POINTWISE
 
 
 def refs(value: Any, parts: dict[str, Submodule]) -> Any:
