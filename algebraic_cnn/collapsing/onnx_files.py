@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from ..ir.onnx.editing import edited
 from ..ir.onnx.model import read_model, sealed
 from ..ir.onnx.network import OnnxGraph, network
 from ..ir.onnx.pen import Unwritten
-from ..ir.onnx.spelling import nodes_of
+from ..ir.onnx.spelling import SPELLINGS, nodes_of
 from ..ir.onnx.tidying import tidied
 from ..ir.onnx.weights import weighed, weightless
 from ..ir.resizing import refused
@@ -200,6 +200,13 @@ def _grown(written: Rewrite, read: OnnxGraph) -> dict[str, str]:
     return found
 
 
+def _inseparable(graph: Graph, affine: Set[str], read: OnnxGraph) -> set[str]:
+    """The affine calls of nodes that do more, where what is left of the node could not be written."""
+    others = (call for call in graph.calls if call.name not in affine and nodes_of(call) and call.op not in SPELLINGS)
+    whole = {read.makers[call.name] for call in others if call.name in read.makers}
+    return {call.name for call in graph.calls if call.name in affine and read.makers.get(call.name) in whole}
+
+
 def _rewritten(
     read: OnnxGraph, level: str | None, method: str, prices: Prices, memory_budget: int
 ) -> tuple[Job, Rewrite]:
@@ -213,6 +220,7 @@ def _rewritten(
     kept = watched(here, affine)
     other = {call.name for call in here.calls if call.name in affine and call.dtype not in (None, here.dtype)}
     kept |= dict.fromkeys(other - kept.keys(), "its dtype is not that of the network")
+    kept |= dict.fromkeys(_inseparable(here, affine, read) - kept.keys(), "its node cannot be taken apart")
     folds = {name: call for call in here.calls if (name := folded(call, here))} if read.inputs.unsaid else {}
     if read.inputs.unsaid:  # the file may take other lengths than that of the example
         idle = affine - folds.keys() - {call.name for call in folds.values()}

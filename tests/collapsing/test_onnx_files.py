@@ -43,7 +43,7 @@ def node(op: str, given: list[str], out: str, **attributes: Any) -> Any:
     return helper.make_node(op, given, [out], name=f"the {op} of {out}", **attributes)
 
 
-def branches(path: Path, shape: tuple[Any, ...], last: Any) -> Path:
+def branches(path: Path, shape: tuple[Any, ...], last: Any, version: int = 13) -> Path:
     """Two convolutions of one value, added, scaled and normalised; a boundary; and a convolution by one."""
     nodes = [
         node("Conv", ["x", "w"], "a", pads=[1, 1, 1, 1]),
@@ -57,7 +57,7 @@ def branches(path: Path, shape: tuple[Any, ...], last: Any) -> Path:
     numbers = {"w": whole(4, 2, 3, 3), "v": whole(4, 2, 1, 1, seed=1), "c": whole(4, seed=2), "u": whole(3, 4, 1, 1)}
     numbers |= {"one": np.ones(4, np.float32), "four": np.full(4, 4, np.float32), "two": np.float32(2)}
     domains = [helper.make_opsetid(last.domain, 1)] if last.domain else []
-    return written(path, nodes, numbers, shape, 4, domains=domains)
+    return written(path, nodes, numbers, shape, 4, domains=domains, version=version)
 
 
 def runs(path: Path, x: np.ndarray) -> np.ndarray:
@@ -87,6 +87,42 @@ def test_a_node_that_nobody_knows_is_a_boundary(tmp_path: Path) -> None:
     result = collapse_onnx(path)
     assert [each.op_type for each in result.model.graph.node] == ["Conv", "Mystery", "Conv", "Mul"]
     assert result.model.graph.node[1] == mystery
+
+
+TOGETHER = {
+    "HardSigmoid": {"alpha": 0.25, "beta": 0.5},  # clamp(x / 4 + 1 / 2, 0, 1)
+    "HardSwish": {},
+    "Softsign": {},  # x / (1 + |x|)
+    "Selu": {"alpha": 2.0, "gamma": 0.5},
+    "ThresholdedRelu": {"alpha": 1.0},
+}
+
+
+@pytest.mark.parametrize("op", TOGETHER)
+def test_a_node_that_is_several_calls_stays_one(op: str, tmp_path: Path) -> None:
+    """Its affine calls could merge with those before, but ONNX has no node for the rest."""
+    last = node(op, ["n"], "r", **TOGETHER[op])
+    path = branches(tmp_path / "a.onnx", (1, 2, 6, 6), last, version=22)
+    result = collapse_onnx(path)
+    assert [each.op_type for each in result.model.graph.node] == ["Conv", op, "Conv"]
+    assert result.model.graph.node[1] == last
+    assert not result.left
+    x = 4 * whole(1, 2, 6, 6)
+    given, found = (runs(each, x) for each in (path, result.save(tmp_path / "b.onnx")))
+    assert np.array_equal(given, found)
+
+
+def test_of_a_fused_node_that_is_taken_apart_the_rest_is_no_node(tmp_path: Path) -> None:
+    """A fused convolution and its ReLU stay as they are; what comes after them merges."""
+    fused = helper.make_node("FusedConv", ["x", "w"], ["a"], domain="com.microsoft", activation="Relu", name="fused")
+    nodes = [fused, node("Conv", ["a", "v"], "b"), node("Mul", ["b", "two"], "y")]
+    numbers = {"w": whole(4, 2, 3, 3), "v": whole(3, 4, 1, 1, seed=1), "two": np.float32(2)}
+    domains = [helper.make_opsetid("com.microsoft", 1)]
+    path = written(tmp_path / "a.onnx", nodes, numbers, ("N", 2, 6, 6), 4, domains=domains)
+    result = collapse_onnx(path)
+    assert [each.op_type for each in result.model.graph.node] == ["FusedConv", "Conv"]
+    x = whole(2, 2, 6, 6)
+    assert np.array_equal(runs(path, x), runs(result.save(tmp_path / "b.onnx"), x))
 
 
 def test_a_shape_that_is_asked_of_a_merged_value_is_asked_of_another(tmp_path: Path) -> None:
