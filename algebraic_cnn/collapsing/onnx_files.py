@@ -27,7 +27,7 @@ from ..ir.onnx.editing import edited
 from ..ir.onnx.model import read_model, sealed
 from ..ir.onnx.network import OnnxGraph, network
 from ..ir.onnx.pen import Unwritten
-from ..ir.onnx.spelling import SPELLINGS, nodes_of
+from ..ir.onnx.spelling import has_spelling, nodes_of
 from ..ir.onnx.tidying import tidied
 from ..ir.onnx.weights import weighed, weightless
 from ..ir.resizing import refused
@@ -202,7 +202,7 @@ def _grown(written: Rewrite, read: OnnxGraph) -> dict[str, str]:
 
 def _inseparable(graph: Graph, affine: Set[str], read: OnnxGraph) -> set[str]:
     """The affine calls of nodes that do more, where what is left of the node could not be written."""
-    others = (call for call in graph.calls if call.name not in affine and nodes_of(call) and call.op not in SPELLINGS)
+    others = (call for call in graph.calls if call.name not in affine and nodes_of(call) and not has_spelling(call))
     whole = {read.makers[call.name] for call in others if call.name in read.makers}
     return {call.name for call in graph.calls if call.name in affine and read.makers.get(call.name) in whole}
 

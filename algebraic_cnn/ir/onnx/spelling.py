@@ -27,6 +27,11 @@ def nodes_of(call: Call) -> int:
     return 1 + scaled + (2 * (len(call.shape) > 2) if call.op == "linear" else 0)
 
 
+def has_spelling(call: Call) -> bool:
+    """Whether a call can be written as nodes, as far as its name says."""
+    return call.op in SPELLINGS
+
+
 def _each(value: Any, rank: int) -> list[int]:
     found = [value] if isinstance(value, int) else list(value)
     return found * rank if len(found) == 1 else found
