@@ -46,6 +46,7 @@ MIXED: dict[str, Callable[[Tensor], Tensor]] = {
     "but for the last seven": lambda x: x + x[:-7].sum(0),
     "every ninth": lambda x: x + x[::9].sum(0) - x[:1].sum(0),
     "roll by six": lambda x: x.roll(6, 0),
+    "shifted by a sample": lambda x: nn.functional.pad(x, (0, 0, 0, 0, 1, -1)),
     "running sums": lambda x: torch.cat([x[:1], x[1:] + x[:-1]]),
 }
 APART: dict[str, Callable[[Tensor], Tensor]] = {
@@ -55,6 +56,7 @@ APART: dict[str, Callable[[Tensor], Tensor]] = {
     "permuted": lambda x: x.permute(0, 2, 1).transpose(1, 2) + x.select(2, 1).unsqueeze(2),
     "joined": lambda x: torch.cat([x, 2 * x], 1) + torch.stack([x, x], 1).flatten(1, 2),
     "every position a sample": lambda x: (x.reshape(-1, 3) * 2).reshape(x.shape[0], 2, 3),
+    "padded, and by no sample": lambda x: nn.functional.pad(x, (1, 2, 0, 1, 0, 0)),
     "a matrix": lambda x: x @ torch.ones(3, 2).double(),
 }
 APART_BUT_DOUBTFUL: dict[str, Callable[[Tensor], Tensor]] = {
