@@ -22,7 +22,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 from torch.utils import _pytree as pytree
@@ -31,12 +31,14 @@ from ..derivation.splitting import BoundaryCall, Cut
 from ..ir.canonical import bits, canonical_call
 from ..ir.graph import Call, Ref
 from ..ops.precision import SIGN_OF_ZERO, read_bits_of
-from ..ops.zeros import carries, gives_no_minus, has_no_minus, keeps_no_minus, never_minus
+from ..ops.registry import traits
+from ..ops.zeros import carries, gives_no_minus, has_no_minus, is_blind, keeps_no_minus, never_minus
 
 _NEVER = "never -0"
 
-#: A value, and whether only the signs of its zeros are asked for.
-_Key = tuple[str, bool]
+#: A value, and what is asked of it: the signs of its zeros, where its numbers are known to be equal; its numbers and
+#: these signs; all bits and strides.
+_Key = tuple[str, Literal["signs", "numbers", "bits"]]
 
 
 def _digest(what: Any, parts: list[str]) -> str:
@@ -68,34 +70,50 @@ class Making:
         given = [out for out in (self.section.graph.outputs[i] for i in boundary.given) if isinstance(out, Ref)]
         read = {leaf.name for leaf in pytree.tree_leaves(read_bits_of(boundary.call)) if isinstance(leaf, Ref)}
         names = [out.name for out in given if out.name in read] or [out.name for out in given]
-        return [self._digest((name, boundary.reads == SIGN_OF_ZERO)) for name in names]
+        return [self._digest((name, "signs" if boundary.reads == SIGN_OF_ZERO else "bits")) for name in names]
 
     def _digest(self, key: _Key) -> str:
         """That of one value; those of all that it is made of come first, however many there are."""
+        key = self._behind(key)
         asked = [key]
         while asked:
             what, parts = self._parts(*asked[-1])
+            parts = list(map(self._behind, parts))
             missing = [part for part in parts if part not in self._digests]
             if not missing:
                 self._digests[asked.pop()] = _digest(what, [self._digests[part] for part in parts])
             asked += missing
         return self._digests[key]
 
-    def _parts(self, name: str, signs: bool) -> tuple[Any, list[_Key]]:
+    def _behind(self, key: _Key) -> _Key:
+        """The value before calls that leave every entry at its place: its zeros have the same signs."""
+        name, asked = key
+        while asked != "bits" and (call := self._calls.get(name)) and traits(call.op).ordered:
+            given = list(call.refs())
+            if len(given) != 1:
+                break
+            (name,) = given
+        return name, asked
+
+    def _parts(self, name: str, asked: Literal["signs", "numbers", "bits"]) -> tuple[Any, list[_Key]]:
         """What made a value, and of what."""
         graph = self.section.graph
-        if signs and (name in self._positive or has_no_minus(graph.constants.get(name), graph.constants)):
+        if asked == "signs" and (name in self._positive or has_no_minus(graph.constants.get(name), graph.constants)):
             return _NEVER, []
         if name in graph.constants:
             return bits(graph.constants[name]), []
         if name in graph.inputs:
             number, part = self.section.sources[graph.inputs.index(name)]
-            given = [graph.outputs[i] for i in self.section.boundaries[number].given] if number >= 0 else []
+            boundary = self.section.boundaries[number] if number >= 0 else None
+            read = () if boundary is None or (asked != "bits" and is_blind(boundary.call)) else boundary.given
+            given = [graph.outputs[i] for i in read]
             order = bits(self.orders[number]) if number in self.orders else ""
-            return (self.partner.get(number, number), part, order), [(out.name, signs) for out in given]
+            return (self.partner.get(number, number), part, order), [(out.name, asked) for out in given]
         call = self._calls[name]
         form, names = canonical_call(call, self.section.whole, self.section.values)
-        return form, [(each, signs and carries(call, graph.constants)) for each in names]
+        if asked == "signs" and not carries(call, graph.constants):
+            asked = "numbers"
+        return form, [(each, asked) for each in names]
 
     @cached_property
     def _calls(self) -> dict[str, Call]:

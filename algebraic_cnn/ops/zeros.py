@@ -4,6 +4,7 @@
     has_no_minus      whether a number or a constant has none
     gives_no_minus    whether a call that is not affine gives none
     keeps_no_minus    whether it gives none where it is given none
+    is_blind          whether it gives the same bits for either zero
     carries           whether every zero that a call gives was a zero before
 
 A sum is -0 only if every summand is; a sum with a summand that is never -0, such as a bias, is therefore never -0.
@@ -22,6 +23,9 @@ from .registry import OPS
 
 #: Calls that are not affine and never give -0.
 _NEVER = frozenset("abs exp sigmoid softmax _softmax".split())
+
+#: Calls that are not affine and give the same bits for 0 and -0.
+_BLIND = frozenset("abs exp log log2 log10 cos cosh sigmoid softmax _softmax".split())
 
 #: Affine calls that add to what they compute of one argument, and the name of what they add.
 _ADDS = {
@@ -61,6 +65,11 @@ def gives_no_minus(call: Call) -> bool:
 def keeps_no_minus(call: Call) -> bool:
     """Whether a call that is not affine gives no -0 where it is given none."""
     return call.op == "sqrt"
+
+
+def is_blind(call: Call) -> bool:
+    """Whether a call that is not affine gives the same bits for 0 and for -0."""
+    return call.op in _BLIND
 
 
 def carries(call: Call, constants: Mapping[str, Tensor]) -> bool:

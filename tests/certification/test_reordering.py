@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -90,6 +91,59 @@ def test_a_step_that_does_nothing_hides_no_move(step) -> None:
 def test_numbers_of_the_batch_are_not_shuffled_between_samples() -> None:
     turned = Rows(lambda y: y.flip(0)).eval()
     assert said(Rows(lambda y: y).eval(), turned) == "different"
+
+
+class Last(nn.Module):
+    """A function along the channels of an image, which come first or last."""
+
+    def __init__(self, along: Callable[[torch.Tensor, int], torch.Tensor], *, last: bool) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.along, self.last = along, last
+        self.before, self.after = nn.Conv2d(2, 3, 1), nn.Conv2d(3, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.before(x)
+        if self.last:
+            return self.after(self.along(x.permute(0, 2, 3, 1), 3).permute(0, 3, 1, 2))
+        return self.after(self.along(x, 1))
+
+
+def along(axis: int, *numbers: float) -> torch.Tensor:
+    return torch.tensor(numbers).reshape([-1 if each == axis else 1 for each in range(4)])
+
+
+ALONG: dict[str, tuple[Any, Any]] = {
+    "softmax": (lambda x, axis: x.softmax(axis), lambda x, axis: x.softmax(2)),
+    "the largest": (lambda x, axis: x - x.amax(axis, keepdim=True), lambda x, axis: x - x.amax(2, keepdim=True)),
+    "where it is": (lambda x, axis: x * x.argmax(axis, keepdim=True), lambda x, axis: x * x.argmin(axis, keepdim=True)),
+    "two values": (lambda x, axis: torch.maximum(x.exp(), x.cos()), lambda x, axis: torch.maximum(x.exp(), x.sin())),
+    "a constant": (
+        lambda x, axis: torch.maximum(x, along(axis, 0.5, -1.0, 2.0)),
+        lambda x, axis: torch.maximum(x, along(axis, 0.5, 2.0, -1.0)),
+    ),
+    "a choice": (lambda x, axis: torch.where(x > 0, x, x.cos()), lambda x, axis: torch.where(x > 0, x.cos(), x)),
+    "a quotient": (
+        lambda x, axis: x.exp() / x.exp().sum(axis, keepdim=True),
+        lambda x, axis: x.exp() / x.exp().sum(2, keepdim=True),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ALONG)
+def test_channels_first_or_last_are_the_same(name: str) -> None:
+    right, wrong = ALONG[name]
+    x = torch.zeros(1, 2, 3, 3)
+    first, last, other = Last(right, last=False), Last(right, last=True), Last(wrong, last=True)
+    assert algebraic_cnn.certify(first.eval(), last.eval(), x).verdict == "equal"
+    assert algebraic_cnn.certify(first.eval(), other.eval(), x).verdict == "different"
+
+
+def test_zeros_of_another_sign_are_not_taken_for_one_in_another_order() -> None:
+    """-relu(x) has zeros of both signs, and atan2 reads them: the order alone does not say which."""
+    one = Last(lambda x, axis: torch.atan2(-x.relu(), -torch.ones(1)), last=False).eval()
+    other = Last(lambda x, axis: torch.atan2(-x.relu() + 0.0, -torch.ones(1)), last=True).eval()
+    assert algebraic_cnn.certify(one, other, torch.zeros(1, 2, 3, 3)).verdict in ("undecided", "different")
 
 
 @given(st.permutations(range(6)))

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from algebraic_cnn import certify
 from algebraic_cnn.apps.cli import app
 from algebraic_cnn.collapsing.onnx_files import collapse_onnx
 from algebraic_cnn.errors import DataError, ShapeError, UnknownNameError
+from algebraic_cnn.ir.onnx.reading import load_onnx
 from algebraic_cnn.ir.onnx.writing import session
 
 onnx = pytest.importorskip("onnx")
@@ -174,6 +176,28 @@ def test_a_length_that_only_looks_free_must_be_said(tmp_path: Path) -> None:
     assert "axis 3 of x" in unsaid.left
     x = whole(3, 1, 1, 64)
     assert np.array_equal(runs(said.save(tmp_path / "b.onnx"), x), runs(path, x))
+
+
+def test_axes_that_go_only_where_they_are_one_long_are_nobody_s(tmp_path: Path) -> None:
+    """Squeeze takes every axis of length 1: of one sample the batch as well, and then a matrix is a row."""
+    nodes = [
+        node("Gemm", ["x", "m"], "a"),
+        node("Unsqueeze", ["a", "one"], "b"),
+        node("Squeeze", ["b"], "c"),
+        node("Mul", ["c", "two"], "d"),
+        node("Gather", ["d", "zero"], "e", axis=0),
+        node("Mul", ["e", "two"], "y"),
+    ]
+    numbers = {"m": whole(2, 3), "one": np.array([1]), "two": np.array(2, np.float32), "zero": np.array(0)}
+    path = written(tmp_path / "a.onnx", nodes, numbers, ("N", 2), 1)
+    new = collapse_onnx(path).save(tmp_path / "b.onnx")
+    module, _ = load_onnx(path)
+    for batch in (1, 3):
+        x = whole(batch, 2)
+        right = runs(path, x)
+        assert right.shape == (() if batch == 1 else (3,))
+        assert np.array_equal(runs(new, x), right)
+        assert np.array_equal(module(torch.from_numpy(x)).numpy(), right)
 
 
 def test_a_norm_is_folded_for_every_length(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from .nodes import Given, dtype_of
 from .opaque import NoShape, Opaque, captured, unsaid
 from .tables.constants import tensor_of
 from .tables.indexing import SELECTING
-from .values import Bound, Refused, Unread, Value
+from .values import Bound, Rankless, Refused, Unread, Value
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,12 +178,12 @@ class _Reading:
             b.forget(mark)
             self.why[place] = str(error)
             self.refused += [place] if isinstance(error, Refused) else []
-            found = self._opaque(place, proto)
+            found = self._opaque(place, proto, shaped=not isinstance(error, Rankless))
         self.makers.update((call.name, place) for call in b.calls[mark:])
         names = list(proto.output)
         self.values.update(zip(names, [*found, *[None] * len(names)], strict=False))
 
-    def _opaque(self, place: int, proto: Any) -> list[Given]:
+    def _opaque(self, place: int, proto: Any, *, shaped: bool = True) -> list[Given]:
         """An opaque call; where its shapes are not known, inputs of the graph."""
         b = self.builder
         kinds = [self.kinds.get(name, 0) for name in proto.output if name]
@@ -193,7 +193,7 @@ class _Reading:
         arguments = [self.values.get(name) for name in names]
         mark = b.mark()
         try:
-            if any(argument is None for argument in arguments) or "" in proto.output:
+            if not shaped or any(argument is None for argument in arguments) or "" in proto.output:
                 raise NoShape
             given = iter(_plain(argument) for argument in arguments)
             placed = [next(given) if name else None for name in proto.input]

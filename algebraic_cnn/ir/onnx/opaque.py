@@ -281,19 +281,37 @@ def _array(x: Any) -> Any:
 
 
 def _renamed(graph: Any, names: dict[str, str]) -> None:
-    """The values of a subgraph by their places: names say nothing."""
-    for value in (*graph.input, *graph.initializer):
-        value.name = names[value.name] = f"%{len(names)}"
-    for node in graph.node:
+    """The values of a subgraph by their places, constants by their numbers: names say nothing."""
+    for value in graph.input:
+        value.name = names[value.name] = _place(names)
+    names |= {tensor.name: _number(tensor) for tensor in graph.initializer}
+    del graph.initializer[:]
+    for node in list(graph.node):
+        if node.op_type == "Constant" and len(node.attribute) == 1 and node.attribute[0].HasField("t"):
+            names[node.output[0]] = _number(node.attribute[0].t)
+            graph.node.remove(node)
+            continue
         node.name = node.doc_string = ""
         inner = list(subgraphs(node))
         node.input[:] = [names.get(name, name) for name in node.input]
         for each in inner:
             _renamed(each, dict(names))
         for place, name in enumerate(node.output):
-            names[name] = f"%{len(names)}" if name else ""
+            names[name] = _place(names) if name else ""
             node.output[place] = names[name]
     for value in graph.output:
         value.name = names.get(value.name, value.name)
     graph.name = graph.doc_string = ""
     del graph.value_info[:]
+
+
+def _place(names: dict[str, str]) -> str:
+    """The name of the next value that is no constant."""
+    return f"%{sum(not each.startswith('=') for each in names.values())}"
+
+
+def _number(tensor: Any) -> str:
+    """A constant by its numbers, however they are written."""
+    array = required("onnx", "onnx").numpy_helper.to_array(tensor)
+    words = repr(array.tolist()).encode() if array.dtype.hasobject else array.tobytes()
+    return f"={tensor.data_type} {list(tensor.dims)} {hashlib.sha256(words).hexdigest()}"

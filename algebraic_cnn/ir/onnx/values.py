@@ -35,6 +35,10 @@ class Refused(Unread):
     """A node that torch refuses at the sizes of the example."""
 
 
+class Rankless(Unread):
+    """A node that gives other axes at some length of a free axis: none of its shapes speaks for all."""
+
+
 class Bound(Exception):
     """A node that takes the lengths of one trial and not those of another, and why."""
 

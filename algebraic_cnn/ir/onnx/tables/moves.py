@@ -10,7 +10,7 @@ import torch
 
 from ..builder import Builder
 from ..nodes import Node, Reader
-from ..values import Size, Unread, Value, numbers_of
+from ..values import Rankless, Size, Unread, Value, numbers_of
 
 _ATEN = torch.ops.aten
 
@@ -65,6 +65,8 @@ def _squeeze(b: Builder, node: Node) -> Any:
     if _sized(node):
         return np.squeeze(node.sizes(0), None if axes is None else tuple(map(int, axes)))
     x = node.x()
+    if axes is None and None in x.shape:
+        raise Rankless("axes that are squeezed where their free lengths are 1")
     axes = [axis for axis, n in enumerate(x.shape) if n == 1] if axes is None else [int(n) % x.rank for n in axes]
     if any(x.shape[axis] != 1 for axis in axes):
         raise Unread("an axis that is squeezed is not 1 long")
