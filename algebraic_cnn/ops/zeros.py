@@ -74,7 +74,7 @@ def is_blind(call: Call) -> bool:
 
 def carries(call: Call, constants: Mapping[str, Tensor]) -> bool:
     """Whether every zero that a call gives was a zero before: a move, or a multiple by numbers that are none."""
-    if OPS[call.op].exact or call.op == "neg":
+    if call.op == "neg" or (call.op in OPS and OPS[call.op].exact):
         return True
     return _multiplies(call, constants, lambda x: x != 0)
 
@@ -90,7 +90,9 @@ def _multiplies(call: Call, constants: Mapping[str, Tensor], test: Callable[[Ten
 
 
 def _gives_none(call: Call, known: set[str], constants: Mapping[str, Tensor]) -> bool:
-    """Whether an affine call gives no -0, where these values are none."""
+    """Whether a call is known to give no -0, where these values are none; of one that has no entry nothing is."""
+    if call.op not in OPS:
+        return False
     a = call.bound()
 
     def never(value: Any) -> bool:

@@ -262,3 +262,22 @@ def test_defaults_that_a_tool_writes_down_change_nothing(tmp_path: Path) -> None
         paths.append(file(tmp_path / f"{number}.onnx", [pool], {}, (1, 2, 7, 7)))
     assert certify(paths[0], paths[1]).verdict == "equal"
     assert certify(paths[0], paths[2]).verdict != "equal"
+
+
+def test_numbers_that_are_made_of_sizes_are_given_to_operators_as_tensors(tmp_path: Path) -> None:
+    """As many columns as there are, copied at the end: no call of torch pads so, and sizes come to it as a list."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"]),
+        helper.make_node("Gather", ["s", "last"], ["n"], axis=0),
+        helper.make_node("Concat", ["none", "n"], ["pads"], axis=0),
+        helper.make_node("Pad", ["x", "pads"], ["y"], mode="edge"),
+    ]
+    numbers = {"last": np.array([1]), "none": np.array([0, 0, 0])}
+    path = file(tmp_path / "a.onnx", nodes, numbers, ("N", "M"))
+    module, _ = load_onnx(path)
+    for n in (1, 3):
+        x = ints(2, n)
+        right = session(path, level="none").run(None, {"x": x})[0]
+        assert right.shape == (2, 2 * n)
+        assert np.array_equal(module(torch.from_numpy(x)).numpy(), right)
+    assert certify(path, path).verdict == "equal"

@@ -25,6 +25,7 @@ from .tables.quantized import QUANTIZED
 from .tables.recurrent import RECURRENT
 from .tables.resizing import RESIZING
 from .tables.runtime import OWN, RUNTIME
+from .tables.spectra import SPECTRA
 from .tables.sums import SUMS
 from .tables.trees import TREES
 from .tables.windows import WINDOWS
@@ -39,7 +40,7 @@ TABLES = {
 }
 
 #: By domain, what torch computes without one call for it.
-FUNCTIONS = {"": {**_FUNCTIONS, **ENTRIES, **INDEXING, **QUANTIZED, **RECURRENT}, ".ml": TREES}
+FUNCTIONS = {"": {**_FUNCTIONS, **ENTRIES, **INDEXING, **QUANTIZED, **RECURRENT, **SPECTRA}, ".ml": TREES}
 
 
 def domain_of(node: Any) -> str:

@@ -181,7 +181,7 @@ class Opaque:
             TraceError: if it is asked for numbers that torch cannot compute.
             NoShape: if its shapes are not known.
         """
-        given = tuple(self.held.get(place, x) for place, x in enumerate(given))
+        given = tuple(self.held.get(place, _tensor_of(x)) for place, x in enumerate(given))
         tensors = [x for x in given if isinstance(x, Tensor)]
         shell = next((x for x in tensors if x.is_meta or type(x) not in _WITH_NUMBERS), None)
         if self.run is not None and (shell is None or self.shaped):
@@ -271,6 +271,12 @@ def _shortened(names: list[bool]) -> list[bool]:
 
 def _first(found: Any) -> Any:
     return found[0] if isinstance(found, tuple) else found
+
+
+def _tensor_of(x: Any) -> Any:
+    """Sizes that are plain numbers as the tensor that the operator is given."""
+    plain = isinstance(x, list | tuple) and all(type(n) is int for n in x)
+    return torch.tensor(x, dtype=torch.int64) if plain or type(x) is int else x
 
 
 def _array(x: Any) -> Any:

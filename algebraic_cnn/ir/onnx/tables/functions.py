@@ -123,14 +123,19 @@ def _pad(a: Attributes, version: int) -> Function | None:
     mode = _text(a, "mode", "constant")
 
     def run(x: Tensor, pads: Any = None, value: Any = None, axes: Any = None) -> Tensor:
-        pairs = a["pads"] if pads is None else pads.tolist()
-        places = list(range(x.ndim)) if axes is None else axes.tolist()
+        pairs = a["pads"] if pads is None else _listed(pads)
+        places = list(range(x.ndim)) if axes is None else _listed(axes)
         fill = a.get("value", 0.0) if value is None else value.item()
         for low, high, axis in zip(pairs, pairs[len(places) :], places, strict=False):
             x = _padded(x, axis, low, high, mode, fill)
         return x
 
     return run if mode in ("constant", "edge", "reflect", "wrap") else None
+
+
+def _listed(numbers: Any) -> list[Any]:
+    """The numbers of a tensor, or sizes, which are free while torch traces."""
+    return numbers.tolist() if isinstance(numbers, Tensor) else list(numbers)
 
 
 def _padded(x: Tensor, axis: int, low: int, high: int, mode: str, fill: Any) -> Tensor:
