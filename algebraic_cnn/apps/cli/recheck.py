@@ -27,7 +27,8 @@ def recheck_command(
 ) -> None:
     """Re-check a certificate with the checker that was extracted from the machine-checked proof (make checker).
 
-    With --model the weights in the certificate are compared with those of a .pt2 file, both read without torch.
+    With --model the weights in the certificate are compared with those of a .pt2 file, both read without torch;
+    torch 2.8 pickles them, and its files are refused.
     Exit code 0: every claim holds. 1: one is false, or a weight is another.
     2: a file that is damaged or not well-formed, or no checker.
     """
