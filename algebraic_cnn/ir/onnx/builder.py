@@ -50,6 +50,7 @@ class Builder:
         wanted: what the file calls the values of that node.
         made: how many numbers were made of constants.
         places: by the name of a free size, an input and its axis that has this length.
+        blocks: by the name of an image whose channels are in blocks in the file, whether the blocks are an axis there.
     """
 
     lengths: Mapping[str, tuple[int, ...]]
@@ -60,6 +61,7 @@ class Builder:
     place: tuple[str, str] = ("", "")
     wanted: list[str] = field(default_factory=list)
     places: dict[str, tuple[str, int]] = field(default_factory=dict)
+    blocks: dict[str, bool] = field(default_factory=dict)
     made: int = 0
 
     def fresh(self, hint: str) -> str:

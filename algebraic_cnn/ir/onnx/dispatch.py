@@ -14,7 +14,7 @@ from ...extras import required
 from .builder import Builder
 from .nodes import Attributes, Given, Node, attribute, require_read
 from .opaque import subgraphs
-from .tables.blocked import BLOCKED
+from .tables.blocked import BLOCKED, in_blocks
 from .tables.boundaries import BOUNDARIES
 from .tables.constants import CONSTANTS
 from .tables.entries import ENTRIES
@@ -68,7 +68,7 @@ def read(b: Builder, proto: Any, given: tuple[Given, ...], versions: Mapping[str
     if any(each and value is None for each, value in zip(proto.input, given, strict=True)):
         raise Unread("it is given what is not known")
     node = Node(proto.op_type, versions.get("", 1), attributes_of(proto), given, _named(proto), b)
-    found = table[proto.op_type](b, node)
+    found = in_blocks(b, node, table[proto.op_type]) if b.blocks and not proto.domain else table[proto.op_type](b, node)
     require_read(node.attributes)
     return found if isinstance(found, list) else [found]
 

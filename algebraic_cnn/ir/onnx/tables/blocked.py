@@ -1,6 +1,7 @@
 """Operators of the domain com.microsoft.nchwc: images whose channels ONNX Runtime keeps in blocks, and weights so.
 
-    BLOCKED    operator -> what is made of it
+    BLOCKED      operator -> what is made of it
+    in_blocks    what ONNX's own operators do with images in blocks
 
 A blocked image is an image; how it lies in memory is no part of its numbers.  Channels are filled up to whole blocks
 with filters of zeros, which are left out: what reads them must be 0 as well, or the node is not read.  How many make a
@@ -106,7 +107,7 @@ def _restored(b: Builder, node: Node) -> Value:
     given = x.shape[1]
     if given is None or given < channels:
         raise Unread("channels whose filters are 0")
-    x = x if given == channels else b.call(_ATEN.slice.Tensor, x, 1, 0, channels)
+    x = b.call(_ATEN.slice.Tensor, x, 1, 0, channels)  # a value of its own, which is in no blocks
     return b.call(_ATEN.movedim.int, x, 1, -1) if node.get("channels_last") else x
 
 
@@ -125,7 +126,52 @@ def _upsampled(b: Builder, node: Node) -> Value:
     return b.call(_ATEN.upsample_nearest2d.vec, x, None, [float(n) for n in scales[2:]])
 
 
-BLOCKED: dict[str, Reader] = {
+#: Operators that take numbers one by one.
+_ENTRYWISE = frozenset("Add Mul Sum Sub Div Max Min Relu Sigmoid HardSigmoid HardSwish Tanh Clip Mish Elu".split())
+
+
+def in_blocks(b: Builder, node: Node, reader: Reader) -> Any:
+    """What an operator gives, where it is given images in blocks: the same images, seen as five axes or as four."""
+    given = [b.blocks[x.name] for x in node.given if isinstance(x, Value) and x.name in b.blocks]
+    if node.op == "Reshape" and given and isinstance(node.given[0], Value):
+        found, opened = node.given[0], len(node.sizes(1)) == 5
+        _require_view(found, list(node.sizes(1)))
+    else:
+        whole = len(given) == len(node.given) and all(given)
+        if any(given) and not (node.op in _ENTRYWISE and whole):
+            raise Unread("an axis that says how channels lie in memory")
+        found, opened = reader(b, node), any(given)
+    if given:
+        b.blocks |= {x.name: opened for x in (found if isinstance(found, list) else [found]) if isinstance(x, Value)}
+    return found
+
+
+def _require_view(x: Value, shape: list[Any]) -> None:
+    """Refuse a shape that is no other view of an image in blocks.
+
+    Raises:
+        Unread: if it is none.
+    """
+    channels = shape[1] * shape[4] if len(shape) == 5 else shape[1] if len(shape) == 4 else 0
+    plain = all(isinstance(n, int) for n in shape) and x.rank == 4 and x.shape[1] is not None
+    same = plain and all(
+        n in (0, own) for n, own in zip((shape[0], *shape[2:4]), (x.shape[0], *x.shape[2:]), strict=True)
+    )
+    filled = -(-x.shape[1] // block()) * block() if plain and block() and x.shape[1] else 0
+    if not same or channels not in (filled, x.shape[1]) or (len(shape) == 5 and shape[4] != block()):
+        raise Unread("another shape of an image in blocks")
+
+
+def _marked(reader: Reader) -> Reader:
+    def read(b: Builder, node: Node) -> Any:
+        found = reader(b, node)
+        b.blocks[found.name] = False
+        return found
+
+    return read
+
+
+_OPERATORS: dict[str, Reader] = {
     "AveragePool": _as(WINDOWS["AveragePool"], "AveragePool"),
     "Conv": _conv,
     "GlobalAveragePool": _as(WINDOWS["GlobalAveragePool"], "GlobalAveragePool"),
@@ -135,3 +181,5 @@ BLOCKED: dict[str, Reader] = {
     "ReorderOutput": _restored,
     "Upsample": _upsampled,
 }
+
+BLOCKED = {name: each if name == "ReorderOutput" else _marked(each) for name, each in _OPERATORS.items()}
