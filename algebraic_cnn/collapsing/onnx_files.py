@@ -170,7 +170,7 @@ def _cleaned(model: Any) -> tuple[Any, int | None]:
     """A file without what nobody reads, cleaned up, and how many nodes that took away; None where it changed none."""
     light, weights = weightless(model)
     bare = written_down(tidied(light))
-    new = cleaned(bare)
+    new = cleaned(bare, weights)
     same = list(new.graph.node) == list(bare.graph.node)
     return weighed(new, weights), None if same else len(bare.graph.node) - len(new.graph.node)
 

@@ -60,10 +60,10 @@ def on_rows(call: Call, values: Values, constants: dict[str, Any]) -> list[Call]
         values: shape and dtype of every value.
         constants: those of the network; a constant of one entry in another shape is added.
 
+    >>> from ..ir.sized import sized
     >>> from ..ir.trace import trace
-    >>> graph = trace(torch.nn.Softmax(1).eval(), torch.zeros(1, 3, 2, 2))
-    >>> values = Values({"x": (1, 3, 2, 2)}, {})
-    >>> [(step.op, step.shape) for step in on_rows(graph.calls[0], values, {})][:3]
+    >>> graph = sized(trace(torch.nn.Softmax(1).eval(), torch.zeros(1, 3, 2, 2)), 1).graph
+    >>> [(step.op, step.shape) for step in on_rows(graph.calls[0], Values(graph.shapes(), graph.dtypes()), {})][:3]
     [('permute', (1, 2, 2, 3)), ('reshape', (4, 3)), ('softmax', (4, 3))]
     """
     if None in call.shape or call.dtype is None:

@@ -282,6 +282,21 @@ def test_fewer_nodes_and_the_same_numbers(name: str, tmp_path: Path) -> None:
     assert np.array_equal(right, found)
 
 
+def test_a_large_constant_is_moved_with_its_numbers(tmp_path: Path) -> None:
+    """Numbers of more than 128 KiB are set aside meanwhile."""
+    w = np.arange(6 * 6000, dtype=np.float32).reshape(6000, 6)
+    nodes = [node("Transpose", "w", "t", perm=[1, 0]), node("MatMul", "x t", "a"), node("Exp", "a", "y")]
+    held = [onnx.numpy_helper.from_array(w, "w")]
+    x, y = (helper.make_tensor_value_info(key, FLOAT, shape) for key, shape in (("x", [2, 6]), ("y", None)))
+    path = tmp_path / "a.onnx"
+    graph = helper.make_graph(nodes, "network", [x], [y], held)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    result = collapse_onnx(path)
+    assert [each.op_type for each in result.model.graph.node] == ["MatMul", "Exp"]
+    (weight,) = result.model.graph.initializer
+    assert np.array_equal(onnx.numpy_helper.to_array(weight), w.T)
+
+
 def test_nodes_whose_function_may_draw_numbers_stay_both(tmp_path: Path) -> None:
     inside = helper.make_node("RandomUniformLike", ["a"], ["b"])
     draws = helper.make_function("own", "Draws", ["a"], ["b"], [inside], [helper.make_opsetid("", 17)])

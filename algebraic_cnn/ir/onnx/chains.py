@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from ...extras import required
 from .sheet import Sheet, attribute
 
 Rule = Callable[[Sheet, int, Any], bool]
@@ -74,7 +73,7 @@ def of_constant(sheet: Sheet, place: int, node: Any) -> bool:
     if tensor is None or tensor.data_type not in _MOVED or shape is None or out in sheet.kept:
         return False
     lengths = [n for n in shape if isinstance(n, int)]
-    array = required("onnx", "onnx").numpy_helper.to_array(tensor)
+    array = sheet.array(node.input[0])
     if node.op_type == "Transpose":
         perm = attribute(node, "perm")
         array = array.transpose(None if perm is None else list(perm.ints))

@@ -11,6 +11,8 @@ inside, whose values such graphs read, or of which ONNX does not say what they d
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -29,16 +31,17 @@ _OWN = ("", "ai.onnx")
 _INTEGERS = {6: np.int32, 7: np.int64}
 
 
-def cleaned(model: Any) -> Any:
+def cleaned(model: Any, weights: Mapping[str, Any] = MappingProxyType({})) -> Any:
     """A file with fewer nodes and the same numbers.
 
     Args:
         model: the file, sorted, with no node that nobody reads.
+        weights: by name, initializers whose numbers were set aside.
     """
     new, changed = written_down(model), True
     while changed:
         changed = _once(new)
-        sheet = Sheet(new)
+        sheet = Sheet(new, weights)
         changed |= _said(sheet)
         while _chained(sheet) | _shared(sheet):
             changed = True

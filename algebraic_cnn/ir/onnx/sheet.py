@@ -8,7 +8,8 @@ Every edit keeps makers and readers right, so that a rule may be asked of one no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ class Sheet:
 
     Args:
         model: the file, which is changed when ``write`` is called.
+        weights: by name, initializers whose numbers were set aside.
 
     Attributes:
         nodes: None where a node is gone.
@@ -42,8 +44,8 @@ class Sheet:
         lengths: what is known of shapes.
     """
 
-    def __init__(self, model: Any) -> None:
-        graph = model.graph
+    def __init__(self, model: Any, weights: Mapping[str, Any] = MappingProxyType({})) -> None:
+        graph, self._weights = model.graph, weights
         self.model, self.nodes = model, [type(node).FromString(node.SerializeToString()) for node in graph.node]
         self.outputs = {value.name for value in graph.output}
         self.kept = self.outputs | {name for node in graph.node for name in captured(node)}
@@ -88,6 +90,10 @@ class Sheet:
         if name not in self._arrays:
             self._arrays[name] = required("onnx", "onnx").numpy_helper.to_array(tensor)
         return self._arrays[name]
+
+    def array(self, name: str) -> NDArray[Any]:
+        """The numbers of a constant, of any size."""
+        return required("onnx", "onnx").numpy_helper.to_array(self._weights.get(name, self.numbers[name]))
 
     def integers(self, name: str) -> list[int] | None:
         """A small constant of integers, as a list."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...extras import required
 
-#: Bytes from which on an initializer is set aside: no rule asks for the numbers of so large a one.
+#: Bytes from which on an initializer is set aside: rules ask for the numbers of so large a one where they move it.
 _LARGE = 2**17
 
 
