@@ -54,14 +54,27 @@ def compared_by_parts(
         holds: the certificate if they do.
         generator: of random numbers by which values are moved; None to compare at those of the inputs alone.
     """
-    sections = [cut(graph, _batch(graphs[0], inputs)) for graph in graphs]
-    reason = unlike_outputs(*(Sized(part.whole, part.values) for part in sections))
-    pairing = None if reason else matched(sections[0], sections[1])
-    for real in (False, True):
-        if pairing is not None and pairing.alone:
-            defined = [cut(graph, _batch(graphs[0], inputs), defined=True, real=real) for graph in graphs]
-            again = matched(defined[0], defined[1])
-            sections, pairing = (sections, pairing) if again.alone else (defined, again)
+    found = _by_parts(graphs, inputs, holds, generator, ({}, {"defined": True}))
+    if found.ok or found.interface:
+        return found
+    real = _by_parts(graphs, inputs, holds, generator, ({"defined": True, "real": True},))
+    return real if real.ok else found
+
+
+def _by_parts(
+    graphs: Sequence[Graph], inputs: Sequence[Tensor], holds: Certificate, generator: Any, ways: Sequence[Any]
+) -> Certificate:
+    """That, the networks cut in the first of some ways in which their calls that are not affine are the same."""
+    sections: list[Cut] = []
+    pairing, reason = None, ""
+    for way in ways:
+        tried = [cut(graph, _batch(graphs[0], inputs), **way) for graph in graphs]
+        reason = reason or unlike_outputs(*(Sized(part.whole, part.values) for part in tried))
+        again = None if reason else matched(tried[0], tried[1])
+        if not sections or (again is not None and not again.alone):
+            sections, pairing = tried, again
+        if pairing is None or not pairing.alone:
+            break
     if pairing is None or pairing.alone:
         reason = reason or unlike(sections[0], sections[1]) or f"only one makes {pairing.alone[0] if pairing else ''}"
         what = f"the networks cannot be compared part by part: {reason}."

@@ -162,6 +162,11 @@ class _Writing:
         if call.op == "operator.getitem" and (call.args[0].name, call.args[1]) in self.same:
             self.same[call.name] = self.same[call.args[0].name, call.args[1]]
             return
+        steps = factored(call, self.made, self.values, self.constants) if self.real else [call]
+        if len(steps) > 1:
+            for step in steps:
+                self.take(step)
+            return
         definitions = [] if _counts(call) else [_definition(call), REAL.get(call.op) if self._is_real(call) else None]
         if not any(definition and self._defined(call, definition) for definition in definitions):
             self._keep(call)

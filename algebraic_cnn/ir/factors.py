@@ -13,9 +13,12 @@ from torch import Tensor
 
 from .graph import Call, Ref
 
+#: Calls that are linear in each of two values.
+_PRODUCTS = ("mul", "matmul", "bmm")
+
 
 def factored(call: Call, made: Mapping[str, Call], values: dict[str, Any], constants: Mapping[str, Any]) -> list[Call]:
-    """The product without numbers in front, and then these; the product alone where there are none.
+    """The product without numbers in front, and then these; the call alone where there are none.
 
     Args:
         call: a product.
@@ -24,7 +27,7 @@ def factored(call: Call, made: Mapping[str, Call], values: dict[str, Any], const
         constants: by name.
     """
     names = [arg.name if isinstance(arg, Ref) else "" for arg in call.args[:2]]
-    if len(names) < 2 or "" in names or set(names) & constants.keys() or call.kwargs:
+    if call.op not in _PRODUCTS or len(names) < 2 or "" in names or set(names) & constants.keys() or call.kwargs:
         return [call]
     factors: list[tuple[Call, str]] = []
     for place, name in enumerate(names):

@@ -181,12 +181,13 @@ class Opaque:
             TraceError: if it is asked for numbers that torch cannot compute.
             NoShape: if its shapes are not known.
         """
-        given = tuple(self.held.get(place, _tensor_of(x)) for place, x in enumerate(given))
+        given = tuple(self.held.get(place, x) for place, x in enumerate(given))
+        given = tuple(map(_tensor_of, given)) if self.run is not None and self.shaped else given
         tensors = [x for x in given if isinstance(x, Tensor)]
         shell = next((x for x in tensors if x.is_meta or type(x) not in _WITH_NUMBERS), None)
         if self.run is not None and (shell is None or self.shaped):
             try:
-                return self._run(self.run, given)
+                return self._run(self.run, list(map(_tensor_of, given)))
             except AssertionError:  # tensors of its own have numbers, among some that have none
                 if shell is None:
                     raise
