@@ -31,8 +31,8 @@ def factored(call: Call, made: Mapping[str, Call], values: dict[str, Any], const
         return [call]
     factors: list[tuple[Call, str]] = []
     for place, name in enumerate(names):
-        while inner := _scaled(made.get(name), values, constants):
-            factors.append((made[name], inner))
+        while inner := _scaled(_copied(made.get(name), made), values, constants):
+            factors.append((_copied(made[name], made) or made[name], inner))
             name = inner
         names[place] = name
     if not factors:
@@ -43,6 +43,13 @@ def factored(call: Call, made: Mapping[str, Call], values: dict[str, Any], const
         steps.append(replace(factor.renamed({inner: Ref(steps[-1].name)}), name=name, shape=call.shape))
     values.update((step.name, values[call.name]) for step in steps)
     return steps
+
+
+def _copied(call: Call | None, made: Mapping[str, Call]) -> Call | None:
+    """The call whose value a call copies; the call itself if it does more."""
+    while call is not None and call.op == "clone":
+        call = made.get(next(call.refs()))
+    return call
 
 
 def _scaled(call: Call | None, values: Mapping[str, Any], constants: Mapping[str, Any]) -> str:

@@ -107,7 +107,8 @@ def _restored(b: Builder, node: Node) -> Value:
     given = x.shape[1]
     if given is None or given < channels:
         raise Unread("channels whose filters are 0")
-    x = b.call(_ATEN.slice.Tensor, x, 1, 0, channels)  # a value of its own, which is in no blocks
+    whole = given == channels
+    x = b.call(_ATEN.clone.default, x) if whole else b.call(_ATEN.slice.Tensor, x, 1, 0, channels)  # in no blocks
     return b.call(_ATEN.movedim.int, x, 1, -1) if node.get("channels_last") else x
 
 
