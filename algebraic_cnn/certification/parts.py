@@ -22,8 +22,8 @@ from torch import Tensor
 
 from ..derivation.splitting import Cut, Origin, cut, unlike
 from ..errors import ShapeError
-from ..ir.graph import Graph, Ref
-from ..ir.interpreter import interpret
+from ..ir.graph import Call, Graph, Ref
+from ..ir.interpreter import interpret, natively
 from ..ir.sized import Sized
 from ..ops.evaluate import Evaluator
 from ..ops.precision import UNIT_ROUNDOFF, working_dtype
@@ -79,16 +79,20 @@ def _by_parts(
         reason = reason or unlike(sections[0], sections[1]) or f"only one makes {pairing.alone[0] if pairing else ''}"
         what = f"the networks cannot be compared part by part: {reason}."
         return replace(holds, ok=False, undecided=pairing is not None, interface=pairing is None, statement=what)
-    with torch.no_grad(), ieee_kernels():
-        given = _sources(sections[0], pairing.cuts[0], inputs)
-        again = generator and _sources(sections[0], pairing.cuts[0], _redrawn(inputs, generator))
+    try:
+        with torch.no_grad(), ieee_kernels():
+            given = _sources(sections[0], pairing.cuts[0], inputs)
+            again = generator and _sources(sections[0], pairing.cuts[0], _redrawn(inputs, generator))
+    except ShapeError as error:
+        return replace(holds, ok=False, undecided=True, statement=f"the networks cannot be compared by numbers: {error}.")
+    shown = inputs[0] if inputs else torch.empty(0)
     if again is None:
-        return _on_values(sections, pairing, given, inputs[0], holds)
+        return _on_values(sections, pairing, given, shown, holds)
     moved = _moved(given, again, generator)
-    found = _on_values(sections, pairing, moved, inputs[0], holds)
+    found = _on_values(sections, pairing, moved, shown, holds)
     if found.ok or found.undecided:
         return found
-    seen = _on_values(sections, pairing, given, inputs[0], holds)
+    seen = _on_values(sections, pairing, given, shown, holds)
     if not seen.ok:
         return seen
     more = " That is so at values that no input was seen to give it; at those that were seen it is explained."
@@ -176,11 +180,23 @@ def undecidable(holds: Certificate, place: str) -> Certificate:
     return replace(holds, ok=False, undecided=True, statement=what)
 
 
+def _natively(call: Call, values: dict[str, Any]) -> Any:
+    try:
+        return natively(call, values)
+    except Exception as error:  # torch's refusals are of many classes
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ShapeError(f"{call.op} does not run on inputs that were drawn ({reason})", where=call.where) from error
+
+
 def _sources(section: Cut, renamed: Cut, inputs: Sequence[Tensor]) -> dict[Origin, Any]:
-    """The network's inputs and what its boundaries return, as torch computes them, in float64."""
+    """The network's inputs and what its boundaries return, as torch computes them, in float64.
+
+    Raises:
+        ShapeError: if a call does not run on these inputs.
+    """
     graph = section.whole
     moved = [x.to(graph.device, graph.dtype if x.is_floating_point() else None) for x in inputs]
-    values = interpret(graph, dict(zip(graph.inputs, moved, strict=True)))
+    values = interpret(graph, dict(zip(graph.inputs, moved, strict=True)), _natively)
     found = {}
     for name, source in zip(section.graph.inputs, renamed.sources, strict=True):
         value = values[name] if isinstance(values[name], Tensor) else values[name][source[1]]

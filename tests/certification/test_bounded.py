@@ -222,3 +222,23 @@ def test_what_cannot_be_compared_is_not_different_for_its_rounding(seed: int) ->
     x = torch.zeros(2, 3, 4, 4)
     assert certify(*folded(seed, differences), x, seed=seed).verdict == "undecided"
     assert certify(*folded(seed, differences, change=0.125), x, seed=seed).verdict == "different"
+
+
+class Lookup(nn.Module):
+    """A row of a table that has one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows, self.last = nn.Embedding(1, 4), nn.Linear(4, 2)
+
+    def forward(self, i: Tensor) -> Tensor:
+        return self.last(self.rows(i).relu())
+
+
+@pytest.mark.parametrize("level", ["bounded", "sampled"])
+def test_inputs_that_a_network_does_not_take_decide_nothing(level: str) -> None:
+    model, x = Lookup().eval(), torch.zeros(3, 2, dtype=torch.int64)
+    found = certify(model, model, x, level=level)  # whole numbers are drawn without knowing how many rows there are
+    assert found.verdict == "undecided"
+    assert "embedding does not run on inputs that were drawn (index out of range" in found.statement
+    assert certify(model, model, x).verdict == "equal"

@@ -302,3 +302,31 @@ def test_what_a_body_reads_is_written_as_it_was(kind: str, tmp_path: Path) -> No
     expected, found = (pytree.tree_leaves(session(str(file), level="none").run(None, feeds)) for file in (path, new))
     assert all(map(np.array_equal, expected, found))
     assert len(expected) == len(found) > 0
+
+
+@pytest.mark.parametrize("level", ["bounded", "sampled", "auto"])
+def test_a_branch_that_reads_nothing_is_compared_by_its_numbers(level: str, tmp_path: Path) -> None:
+    """A branch may hold a constant alone: it has no inputs of its own."""
+
+    def written(number: float, path: Path) -> Path:
+        constant = onnx.numpy_helper.from_array(np.array([[number, 2]], np.float32))
+        ways = [
+            helper.make_graph([helper.make_node("Constant", [], ["t"], value=constant)], "then", [], [float_of("t")]),
+            helper.make_graph([helper.make_node("Relu", ["x"], ["e"])], "else", [], [float_of("e")]),
+        ]
+        nodes = [
+            helper.make_node("ReduceMax", ["x"], ["m"], keepdims=0),
+            helper.make_node("Cast", ["m"], ["c"], to=onnx.TensorProto.BOOL),
+            helper.make_node("If", ["c"], ["y"], name="choice", then_branch=ways[0], else_branch=ways[1]),
+        ]
+        x = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 2])
+        graph = helper.make_graph(nodes, "network", [x], [float_of("y")])
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+        return path
+
+    def float_of(name: str) -> Any:
+        return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 2])
+
+    one, again, other = (written(n, tmp_path / f"{place}.onnx") for place, n in enumerate((1.0, 1.0, 1.5)))
+    assert certify(one, again, level=level).ok
+    assert not certify(one, other, level=level).ok
