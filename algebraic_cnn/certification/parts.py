@@ -84,7 +84,8 @@ def _by_parts(
             given = _sources(sections[0], pairing.cuts[0], inputs)
             again = generator and _sources(sections[0], pairing.cuts[0], _redrawn(inputs, generator))
     except ShapeError as error:
-        return replace(holds, ok=False, undecided=True, statement=f"the networks cannot be compared by numbers: {error}.")
+        what = f"the networks cannot be compared by numbers: {error}."
+        return replace(holds, ok=False, undecided=True, statement=what)
     shown = inputs[0] if inputs else torch.empty(0)
     if again is None:
         return _on_values(sections, pairing, given, shown, holds)
