@@ -21,8 +21,11 @@ from torch import Tensor
 from ..ir.graph import Call, Graph, Ref
 from .registry import OPS
 
-#: Calls that are not affine and never give -0.
-_NEVER = frozenset("abs exp sigmoid softmax _softmax".split())
+#: Calls that are not affine and never give -0; a logarithm is 0 of 1 alone.
+_NEVER = frozenset("abs exp log log2 log10 sigmoid softmax _softmax".split())
+
+#: Calls that are not affine and give an entry of what they are given, 0, or a root: no -0 where they are given none.
+_KEEP = frozenset("amax amin maximum minimum max_pool1d max_pool2d max_pool3d relu sqrt".split())
 
 #: Calls that are not affine and give the same bits for 0 and -0.
 _BLIND = frozenset("abs exp log log2 log10 cos cosh sigmoid softmax _softmax".split())
@@ -64,7 +67,7 @@ def gives_no_minus(call: Call) -> bool:
 
 def keeps_no_minus(call: Call) -> bool:
     """Whether a call that is not affine gives no -0 where it is given none."""
-    return call.op == "sqrt"
+    return call.op in _KEEP
 
 
 def is_blind(call: Call) -> bool:
