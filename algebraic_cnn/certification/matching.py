@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..derivation.rowwise import row_lengths
+from ..derivation.rowwise import row_lengths, takes_rows
 from ..derivation.splitting import BoundaryCall, Cut, Origin
 from ..ir.canonical import commutes
 from ..ir.graph import Call
@@ -125,7 +125,7 @@ class _Run:
     def __post_init__(self) -> None:
         self.making = Making(self.section, self.partner, self.orders)
         self.calls = {call.name: call for call in self.section.whole.calls}
-        self.shapes = self.section.whole.shapes()
+        self.shapes, self.dependent = self.section.whole.shapes(), self.section.whole.dependent()
 
     def follow(self) -> None:
         """Run the network; find or make the entry of every boundary."""
@@ -196,14 +196,19 @@ class _Run:
         distance, best, order = min(found)
         if distance > _ALIKE:  # nothing like it: the same in another order, or else the next of its kind
             free = [each for each in found if self.number not in self.known[each[1]].met]
-            for _, number, order in free if set(made) <= {NEVER_MINUS} else ():
+            for _, number, order in free if self._takes_rows(boundary.call, made) else ():
                 rows = self.known[number].rows, row_lengths(boundary.call, self.calls, self.shapes)
-                moved = order_of(boundary, rows, self.known[number].given, [given[i] for i in order])
+                moved = order_of(rows, self.known[number].given, [given[i] for i in order])
                 if moved is not None:
                     self.orders[place] = moved
                     return number, order
             _, best, order = min(free, key=lambda each: each[1], default=(distance, best, order))
         return best, order
+
+    def _takes_rows(self, call: Call, made: list[str]) -> bool:
+        """Whether a call does the same with every row, and reads no sign of a zero."""
+        whole = self.section.whole
+        return set(made) <= {NEVER_MINUS} and takes_rows(call, self.shapes, self.dependent, whole.constants)
 
 
 def is_part(call: Call) -> bool:

@@ -2,7 +2,8 @@
 
 Both networks are cut at their boundaries (derivation/splitting.py).  Every affine part of the one is run beside that of
 the other, on the values that the first network has there, in float64, so that their numbers alone differ.  At random
-inputs these values are moved at random as well: a unit that a ReLU makes 0 would hide the weights that read it.
+inputs these values are moved at random as well: a unit that a ReLU makes 0 would hide the weights that read it.  Nor
+may values hide the numbers that are added to them, as the epsilon of a norm: these are compared where all values are 0.
 
     products    a fused or re-parameterised weight is a sum of products of the original's numbers, each computed with a
                 few roundings (_EACH for every call that it was made of); so it is off by gamma |f|(|x|) at most
@@ -89,10 +90,13 @@ def _by_parts(
     shown = inputs[0] if inputs else torch.empty(0)
     if again is None:
         return _on_values(sections, pairing, given, shown, holds)
-    moved = _moved(given, again, generator)
-    found = _on_values(sections, pairing, moved, shown, holds)
-    if found.ok or found.undecided:
+    found = _on_values(sections, pairing, _moved(given, again, generator), shown, holds)
+    if found.undecided:
         return found
+    added = _on_values(sections, pairing, _quiet(given, again), shown, holds, added=True) if found.ok else found
+    if added.ok or added.undecided:
+        return found
+    found = added
     seen = _on_values(sections, pairing, given, shown, holds)
     if not seen.ok:
         return seen
@@ -116,12 +120,29 @@ def _moved(given: dict[Origin, Any], again: dict[Origin, Any], generator: Any) -
     return found
 
 
+def _quiet(given: dict[Origin, Any], again: dict[Origin, Any]) -> dict[Origin, Any]:
+    """Zeros for all numbers that depend on the inputs."""
+    return {
+        source: torch.zeros_like(x) if x.is_floating_point() and not torch.equal(x, again[source]) else x
+        for source, x in given.items()
+    }
+
+
 def _on_values(
-    sections: Sequence[Cut], pairing: Matching, given: dict[Origin, Any], shown: Tensor, holds: Certificate
+    sections: Sequence[Cut],
+    pairing: Matching,
+    given: dict[Origin, Any],
+    shown: Tensor,
+    holds: Certificate,
+    *,
+    added: bool = False,
 ) -> Certificate:
-    """Whether every affine part gives the same on these values."""
+    """Whether every affine part gives the same on these values; of zeros, whether it adds the same.
+
+    An added number may be what cancellation left of larger ones in either network.
+    """
     with torch.no_grad(), ieee_kernels():
-        masked = any(x.is_floating_point() and not bool(x.isfinite().all()) for x in given.values())
+        masked = added or any(x.is_floating_point() and not bool(x.isfinite().all()) for x in given.values())
         exact = [_values(part, Float(), given) for part in pairing.cuts]
         sizes = [_values(part, Majorant(), given) for part in pairing.cuts]
     depths = [_depths(part.graph) for part in sections]
@@ -132,7 +153,8 @@ def _on_values(
         if isinstance(y, Tensor) and y.is_floating_point() and isinstance(z, Tensor):
             (depth, u), (deep, coarse) = depths[one][i], depths[other][j]
             products = gamma(_EACH * max(depth, deep), max(u, coarse)) + arithmetic[one]
-            bound = products * sizes[one][i] + arithmetic[other] * sizes[other][j]
+            size = torch.maximum(sizes[one][i], sizes[other][j]) if added else sizes[one][i]
+            bound = products * size + arithmetic[other] * sizes[other][j]
             seen.append(_judged(place, y, z, bound * _INFLATION, masked, shown, holds))
         elif not (torch.equal(y, z) if isinstance(y, Tensor) else y == z):
             seen.append(replace(holds, ok=False, statement=f"a value that is no number differs: {place}."))

@@ -19,8 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..derivation.rowwise import takes_rows
-from ..derivation.splitting import BoundaryCall, Cut
+from ..derivation.splitting import Cut
 from ..ir.graph import Call, Ref
 
 #: Sorted values that are further apart than this, beside their size, are not one value in two orders: far less than the
@@ -31,20 +30,17 @@ _NEAR = 2.0**-18
 _MOST_AXES = 5
 
 
-def order_of(
-    boundary: BoundaryCall, rows: Sequence[Sequence[int]], x: Sequence[Any], y: Sequence[Any]
-) -> Tensor | None:
-    """The permutation p with y[p] nearly x, of what two calls like this boundary are given; None if there is none.
+def order_of(rows: Sequence[Sequence[int]], x: Sequence[Any], y: Sequence[Any]) -> Tensor | None:
+    """The permutation p with y[p] nearly x, of what two calls of one form are given; None if there is none.
 
     Args:
-        boundary: one of the two calls, which are of one form; zeros have no sign that it reads.
         rows: of both, the lengths of the axes that were taken together as rows, where they were.
         x: the values that the first is given.
         y: those that the second is given.
     """
     values = [value for value in (*x, *y) if isinstance(value, Tensor)]
     count = len(values[0]) if values and values[0].ndim else 0
-    if not x or len(values) < len(x) + len(y) or not takes_rows(boundary.call) or not count:
+    if not x or len(values) < len(x) + len(y) or not count:
         return None
     if any(not value.ndim or len(value) != count or not bool(value.isfinite().all()) for value in values):
         return None

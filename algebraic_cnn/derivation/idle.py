@@ -50,7 +50,7 @@ def merged(call: Call, given: Mapping[str, Call]) -> Call:
     if outer is None or inner is None or before is None or before.dtype != call.dtype:
         return call
     low, high = (min(max(end, outer[0]), outer[1]) for end in inner)
-    ends = [None if math.isinf(end) else end for end in (low, high)]
+    ends = [None if low == -math.inf else low, None if high == math.inf else high]
     return replace(call, op="clamp", target=torch.ops.aten.clamp.default, args=(before.args[0], *ends), kwargs={})
 
 

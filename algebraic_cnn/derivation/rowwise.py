@@ -11,7 +11,7 @@ is the number c of pixel r.  Two networks that hold their images in another orde
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,13 +42,30 @@ def is_entrywise(call: Call) -> bool:
     return pointwise(call) or traits(call.op).casts
 
 
-def takes_rows(call: Call) -> bool:
-    """Whether a call that was written on rows does the same with each."""
-    if is_entrywise(call):
-        return True
+def takes_rows(call: Call, shapes: Mapping[str, Any], dependent: Set[str], constants: Mapping[str, Any]) -> bool:
+    """Whether a call does the same with every row: with what all its values have at one place of the first axis.
+
+    Args:
+        call: that is not affine.
+        shapes: of all values.
+        dependent: names of those that depend on the input.
+        constants: by name.
+
+    >>> from ..ir.trace import trace
+    >>> graph = trace(torch.nn.Sequential(torch.nn.Softmax(1), torch.nn.Softmax(2)).eval(), torch.zeros(1, 2, 2))
+    >>> [takes_rows(call, graph.shapes(), graph.dependent(), {}) for call in graph.calls]
+    [True, False]
+    """
+    names = list(call.refs())
+    if is_entrywise(call):  # a constant of many entries is no row's own, and a value of fewer axes is every row's
+        lone = (name for name in names if name in constants)
+        alike = (shapes[name] == call.shape for name in names if name not in constants)
+        return all(constants[name].numel() == 1 for name in lone) and all(alike)
+    if len(dependent.intersection(names)) != 1:
+        return False
     arguments, about = call.bound(), traits(call.op)
     if about.innermost:
-        return len(arguments["normalized_shape"]) == 1
+        return len(arguments["normalized_shape"]) == 1 < len(call.shape)
     return (about.along or about.reduces) and arguments.get("dim") in (1, [1]) and not arguments.get("keepdim")
 
 

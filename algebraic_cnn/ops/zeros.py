@@ -112,7 +112,7 @@ def _gives_none(call: Call, known: set[str], constants: Mapping[str, Tensor]) ->
     if call.op in ("mul", "div"):
         return never(a["self"]) and _multiplies(call, constants, lambda x: x > 0)
     if call.op in ("pad", "constant_pad_nd"):
-        return never(a["self"]) and never(a.get("value") or 0)
+        return never(a["self"]) and never(0 if a.get("value") is None else a["value"])
     return (OPS[call.op].exact or call.op in _SUMS) and all(never(Ref(name)) for name in call.refs())
 
 

@@ -64,3 +64,39 @@ def test_every_row_of_a_table_is_tried(row: int) -> None:
     with torch.no_grad():
         other.words.weight[row] += 3.0
     assert certify(model, other, torch.zeros(2, 6, dtype=torch.int64)).verdict == "different"
+
+
+def divided(eps: float, *, whole: bool) -> nn.Module:
+    """A layer norm, in one call or in several."""
+    if whole:
+        return Model(lambda m, x: m.norm(x), norm=nn.LayerNorm(6, eps)).eval()
+
+    def forward(m: Model, x: torch.Tensor) -> torch.Tensor:
+        centred = x - x.mean(-1, keepdim=True)
+        spread = torch.sqrt((centred * centred).mean(-1, keepdim=True) + eps)
+        return centred / spread * m.norm.weight + m.norm.bias
+
+    return Model(forward, norm=nn.LayerNorm(6)).eval()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_no_epsilon_hides_behind_the_variance(*, whole: bool) -> None:
+    """1e-6 is rounding of a variance of 1 in half the digits, and most of one of 1e-6."""
+    x = torch.zeros(2, 6)
+    assert not certify(divided(1e-12, whole=True), divided(0.0, whole=whole), x).ok
+    for dtype in (torch.float16, torch.bfloat16):
+        one, other = divided(1e-5, whole=True).to(dtype), divided(1e-6, whole=whole).to(dtype)
+        assert not certify(one, other, x.to(dtype)).ok
+        assert certify(one, divided(1e-5, whole=False).to(dtype), x.to(dtype)).verdict == "rounding"
+
+
+def test_what_cancellation_left_may_be_rounded() -> None:
+    """A bias that a BatchNorm moves nearly to 0 is off by what the larger numbers are rounded by, in either order."""
+    torch.manual_seed(0)
+    layer, norm = nn.Linear(4, 3).eval().requires_grad_(False), nn.BatchNorm1d(3).eval()
+    layer.bias += 1000.0
+    norm.running_mean = torch.full((3,), 1000.0)
+    plain = nn.Sequential(layer, norm, nn.ReLU()).eval()
+    fused = nn.Sequential(torch.nn.utils.fusion.fuse_linear_bn_eval(layer, norm), nn.ReLU()).eval()
+    for one, other in ((plain, fused), (fused, plain)):
+        assert certify(one, other, torch.zeros(2, 4)).verdict == "rounding"
