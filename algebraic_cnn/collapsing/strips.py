@@ -69,6 +69,8 @@ def ringed(piece: Piece, given: Emit) -> Emit | None:
     axes, inner = whole.axes, [_whole_groups(axis) for axis in whole.axes]
     if any(stop <= first for first, stop in inner):
         return None
+    if not all(band.start < band.end for axis, pair in zip(axes, inner, strict=True) for band in _ends(axis, *pair)):
+        return None  # nothing but border, and what that reads the kernel does not say
 
     def emit(builder: GraphBuilder, x: Ref, like: Call) -> Ref:
         def part(bands: Sequence[Band]) -> Ref:
@@ -88,6 +90,11 @@ def ringed(piece: Piece, given: Emit) -> Emit | None:
         return part([])
 
     return emit
+
+
+def _ends(axis: AxisForm, first: int, stop: int) -> list[Band]:
+    """The outputs before and after an interior, where there are some."""
+    return [Band.of(axis, a, b) for a, b in ((0, first), (stop, axis.m)) if b > a]
 
 
 def _free(piece: Piece) -> bool:

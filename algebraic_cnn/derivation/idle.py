@@ -59,7 +59,9 @@ def saturated(call: Call, given: Mapping[str, Call], constants: Mapping[str, Any
     before = given.get(next(call.refs(), "")) if traits(call.op).quantises else None
     ends = bounds(before)
     kind, numbers = call.dtype, [constants.get(name) for name in list(call.refs())[1:]]
-    if before is None or ends is None or not _alone(numbers) or kind is None or kind.is_floating_point:
+    if before is None or ends is None or ends[0] > ends[1]:  # crossed bounds give one number for all
+        return call
+    if not _alone(numbers) or kind is None or kind.is_floating_point:
         return call
     most = torch.iinfo(kind)
     found = _run(call, torch.tensor(ends, dtype=before.dtype), numbers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,3 +103,23 @@ def test_infinite_bounds_and_borders_of_a_sign_are_seen(name: str, level: str) -
     assert differ(one, other, x)
     assert not certify(one, other, x, level=level).ok
     assert certify(one, one, x, level=level).verdict == "equal"
+
+
+@pytest.mark.parametrize(("scale", "bounds", "alike"), [(0.1, (0, 25.5), True), (-0.1, (0, -25.5), False)])
+def test_bounds_that_cross_are_no_saturation(
+    scale: float, bounds: tuple[float, float], tmp_path: Path, *, alike: bool
+) -> None:
+    """What is clamped between bounds in the wrong order is one number, though a negative scale saturates at both."""
+    onnx = pytest.importorskip("onnx")
+    numbers = {"scale": scale, "low": bounds[0], "high": bounds[1]}
+
+    def file(name: str, *clip: str) -> Path:
+        given, parser = (clip or ("x",))[0], onnx.parser
+        lines = "c = Clip (x, low, high)" if clip else "c = Identity (x)"
+        text = f"""<ir_version: 9, opset_import: ["": 17]> {given} (float[1, 4] x) => (float[1, 4] y)
+            <{", ".join(f"float {key} = {{{value}}}" for key, value in numbers.items())}, uint8 zero = {{0}}>
+            {{ {lines}  q = QuantizeLinear (c, scale, zero)  y = DequantizeLinear (q, scale, zero) }}"""
+        onnx.save(parser.parse_model(text), tmp_path / name)
+        return tmp_path / name
+
+    assert certify(file("plain.onnx"), file("clipped.onnx", "c")).ok == alike

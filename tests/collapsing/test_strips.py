@@ -149,3 +149,12 @@ def test_near_right_strips_with_phases_are_refuted(mutant: str, monkeypatch: pyt
     model = randomised(CHAINS["a transposed convolution whose bias is a pattern"]())
     with pytest.raises(UncertifiedError):
         collapse(model, torch.zeros(1, 2, 41, 46, dtype=torch.float64), prices=PRODUCTS_ALONE, measure=False)
+
+
+@pytest.mark.parametrize("pad", [nn.ReplicationPad1d, nn.ReflectionPad1d])
+@pytest.mark.parametrize("width", [(2, 0), (0, 3), (5, 1)])
+def test_outputs_that_are_border_alone_end_no_collapse(pad: type[nn.Module], width: tuple[int, int]) -> None:
+    """The kernel reads no pixel there: a strip of none was asked for, and torch raised a TypeError of its own."""
+    layers = nn.Conv1d(2, 2, 2), nn.Upsample(scale_factor=2, mode="nearest"), pad(width)
+    model, x = randomised(nn.Sequential(*layers)), torch.randn(2, 2, 40, dtype=torch.float64)
+    assert relative_error(model, collapse(model, x, measure=False).model, x) < 1e-12
