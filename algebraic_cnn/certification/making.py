@@ -134,5 +134,8 @@ class Making:
             given |= more
 
     def _keeps(self, boundary: BoundaryCall, positive: frozenset[str]) -> bool:
+        """Whether a call gives no -0, since none is among what it is given or its own constants."""
         values = (self.section.graph.outputs[i] for i in boundary.given)
-        return keeps_no_minus(boundary.call) and all(out.name in positive for out in values)
+        own = self.section.whole.constants
+        plain = all(has_no_minus(Ref(name), own) for name in boundary.call.refs() if name in own)
+        return keeps_no_minus(boundary.call) and plain and all(out.name in positive for out in values)
