@@ -61,7 +61,7 @@ def takes_rows(call: Call, shapes: Mapping[str, Any], dependent: Set[str], const
         lone = (name for name in names if name in constants)
         alike = (shapes[name] == call.shape for name in names if name not in constants)
         return all(constants[name].numel() == 1 for name in lone) and all(alike)
-    if len(dependent.intersection(names)) != 1:
+    if len(dependent & set(names)) != 1:
         return False
     arguments, about = call.bound(), traits(call.op)
     if about.innermost:

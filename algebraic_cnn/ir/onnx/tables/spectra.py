@@ -60,9 +60,12 @@ def _stft(a: Attributes, version: int) -> Function | None:
     half = bool(a.get("onesided", 1))
 
     def run(x: Tensor, step: Tensor, window: Tensor | None = None, length: Tensor | None = None) -> Tensor:
-        if window is None and length is None:
+        if length is not None:
+            n = int(length)
+        elif window is not None:
+            n = len(window)
+        else:
             raise Unread("stretches of a length that nobody says")
-        n = len(window) if length is None and window is not None else int(length)
         if window is not None and len(window) != n:
             raise Unread("a window that is not as long as the stretches")
         numbers = _complex(x if x.ndim == 3 else x.unsqueeze(-1))
