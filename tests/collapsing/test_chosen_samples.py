@@ -69,7 +69,7 @@ def test_a_collapse_takes_the_batches_of_the_model_and_no_others(name: str) -> N
     for count in range(1, 9):
         try:
             got = result.model(images(count))
-        except ShapeError:
+        except (ShapeError, IndexError):  # torch's own, where the model won the race and the result is a copy of it
             continue
         taken.add(count)
         assert torch.allclose(got, model(images(count)))
