@@ -165,7 +165,7 @@ def test_what_onnx_runtime_writes_is_certified(tmp_path: Path) -> None:
     del conv.attribute[:]
     conv.attribute.extend(helper.make_node("FusedConv", [], [], pads=[1, 1, 1, 1], activation="Tanh").attribute)
     onnx.save(model, other)
-    assert certify(path, other).verdict == "different"
+    assert not certify(path, other).ok  # undecided, where the drawn weights leave the outputs alike
 
 
 CONTRIB: dict[str, tuple[Any, dict[str, Any], tuple[int, ...]]] = {
