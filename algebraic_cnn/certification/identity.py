@@ -1,10 +1,10 @@
 """Are two networks the same function over the rationals?
 
-maps       f(x) = g(x) at random points of F_p^n, where one of them is an explicit map
-networks   the same interface (interface.py), and, their calls that are not affine paired (matching.py), the same
-           affine maps from inputs and calls to calls and outputs at random points; the first place where it is
-           not so is named, with its source line
-batches    every batch size, where no call mixes samples or counts them; else those that were tried
+    maps       f(x) = g(x) at random points of F_p^n, where one of them is an explicit map
+    networks   the same interface (interface.py), and, their calls that are not affine paired (matching.py), the same
+               affine maps from inputs and calls to calls and outputs at random points; the first place where it is
+               not so is named, with its source line
+    batches    every batch size, where no call mixes samples or counts them; else those that were tried
 """
 
 from __future__ import annotations

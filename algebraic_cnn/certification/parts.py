@@ -24,7 +24,7 @@ from torch import Tensor
 from ..derivation.splitting import Cut, Origin, cut, unlike
 from ..errors import ShapeError
 from ..ir.graph import Call, Graph, Ref
-from ..ir.interpreter import interpret, natively
+from ..ir.interpreter import asked, interpret
 from ..ir.sized import Sized
 from ..ops.evaluate import Evaluator
 from ..ops.precision import UNIT_ROUNDOFF, working_dtype
@@ -204,11 +204,8 @@ def undecidable(holds: Certificate, place: str) -> Certificate:
 
 
 def _natively(call: Call, values: dict[str, Any]) -> Any:
-    try:
-        return natively(call, values)
-    except Exception as error:  # torch's refusals are of many classes
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ShapeError(f"{call.op} does not run on inputs that were drawn ({reason})", where=call.where) from error
+    what = f"{call.op} does not run on inputs that were drawn"
+    return asked(call, values, lambda reason: ShapeError(f"{what} ({reason})", where=call.where))
 
 
 def _sources(section: Cut, renamed: Cut, inputs: Sequence[Tensor]) -> dict[Origin, Any]:

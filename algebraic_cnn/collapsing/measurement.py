@@ -27,7 +27,7 @@ from torch import Tensor
 from ..errors import TraceError
 from ..ir.emission import emit
 from ..ir.graph import Call, Graph
-from ..ir.interpreter import interpret, natively
+from ..ir.interpreter import asked, interpret
 from ..ops.traits import Prices
 from .cost import Expense, expense
 from .validation import Pair
@@ -98,13 +98,10 @@ def doubtful(pairs: Sequence[Pair], shell: Graph, prices: Prices) -> list[Pair]:
     return [pair for pair in pairs if not spent(pair.new(shell)).within(spent(pair.original))]
 
 
-def _called(call: Call, values: Mapping[str, Any]) -> Any:
+def _called(call: Call, values: dict[str, Any]) -> Any:
     """What torch makes of a call; it can refuse what the export let pass, such as factors of two dtypes."""
-    try:
-        return natively(call, values)
-    except Exception as error:  # torch's refusals are of many classes
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TraceError(f"torch cannot run the model's {call.op} ({reason})", where=call.where) from error
+    what = f"torch cannot run the model's {call.op}"
+    return asked(call, values, lambda reason: TraceError(f"{what} ({reason})", where=call.where))
 
 
 def timed(pairs: Sequence[Pair], rewritten: Graph, starts: Mapping[str, Tensor]) -> list[Race]:

@@ -178,10 +178,8 @@ def _along(call: Call, values: Values) -> Iterator[Call]:
         yield _move(call, "permute", name, order, [own[a] for a in order], dtype)
     yield _move(call, "reshape", "" if order != sorted(order) else name, rows, rows, dtype)
     rest = {key: value for key, value in arguments.items() if key not in ("self", "dim", "keepdim")}
-    rest |= {"dim": named if named is None else 1 if isinstance(named, int) else [1]}
+    rest |= {"dim": 1 if named is None or isinstance(named, int) else [1]}
     rest |= {"keepdim": False} if "keepdim" in arguments else {}
-    if named is None:
-        rest["dim"] = 1
     yield replace(call, args=(Ref(""),), kwargs=rest, shape=tuple(rows if along else rows[:1]))
     if not along:
         yield _move(call, "reshape", "", call.shape, call.shape, call.dtype)

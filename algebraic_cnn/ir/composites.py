@@ -238,12 +238,10 @@ class _Writing:
         """Write a call that has no definition, in its one form."""
         if call.op == "where":
             call = self._uniform(self._turned(call))
-        product = self.real and call.op == "mul"
-        steps = factored(call, self.made, self.values, self.constants) if product else [call]
         if pointwise(call):
-            steps[0] = self._broadcast(steps[0])
-        self.calls += steps
-        self.made |= {step.name: step for step in steps}
+            call = self._broadcast(call)
+        self.calls.append(call)
+        self.made[call.name] = call
 
     def _turned(self, call: Call) -> Call:
         """A choice by what is not so, as the other choice by what is; by a constant, as that which begins with yes."""

@@ -2,6 +2,7 @@
 
     interpret    every value of a network, each call done by ``on_call``
     natively     by torch's own kernel
+    asked        the same, a refusal of torch as an error of ours
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from ..errors import AlgebraicError
 from .graph import Call, Graph
 
 #: Gives the value of a call, from the call and the values so far by name.
@@ -19,6 +21,23 @@ def natively(call: Call, values: Mapping[str, Any]) -> Any:
     """What torch makes of a call."""
     args, kwargs = call.resolved(values)
     return call.target(*args, **kwargs)
+
+
+def asked(
+    call: Call, values: dict[str, Any], refusal: Callable[[str], AlgebraicError], on_call: OnCall = natively
+) -> Any:
+    """What torch makes of a call.
+
+    Args:
+        call: the call.
+        values: so far by name.
+        refusal: from torch's reason, its first line, to the error that says it.
+        on_call: does the call.
+    """
+    try:
+        return on_call(call, values)
+    except Exception as error:  # torch's refusals are of many classes
+        raise refusal(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
 
 
 def interpret(

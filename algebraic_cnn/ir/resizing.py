@@ -24,7 +24,7 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from ..errors import ShapeError
 from .graph import Call, Graph, Ref, Rows, Size, Submodule, mapped
 from .image_sizes import ImageSizes
-from .interpreter import OnCall, interpret, natively
+from .interpreter import OnCall, asked, interpret, natively
 from .known_shapes import measured
 from .refusal import quiet
 
@@ -157,13 +157,12 @@ def _values(
 
 
 def _followed(call: Call, values: dict[str, Any], shapes: Sequence[Size], on_call: OnCall) -> Any:
-    try:
-        return on_call(call, values)
-    except Exception as error:  # torch's refusals are of many classes
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    def refusal(reason: str) -> ShapeError:
         got = [list(shape[1:]) for shape in shapes]
         what = f"the network's {call.op} takes no input of this size ({reason})"
-        raise ShapeError(what, got=got[0] if len(got) == 1 else got, where=call.where) from error
+        return ShapeError(what, got=got[0] if len(got) == 1 else got, where=call.where)
+
+    return asked(call, values, refusal, on_call)
 
 
 def _on_meta(call: Call, values: Mapping[str, Any]) -> Any:

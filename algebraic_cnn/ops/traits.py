@@ -1,8 +1,8 @@
 """What is known of one kind of call whether it is affine or not: what it leaves of its values, and what it costs.
 
-Traits    facts that a call either has or has not; the default is that nothing is known
-Prices    the cost model's constants: nanoseconds for a call, a multiply-add, a byte
-Work      nanoseconds of arithmetic: (prices, call, arguments, shapes, length of a batch)
+    Traits    facts that a call either has or has not; the default is that nothing is known
+    Prices    the cost model's constants: nanoseconds for a call, a multiply-add, a byte
+    Work      nanoseconds of arithmetic: (prices, call, arguments, shapes, length of a batch)
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,6 +177,15 @@ class Chain:
             if not y.numel():
                 raise ValueError("an image without pixels")
         return y[0].numpy()
+
+    def at(self, sizes: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """An image of other sizes and what torch makes of it; none where torch does not take it."""
+        x = np.random.default_rng(0).integers(-3, 4, (len(self.x), *sizes)).astype(float)
+        y = np.empty(0)
+        with contextlib.suppress(RuntimeError, ValueError):
+            y = self.torch(x)
+        if y.size:
+            yield x, y
 
     def __repr__(self) -> str:
         return f"Chain({self.x.shape}: " + "; ".join(layer.text for layer in self.layers) + ")"

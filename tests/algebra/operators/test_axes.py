@@ -39,12 +39,7 @@ def test_a_long_axis_is_told_as_it_is_row_by_row(chain: Chain, periods: int) -> 
 def test_long_images_are_those_of_torch(chain: Chain, data: st.DataObject) -> None:
     sizes = [data.draw(st.integers(1, 6)) for _ in chain.operator.period]
     sizes[-1] = data.draw(st.integers(60, 130))
-    x = np.random.default_rng(0).integers(-3, 4, (len(chain.x), *sizes)).astype(float)
-    try:
-        y = chain.torch(x)
-    except (RuntimeError, ValueError):
-        return
-    if y.size:
+    for x, y in chain.at(sizes):
         assert np.array_equal(chain.operator.at(*sizes)(x), y)
 
 
